@@ -1,0 +1,61 @@
+"""What the writer thread shows to live listeners: spans as they open and end, and the summary at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+
+class Seen(NamedTuple):
+    """
+    One span as a listener sees it, still open or just ended.
+
+    A named tuple, not a dataclass: one is made for every span while somebody watches.
+    """
+
+    name: str
+    kind: str | None
+    """`experiment`, `branch`, `step`, or None for a plain OpenTelemetry span."""
+    trace_id: str
+    span_id: int
+    parent_id: int | None
+    start_unix_nano: int
+    end_unix_nano: int | None
+    """None while the span is open."""
+    outcome: str | None
+    error: str | None
+    """As a person reads it: `ValueError: boom`."""
+    stamps: tuple[str, ...]
+    branch_name: str | None
+    experiment_name: str | None
+    status: str | None
+    """Of a branch."""
+    attributes: Mapping[str, object]
+
+
+class Summary(NamedTuple):
+    """What one process recorded, told to its listeners once, at the end."""
+
+    run_id: str
+    directory: str
+    """The run's."""
+    service_name: str
+    spans: int
+    logs: int
+    dropped: Mapping[str, int]
+    """How many, by reason."""
+    oddities: Mapping[str, int]
+    """How many, by kind."""
+    seconds: float
+
+
+class Listener(Protocol):
+    """Something that watches a run live; called by the writer thread alone."""
+
+    def listen(self, ended: Sequence[Seen], open_: Sequence[Seen]) -> None:
+        """Take what has ended since the last call, and everything that is open now."""
+        ...
+
+    def close(self, summary: Summary) -> None:
+        """Say how it went; nothing is listened to afterwards."""
+        ...
