@@ -1,0 +1,1 @@
+"""branchline: OpenTelemetry-native observability for experiments in branches and pipelines in steps."""

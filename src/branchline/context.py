@@ -1,0 +1,235 @@
+"""What is current: the recorder of this process, and the experiment, branch and step of this context."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import os
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, ParamSpec, Protocol, TypeVar, cast
+from urllib.parse import quote, unquote
+
+from opentelemetry import context as otel_context
+from opentelemetry import propagate, trace
+from opentelemetry.context import Context
+from opentelemetry.trace import SpanContext
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+CARRIER_KEY = "branchline"
+RUN_ID_VARIABLE = "BRANCHLINE_RUN_ID"
+DIRECTORY_VARIABLE = "BRANCHLINE_DIR"
+OWNER_VARIABLE = "BRANCHLINE_OWNER"
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Which experiment and branch everything inside belongs to."""
+
+    experiment_name: str | None = None
+    branch_id: str | None = None
+    branch_name: str | None = None
+
+
+class Recording(Protocol):
+    """One open span, as a recorder hands it out: everything that a step or a branch may say to it.
+
+    No method raises, whatever it is given.
+    """
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it still takes data."""
+
+    @property
+    def role(self) -> str | None:
+        """``experiment``, ``branch`` or ``step``; None for a plain OpenTelemetry span."""
+
+    @property
+    def identity(self) -> Identity | None:
+        """The experiment and branch it belongs to."""
+
+    @property
+    def span(self) -> trace.Span:
+        """The OpenTelemetry span."""
+
+    def put(self, attributes: Mapping[str, object]) -> None:
+        """Set attributes."""
+
+    def mark(self, name: str, attributes: Mapping[str, object]) -> None:
+        """Add a span event, now."""
+
+    def connect(self, other: SpanContext, attributes: Mapping[str, object] | None = None) -> None:
+        """Add a link."""
+
+    def suspend(self) -> Context:
+        """Give the caller its own context back, and return the one that was current inside (generators)."""
+
+    def resume(self, inside: Context | None = None) -> None:
+        """Make it, or *inside*, the context that ``suspend`` returned, current again."""
+
+    def leave(self, outcome: str, *, error: BaseException | None = None, message: str | None = None) -> None:
+        """Take it off the current context and end it; a second call does nothing."""
+
+
+class Recorder(Protocol):
+    """Where recorded things go."""
+
+    @property
+    def capture(self) -> str:
+        """What traced steps record of their call, unless they say otherwise: ``""``, ``args``, ``result``, ``all``."""
+
+    def enter(
+        self,
+        name: str,
+        role: str,
+        attributes: Mapping[str, object] | None = None,
+        *,
+        links: Sequence[SpanContext] = (),
+        identity: Identity | None = None,
+        new_trace: bool = False,
+    ) -> Recording:
+        """Start a span and make it current; *identity* replaces the one inherited from the parent."""
+
+    def current(self) -> Recording | None:
+        """Return the innermost span of ours (any role) in this context."""
+
+    def event(self, name: str, attributes: Mapping[str, object], *, severity: str = "INFO", body: object = None) -> None:
+        """Record a log event of the run, belonging to the current span if there is one."""
+
+
+class _Current:
+    """The process-wide state: the one recorder and the run it writes to. Set by ``telemetry``."""
+
+    __slots__ = ("directory", "recorder", "run_id")
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        self.recorder: Recorder | None = None
+        self.run_id: str | None = None
+        self.directory: str | None = None
+
+
+CURRENT = _Current()
+
+IDENTITY_KEY = otel_context.create_key("branchline-identity")
+PIPELINE_KEY = otel_context.create_key("branchline-pipeline")
+
+
+def current_identity() -> Identity:
+    """Return the experiment and branch of this context."""
+    current = CURRENT.recorder.current() if CURRENT.recorder is not None else None
+    if current is not None and current.identity is not None:
+        return current.identity
+    inherited = otel_context.get_value(IDENTITY_KEY)
+    return inherited if isinstance(inherited, Identity) else Identity()
+
+
+def carrier(environ: bool = False) -> dict[str, str]:
+    """Return what another process needs to join this run, trace and branch, as a plain mapping.
+
+    With *environ* the keys are in upper case and the mapping is fit for a child's environment.
+    """
+    fields: dict[str, str] = {}
+    propagate.inject(fields)
+    identity = current_identity()
+    described = {
+        "run": CURRENT.run_id,
+        "experiment": identity.experiment_name,
+        "branch.id": identity.branch_id,
+        "branch.name": identity.branch_name,
+    }
+    text = ";".join(f"{key}={quote(value, safe='')}" for key, value in described.items() if value is not None)
+    if text:
+        fields[CARRIER_KEY] = text
+    if not environ:
+        return fields
+    variables = {key.upper().replace("-", "_"): value for key, value in fields.items()}
+    if CURRENT.run_id is not None and CURRENT.directory is not None:
+        variables[RUN_ID_VARIABLE] = CURRENT.run_id
+        variables[DIRECTORY_VARIABLE] = CURRENT.directory
+        variables[OWNER_VARIABLE] = str(os.getpid())
+    return variables
+
+
+def extracted(fields: Mapping[str, str]) -> Context:
+    """Return this context with what the carrier *fields* say on top; what it cannot read it leaves out."""
+    lower = {str(key).lower(): str(value) for key, value in fields.items()}
+    context = propagate.extract(lower)
+    described = dict(part.split("=", 1) for part in lower.get(CARRIER_KEY, "").split(";") if "=" in part)
+    identity = Identity(
+        experiment_name=_unquoted(described, "experiment"),
+        branch_id=_unquoted(described, "branch.id"),
+        branch_name=_unquoted(described, "branch.name"),
+    )
+    if identity == Identity():
+        return context
+    return otel_context.set_value(IDENTITY_KEY, identity, context)
+
+
+def _unquoted(described: Mapping[str, str], key: str) -> str | None:
+    value = described.get(key)
+    return None if value is None else unquote(value)
+
+
+@contextmanager
+def attach(carrier: Mapping[str, str]) -> Iterator[None]:
+    """Continue the trace and branch of a *carrier* inside the ``with`` block."""
+    with attached(extracted(carrier)):
+        yield
+
+
+@contextmanager
+def attached(context: Context) -> Iterator[None]:
+    """Make *context* current inside the ``with`` block."""
+    token = otel_context.attach(context)
+    try:
+        yield
+    finally:
+        otel_context.detach(token)
+
+
+class Carried:
+    """A function bound to the context it was made in; pickled, it takes the carrier along."""
+
+    def __init__(self, function: Callable[..., object], context: Context) -> None:
+        functools.update_wrapper(self, function)
+        self.function = function
+        self.context = context
+
+    def __call__(self, *args: object, **kwargs: object) -> object:
+        with attached(self.context):
+            return self.function(*args, **kwargs)
+
+    def __repr__(self) -> str:
+        return f"<carried {self.function!r}>"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        with attached(self.context):
+            return _carried_here, (self.function, carrier())
+
+
+def _carried_here(function: Callable[..., object], fields: Mapping[str, str]) -> Carried:
+    return Carried(function, extracted(fields))
+
+
+def carry(fn: Callable[P, R]) -> Callable[P, R]:
+    """Return *fn*, bound to this context: wherever it runs, what it records belongs here.
+
+    For a thread, a pool, a callback; also for another process, when *fn* itself can be pickled.
+    """
+    context = otel_context.get_current()
+    if not inspect.iscoroutinefunction(fn):
+        return cast("Callable[P, R]", Carried(fn, context))
+
+    @functools.wraps(fn)
+    async def carried(*args: P.args, **kwargs: P.kwargs) -> object:
+        with attached(context):
+            return await cast("Coroutine[Any, Any, object]", fn(*args, **kwargs))
+
+    return cast("Callable[P, R]", carried)

@@ -1,0 +1,89 @@
+"""Every attribute, event and metric name that branchline writes, in one place."""
+
+from __future__ import annotations
+
+from typing import Final
+
+SCOPE: Final = "branchline"
+
+# ── what a span of ours is ────────────────────────────────────────────────────────────────────────
+KIND: Final = "branchline.kind"
+KIND_EXPERIMENT: Final = "experiment"
+KIND_BRANCH: Final = "branch"
+KIND_STEP: Final = "step"
+
+OUTCOME: Final = "branchline.outcome"
+SUCCESS: Final = "success"
+FAILED: Final = "failed"
+SKIPPED: Final = "skipped"
+CANCELLED: Final = "cancelled"
+INTERRUPTED: Final = "interrupted"
+CLOSED: Final = "closed"
+PENDING: Final = "pending"
+LOST: Final = "lost"
+ERROR_OUTCOMES: Final = frozenset({FAILED, CANCELLED, INTERRUPTED})
+
+# ── whose span or log record it is ────────────────────────────────────────────────────────────────
+RUN_ID: Final = "branchline.run.id"
+EXPERIMENT_NAME: Final = "branchline.experiment.name"
+BRANCH_ID: Final = "branchline.branch.id"
+BRANCH_NAME: Final = "branchline.branch.name"
+
+# ── a branch span ─────────────────────────────────────────────────────────────────────────────────
+BRANCH_STATUS: Final = "branchline.branch.status"
+BRANCH_CONFIG_PREFIX: Final = "branchline.config."
+BRANCH_OUTPUT: Final = "branchline.branch.output"
+SKIP_REASON: Final = "branchline.skip_reason"
+
+# ── a step ────────────────────────────────────────────────────────────────────────────────────────
+ARGUMENTS_PREFIX: Final = "branchline.argument."
+RESULT: Final = "branchline.result"
+GENERATOR_ITEMS: Final = "branchline.generator.items"
+TRACE_LINK: Final = "branchline.link"
+
+# ── stamps ────────────────────────────────────────────────────────────────────────────────────────
+STAMP_STEP: Final = "branchline.stamp.step"
+STAMP_ID: Final = "branchline.stamp.id"
+STAMP_NAME: Final = "branchline.stamp.name"
+STAMP_PROCESS: Final = "branchline.stamp.process"
+
+# ── log events ────────────────────────────────────────────────────────────────────────────────────
+RUN_STARTED: Final = "branchline.run.started"
+RUN_ENDED: Final = "branchline.run.ended"
+EXPERIMENT_STARTED: Final = "branchline.experiment.started"
+BRANCH_STARTED: Final = "branchline.branch.started"
+STEP_STARTED: Final = "branchline.step.started"
+STEP_CHECKPOINT: Final = "branchline.step.checkpoint"
+STAMP_EVENT: Final = "branchline.stamp"
+SPAN_EVENT: Final = "branchline.span.event"
+STARTED_EVENTS: Final = {
+    KIND_EXPERIMENT: EXPERIMENT_STARTED,
+    KIND_BRANCH: BRANCH_STARTED,
+    KIND_STEP: STEP_STARTED,
+}
+
+# ── attributes of lifecycle events ────────────────────────────────────────────────────────────────
+SPAN_NAME: Final = "branchline.span.name"
+SPAN_PARENT_ID: Final = "branchline.span.parent_id"
+SPAN_START: Final = "branchline.span.start_unix_nano"
+SPAN_ATTRIBUTES: Final = "branchline.span.attributes"
+SPAN_EVENTS: Final = "branchline.span.events"
+EVENT_NAME: Final = "branchline.event.name"
+PROCESS: Final = "branchline.process"
+
+LOG_UID: Final = "log.record.uid"
+CODE_FILE: Final = "code.file.path"
+CODE_FUNCTION: Final = "code.function.name"
+CODE_LINE: Final = "code.line.number"
+
+# ── OpenTelemetry's own names that we write ───────────────────────────────────────────────────────
+SERVICE_NAME: Final = "service.name"
+SERVICE_INSTANCE_ID: Final = "service.instance.id"
+HOST_NAME: Final = "host.name"
+PROCESS_PID: Final = "process.pid"
+ERROR_TYPE: Final = "error.type"
+EXCEPTION: Final = "exception"
+EXCEPTION_TYPE: Final = "exception.type"
+EXCEPTION_MESSAGE: Final = "exception.message"
+EXCEPTION_STACKTRACE: Final = "exception.stacktrace"
+EXCEPTION_ESCAPED: Final = "exception.escaped"
