@@ -1,0 +1,56 @@
+# Every target makes .venv when it is missing or older than pyproject.toml, and needs no network after that.
+
+PYTHON ?= python3
+PYTEST_ARGS ?= -n auto
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench test-stack test-sdk clean
+
+help:
+	@echo "make demo        an experiment of three branches, live, and the table that compares them"
+	@echo "make test        all tests"
+	@echo "make check       ruff, mypy --strict and the layer table"
+	@echo "make bench       what recording costs, against the stock SDK, as one table of ratios"
+	@echo "make test-sdk    OpenTelemetry's own tracing tests against our provider"
+	@echo "make test-stack  against a real collector and a real Jaeger"
+	@echo "make clean       remove everything that was made"
+
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "branchline needs Python 3.11 or newer; say which: make PYTHON=python3.12"; exit 1; }
+	@if command -v uv >/dev/null 2>&1; then \
+	  { test -x $(BIN)/python || uv venv --quiet --python "$$(command -v $(PYTHON))" $(VENV); } \
+	  && uv pip install --quiet --python $(BIN)/python -e '.[dev]'; \
+	else \
+	  { test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV); } \
+	  && $(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]'; \
+	fi
+	@touch $@
+
+demo: $(READY)
+	@$(BIN)/branchline demo
+
+test: $(READY)
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+check: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest tests/test_layers.py
+
+bench: $(READY)
+	@$(BIN)/python -m benchmarks
+
+test-sdk: $(READY)
+	$(BIN)/python tests/conformance/run.py
+
+test-stack: $(READY)
+	@echo "skipped: there is no test against a collector yet; spans reach the journal and nothing else so far"
+
+clean:
+	rm -rf $(VENV) build dist .branchline .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find src tests benchmarks examples -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
