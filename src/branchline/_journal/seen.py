@@ -7,8 +7,7 @@ from typing import NamedTuple, Protocol
 
 
 class Seen(NamedTuple):
-    """
-    One span as a listener sees it, still open or just ended.
+    """One span as a listener sees it, still open or just ended.
 
     A named tuple, not a dataclass: one is made for every span while somebody watches.
     """

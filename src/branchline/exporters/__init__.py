@@ -1,0 +1,1 @@
+"""Exporters: where a run goes, and where it is seen, besides the journal."""

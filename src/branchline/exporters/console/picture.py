@@ -1,0 +1,271 @@
+"""What the console remembers of a run: bounded, however many spans there were."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from ..._journal.seen import Seen
+
+
+# Names of steps told apart in one place; what comes later is counted under one name.
+MAX_GROUPS = 50
+OTHERS = "(other steps)"
+
+# Finished branches remembered by name, and of these the ones whose steps are remembered as well.
+MAX_KEPT = 200
+MAX_KEPT_WITH_STEPS = 24
+
+# A parent that neither opened nor ended in so many looks is in another process.
+_PATIENCE = 3
+
+
+class Group:
+    """Steps of one name in one place, ended: what is left of them."""
+
+    __slots__ = (
+        "_buckets",
+        "count",
+        "error",
+        "failed",
+        "first_start_unix_nano",
+        "groups",
+        "longest_nano",
+        "outcome",
+        "shortest_nano",
+        "stamps",
+    )
+
+    def __init__(self, first_start_unix_nano: int) -> None:
+        self.count = 0
+        self.failed = 0
+        self.shortest_nano = 1 << 62
+        self.longest_nano = 0
+        self.first_start_unix_nano = first_start_unix_nano
+        self.outcome: str | None = None
+        self.error: str | None = None
+        self.stamps: tuple[str, ...] = ()
+        self.groups: dict[str, Group] = {}
+        self._buckets: dict[int, int] = {}
+
+    def add(self, duration_nano: int) -> None:
+        """Count one more step of this length."""
+        self.count += 1
+        self.shortest_nano = min(self.shortest_nano, duration_nano)
+        self.longest_nano = max(self.longest_nano, duration_nano)
+        bits = duration_nano.bit_length()
+        # Sixteen buckets an octave: within 3 % of the truth, in a few hundred numbers for any number of steps.
+        bucket = (bits << 4) | ((duration_nano << 5 >> bits) & 15)
+        self._buckets[bucket] = self._buckets.get(bucket, 0) + 1
+
+    def absorb(self, other: Group) -> None:
+        """Count everything that *other* counted."""
+        self.count += other.count
+        self.failed += other.failed
+        self.shortest_nano = min(self.shortest_nano, other.shortest_nano)
+        self.longest_nano = max(self.longest_nano, other.longest_nano)
+        self.first_start_unix_nano = min(self.first_start_unix_nano, other.first_start_unix_nano)
+        self.outcome = other.outcome
+        self.error = other.error or self.error
+        self.stamps = other.stamps or self.stamps
+        for bucket, count in other._buckets.items():
+            self._buckets[bucket] = self._buckets.get(bucket, 0) + count
+        absorb_groups(self.groups, other.groups)
+
+    @property
+    def median_nano(self) -> int:
+        """The length of the step in the middle."""
+        left = (self.count + 1) // 2
+        for bucket in sorted(self._buckets):
+            left -= self._buckets[bucket]
+            if left <= 0:
+                middle = ((2 * (16 + (bucket & 15)) + 1) << (bucket >> 4)) >> 6
+                return min(max(middle, self.shortest_nano), self.longest_nano)
+        return 0
+
+
+class Node:
+    """An open span, or an experiment or branch that has ended, with what is left of everything in it."""
+
+    __slots__ = ("errors", "groups", "is_dropped", "kept", "looks", "seen", "steps", "unkept")
+
+    def __init__(self, seen: Seen | None = None) -> None:
+        self.seen = seen
+        self.groups: dict[str, Group] = {}
+        self.kept: list[Node] = []
+        self.unkept: dict[str, int] = {}
+        """Branches that ended and are remembered no more, by outcome."""
+        self.steps = 0
+        self.errors = 0
+        self.looks = 0
+
+
+class Picture:
+    """A run so far: spans that ended go into what is left of their parents.
+
+    One span more costs one look-up and a few additions; memory grows with what is open and with names, not with spans.
+    """
+
+    def __init__(self, *, levels: int) -> None:
+        self.levels = levels
+        self.root = Node()
+        self.open_: Sequence[Seen] = ()
+        self.nodes: dict[int, Node] = {}
+        self._finished: dict[int, Node] = {}
+
+    def __repr__(self) -> str:
+        return f"<Picture of {self.root.steps} step(s), {len(self.open_)} open>"
+
+    def take(self, ended: Sequence[Seen], open_: Sequence[Seen]) -> None:
+        """Remember what has *ended* since the last time and what is open now."""
+        for seen in ended:
+            self.end(seen)
+        self.open_ = open_
+
+    def end(self, seen: Seen) -> Group | None:
+        """Fold one span that ended into its parent; return the group it went into, None for a branch or experiment."""
+        node = self.nodes.pop(seen.span_id, None)
+        parent = self._node(seen.parent_id)
+        is_failed = seen.outcome == "failed" or (seen.outcome is None and seen.error is not None)
+        if seen.kind in {"branch", "experiment"}:
+            self._keep(parent, seen, node or Node(), is_failed=is_failed)
+            return None
+        name = seen.name
+        group = parent.groups.get(name)
+        if group is None:
+            group = _new_group(parent.groups, name, seen.start_unix_nano)
+        parent.steps += 1
+        group.add(max((seen.end_unix_nano or seen.start_unix_nano) - seen.start_unix_nano, 0))
+        group.outcome = seen.outcome
+        if seen.stamps:
+            group.stamps = seen.stamps[-2:]
+        if is_failed:
+            group.failed += 1
+            group.error = seen.error or group.error
+            # An error is counted where it came from, not once more in every step it went through.
+            if node is None or not node.errors:
+                parent.errors += 1
+        if node is not None:
+            self._fold(parent, node, group)
+        return group
+
+    def settle(self) -> None:
+        """Give up waiting for parents that are in another process: what they would have held is the run's own."""
+        open_ids = {seen.span_id for seen in self.open_}
+        for span_id in [span_id for span_id in self.nodes if span_id not in open_ids]:
+            node = self.nodes[span_id]
+            node.looks += 1
+            if node.looks >= _PATIENCE:
+                del self.nodes[span_id]
+                _pour(self._finished.get(span_id, self.root), node)
+
+    def branches(self) -> Iterator[tuple[Node, str | None]]:
+        """Yield every branch that is remembered, with the name of its experiment."""
+        yield from _branches(self.root)
+
+    def unkept(self) -> Mapping[str, int]:
+        """Return how many branches are remembered only as a number, by outcome."""
+        return _unkept(self.root, {})
+
+    def _node(self, span_id: int | None) -> Node:
+        if span_id is None:
+            return self.root
+        node = self.nodes.get(span_id)
+        if node is None:
+            node = self.nodes[span_id] = Node()
+        return node
+
+    def _keep(self, parent: Node, seen: Seen, node: Node, *, is_failed: bool) -> None:
+        if is_failed and not node.errors:
+            node.errors = 1
+        # Only what is shown: a configuration may be large, and a branch is kept for the whole run.
+        node.seen = seen._replace(attributes={})
+        parent.steps += node.steps
+        parent.errors += node.errors
+        parent.kept.append(node)
+        self._finished[seen.span_id] = node
+        if len(self._finished) > MAX_KEPT_WITH_STEPS:
+            self._finished.pop(next(iter(self._finished))).groups = {}
+        if len(parent.kept) > MAX_KEPT:
+            _forget(parent)
+
+    def _fold(self, parent: Node, node: Node, group: Group) -> None:
+        parent.steps += node.steps
+        parent.errors += node.errors
+        parent.kept.extend(node.kept)
+        for outcome, count in node.unkept.items():
+            parent.unkept[outcome] = parent.unkept.get(outcome, 0) + count
+        while len(parent.kept) > MAX_KEPT:
+            _forget(parent)
+        _trim(node.groups, self.levels - 1)
+        absorb_groups(group.groups, node.groups)
+
+
+def absorb_groups(into: dict[str, Group], groups: Mapping[str, Group]) -> None:
+    """Add *groups* to those of another place, name by name."""
+    for name, group in groups.items():
+        known = into.get(name)
+        if known is None and len(into) < MAX_GROUPS:
+            into[name] = group
+        else:
+            (known or _new_group(into, name, group.first_start_unix_nano)).absorb(group)
+
+
+def _new_group(groups: dict[str, Group], name: str, start_unix_nano: int) -> Group:
+    if len(groups) >= MAX_GROUPS:
+        name = OTHERS
+    group = groups.get(name)
+    if group is None:
+        group = groups[name] = Group(start_unix_nano)
+    return group
+
+
+def _trim(groups: dict[str, Group], levels: int) -> None:
+    if levels <= 0:
+        groups.clear()
+        return
+    for group in groups.values():
+        if group.groups:
+            _trim(group.groups, levels - 1)
+
+
+def _pour(into: Node, node: Node) -> None:
+    into.steps += node.steps
+    into.errors += node.errors
+    into.kept.extend(node.kept)
+    absorb_groups(into.groups, node.groups)
+
+
+def _forget(node: Node) -> None:
+    # What failed is remembered longest: it is what a person looks for.
+    index = next((i for i, kept in enumerate(node.kept) if not kept.errors), 0)
+    forgotten = node.kept.pop(index)
+    _count_forgotten(forgotten, node.unkept)
+
+
+def _count_forgotten(node: Node, into: dict[str, int]) -> None:
+    if node.seen is not None and node.seen.kind == "branch":
+        outcome = node.seen.outcome or node.seen.status or "success"
+        into[outcome] = into.get(outcome, 0) + 1
+    for outcome, count in node.unkept.items():
+        into[outcome] = into.get(outcome, 0) + count
+    for kept in node.kept:
+        _count_forgotten(kept, into)
+
+
+def _branches(node: Node, experiment: str | None = None) -> Iterator[tuple[Node, str | None]]:
+    for kept in node.kept:
+        if kept.seen is None:
+            continue
+        if kept.seen.kind == "branch":
+            yield kept, kept.seen.experiment_name or experiment
+            yield from _branches(kept, experiment)
+        else:
+            yield from _branches(kept, kept.seen.name)
+
+
+def _unkept(node: Node, into: dict[str, int]) -> Mapping[str, int]:
+    for outcome, count in node.unkept.items():
+        into[outcome] = into.get(outcome, 0) + count
+    for kept in node.kept:
+        _unkept(kept, into)
+    return into

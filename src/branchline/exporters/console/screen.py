@@ -1,0 +1,226 @@
+"""The part of a terminal that is redrawn, and the application's prints, which go above it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import select
+import sys
+import threading
+from collections.abc import Iterator
+from typing import TextIO, cast
+
+
+# A pipe that is ready takes so much without waiting (PIPE_BUF, a quarter of it in characters of up to four bytes).
+_SLICE = 1024
+
+
+class Outlet:
+    """A stream that is written to by the writer thread and must therefore neither raise nor hold it up.
+
+    What breaks (a closed pipe, a closed file) switches it off; what is not ready (a stopped terminal, a reader that
+    does not read) is left out.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._pid = os.getpid()
+        self.is_broken = False
+
+    def __repr__(self) -> str:
+        return f"<Outlet to {getattr(self._stream, 'name', self._stream)}{', broken' if self.is_broken else ''}>"
+
+    @property
+    def is_mine(self) -> bool:
+        """Whether this is still the process that opened it: a forked child keeps quiet."""
+        return not self.is_broken and self._pid == os.getpid()
+
+    def is_ready(self, timeout_seconds: float = 0.0) -> bool:
+        """Whether a write would go through at once."""
+        if not self.is_mine:
+            return False
+        try:
+            descriptor = self._stream.fileno()
+        except Exception:  # StringIO and the streams of notebooks have none, and never wait.
+            return True
+        try:
+            return bool(select.select([], [descriptor], [], timeout_seconds)[1])
+        except Exception:  # A closed file, or a descriptor that cannot be waited for: the write will tell.
+            return True
+
+    def write(self, text: str, *, timeout_seconds: float = 0.0) -> int:
+        """Write *text* as far as it goes through; return how many characters did."""
+        for start in range(0, len(text), _SLICE):
+            if not self.is_ready(timeout_seconds) or not self._put(text[start : start + _SLICE]):
+                return start
+        return len(text)
+
+    def write_whole(self, text: str) -> None:
+        """Write *text* in one go, so that a terminal never shows half of it."""
+        if self.is_mine:
+            self._put(text)
+
+    def size(self) -> tuple[int, int]:
+        """Return the columns and rows of the terminal."""
+        try:
+            columns, rows = os.get_terminal_size(self._stream.fileno())
+        except Exception:
+            columns, rows = 0, 0
+        return columns or 80, rows or 24
+
+    def _put(self, text: str) -> bool:
+        try:
+            self._stream.write(text)
+            self._stream.flush()
+        except Exception:
+            self.is_broken = True
+        return not self.is_broken
+
+
+class Screen:
+    """The last rows of a terminal, redrawn in place.
+
+    Not `rich.live.Live`: that renders again for every line which the application prints, wraps these lines, holds back
+    a progress bar's until it ends, and raises from a `flush` of text that looks like its markup. Here a print costs one
+    erasure at most, goes through untouched, and the tree returns with the next redraw.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self.outlet = Outlet(stream)
+        self._lock = threading.RLock()
+        self._height = 0
+        self._is_line_begun = False
+        self._guests = _Guests(self, stream)
+
+    def draw(self, rows: list[str]) -> None:
+        """Replace what is drawn by *rows*; wait for the application to finish a line that it has begun."""
+        self._guests.invite()
+        # The application may hold the lock while its own print waits for the terminal: no reason to wait as well.
+        if not self._lock.acquire(timeout=0.05):
+            return
+        try:
+            if self._is_line_begun or not self.outlet.is_ready():
+                return
+            # One write, nothing erased that is not written again: no flicker. 2026 is "synchronised update".
+            body = "".join(f"{row}\x1b[K\n" for row in rows)
+            self.outlet.write_whole(f"\x1b[?2026h\r{_up(self._height)}{body}\x1b[J\x1b[?2026l")
+            self._height = len(rows)
+        finally:
+            self._lock.release()
+
+    def forget(self) -> None:
+        """Leave what is drawn where it is: somebody else has the terminal, and the cursor is no longer below it."""
+        self._height = 0
+
+    def clear(self) -> None:
+        """Take away what is drawn."""
+        with self._lock:
+            if self._height:
+                self.outlet.write_whole(f"\r{_up(self._height)}\x1b[J")
+                self._height = 0
+
+    def close(self, text: str) -> None:
+        """Replace what is drawn by *text*, for good, and give the application its streams back."""
+        self._guests.dismiss()
+        if not self._lock.acquire(timeout=1.0):
+            return
+        try:
+            if self.outlet.is_ready(1.0):
+                self.clear()
+                self.outlet.write_whole(f"\n{text}" if self._is_line_begun else text)
+        finally:
+            self._lock.release()
+
+    def pass_through(self, stream: TextIO, text: str) -> int:
+        """Write the application's *text* to its *stream*, above what is drawn."""
+        if not self.outlet.is_mine:
+            return stream.write(text)
+        with self._lock:
+            self.clear()
+            written = stream.write(text)
+            if text:
+                self._is_line_begun = not text.endswith(("\n", "\r"))
+                if not self._is_line_begun:
+                    # Ours may be another file on the same terminal: the order is that of the writes.
+                    stream.flush()
+        return written
+
+
+class _Guest:
+    """A stream of the application while a screen is drawn; when it is closed, the stream itself and nothing else."""
+
+    def __init__(self, screen: Screen, stream: TextIO) -> None:
+        self._screen = screen
+        self._stream = stream
+
+    def __repr__(self) -> str:
+        return f"<{self._stream!r} above the live tree>"
+
+    def write(self, text: str) -> int:
+        return self._screen.pass_through(self._stream, text)
+
+    def writelines(self, lines: list[str]) -> None:
+        self.write("".join(lines))
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._stream, name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._stream)
+
+
+class _Guests:
+    """Puts guests where the application writes to the terminal, and takes them away again."""
+
+    def __init__(self, screen: Screen, stream: TextIO) -> None:
+        self._guests: dict[str, tuple[TextIO, TextIO]] = {}
+        self._handlers: list[tuple[logging.StreamHandler[TextIO], TextIO, TextIO]] = []
+        self._are_handlers_found = False
+        # Only the real terminal: a stream somebody captures, or a redirected one, is none of the tree's business.
+        if stream is sys.stderr:
+            for name, own in (("stderr", sys.stderr), ("stdout", sys.stdout)):
+                if _is_terminal(own):
+                    self._guests[name] = (own, cast("TextIO", _Guest(screen, own)))
+
+    def invite(self) -> None:
+        for name, (stream, guest) in self._guests.items():
+            if getattr(sys, name) is stream:
+                setattr(sys, name, guest)
+        if not self._are_handlers_found:
+            self._are_handlers_found = True
+            self._invite_handlers()
+
+    def dismiss(self) -> None:
+        for name, (stream, guest) in self._guests.items():
+            if getattr(sys, name) is guest:
+                setattr(sys, name, stream)
+        for handler, stream, guest in self._handlers:
+            if handler.stream is guest:
+                handler.setStream(stream)
+
+    def _invite_handlers(self) -> None:
+        # Handlers made before hold on to the stream itself; their lines would be drawn over.
+        for handler in _stream_handlers():
+            for stream, guest in self._guests.values():
+                if handler.stream is stream:
+                    handler.setStream(guest)
+                    self._handlers.append((handler, stream, guest))
+
+
+def _stream_handlers() -> Iterator[logging.StreamHandler[TextIO]]:
+    loggers = [logging.root, *logging.root.manager.loggerDict.copy().values()]
+    for logger in loggers:
+        for handler in getattr(logger, "handlers", ()):
+            if isinstance(handler, logging.StreamHandler) and not isinstance(handler, logging.FileHandler):
+                yield handler
+
+
+def _is_terminal(stream: object) -> bool:
+    try:
+        return bool(stream.isatty())  # type: ignore[attr-defined]  # asked, not known
+    except Exception:
+        return False
+
+
+def _up(rows: int) -> str:
+    return f"\x1b[{rows}A" if rows else ""

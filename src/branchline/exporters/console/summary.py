@@ -1,0 +1,132 @@
+"""The summary: what a person wants to know when a run is over, in a few calm rows."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from ..._journal.seen import Summary
+from .picture import Node, Picture
+from .text import Glyphs, Piece, Row, cells, duration, plural, safe
+
+
+# More rows than this say less than their number.
+_MAX_BRANCHES = 30
+
+_STATUS_STYLES = {
+    "success": "green",
+    "failed": "red",
+    "lost": "red",
+    "skipped": "yellow",
+    "cancelled": "yellow",
+    "interrupted": "magenta",
+}
+
+
+def summary_rows(summary: Summary, picture: Picture, glyphs: Glyphs) -> list[Row]:
+    """Return the summary of a run, an empty row before it and each of its parts."""
+    rows: list[Row] = [(), _headline(summary, picture, glyphs)]
+    branches = list(picture.branches())
+    if branches:
+        rows += [(), *_branch_table(branches, picture.unkept())]
+    return [*rows, (), *_facts(summary)]
+
+
+def _headline(summary: Summary, picture: Picture, glyphs: Glyphs) -> Row:
+    parts = [f"run {summary.run_id}", safe(summary.service_name), duration(round(summary.seconds * 1e9))]
+    if summary.spans:
+        parts.append(plural(summary.spans, "span"))
+    if summary.logs:
+        parts.append(plural(summary.logs, "log record"))
+    if not summary.spans and not summary.logs:
+        parts.append("nothing was recorded")
+    head, *rest = parts
+    row: list[Piece] = [glyphs.outcome("failed" if picture.root.errors else "success"), (" ", ""), (head, "bold")]
+    for part in rest:
+        row += [(f" {glyphs.dot} ", "dim"), (part, "")]
+    if picture.root.errors:
+        row += [(f" {glyphs.dot} ", "dim"), (plural(picture.root.errors, "error"), "red")]
+    return tuple(row)
+
+
+def _branch_table(branches: list[tuple[Node, str | None]], unkept: Mapping[str, int]) -> Iterator[Row]:
+    # With several experiments, the name of a branch alone does not tell which one it is.
+    is_prefixed = len({experiment for _, experiment in branches}) > 1
+    shown = _most_telling(branches)
+    body = [_branch_cells(node, experiment if is_prefixed else None) for node, experiment in shown]
+    heads = tuple((title, "dim") for title in ("branch", "status", "duration", "steps", "errors"))
+    widths = [max(cells((row[column],)) for row in (heads, *body)) for column in range(len(heads))]
+    for row in (heads, *body):
+        yield ("  ", ""), *_table_row(row, widths)
+    hidden = len(branches) - len(shown) + sum(unkept.values())
+    if hidden:
+        yield ("  ", ""), (f"and {plural(hidden, 'branch')} more", "dim")
+
+
+def _most_telling(branches: list[tuple[Node, str | None]]) -> list[tuple[Node, str | None]]:
+    if len(branches) <= _MAX_BRANCHES:
+        return branches
+    troubled = [index for index, (node, _) in enumerate(branches) if node.errors]
+    others = [index for index, (node, _) in enumerate(branches) if not node.errors]
+    return [branches[index] for index in sorted((troubled + others)[:_MAX_BRANCHES])]
+
+
+def _branch_cells(node: Node, experiment: str | None) -> tuple[Piece, ...]:
+    seen = node.seen
+    assert seen is not None  # Only what has ended is kept.
+    status = seen.status or seen.outcome or "success"
+    name = safe(seen.branch_name or seen.name, 48)
+    return (
+        (f"{safe(experiment, 32)} / {name}" if experiment else name, ""),
+        (status, _STATUS_STYLES.get(status, "")),
+        (duration((seen.end_unix_nano or seen.start_unix_nano) - seen.start_unix_nano), ""),
+        (f"{node.steps:,}", ""),
+        (f"{node.errors:,}", "red" if node.errors else "dim"),
+    )
+
+
+def _table_row(row: tuple[Piece, ...], widths: list[int]) -> Iterator[Piece]:
+    for column, (piece, width) in enumerate(zip(row, widths, strict=True)):
+        gap = " " * (width - cells((piece,)))
+        if column:
+            yield "   ", ""
+        if column < 2:
+            yield piece
+            yield gap, ""
+        else:
+            yield gap, ""
+            yield piece
+
+
+def _facts(summary: Summary) -> Iterator[Row]:
+    yield _fact("files", _shortest(summary.directory))
+    if summary.dropped:
+        yield _fact("dropped", _numbers(summary.dropped), "red")
+    if summary.oddities:
+        yield _fact("oddities", _numbers(summary.oddities), "yellow")
+    yield _fact("next", _next_command(summary), "cyan")
+
+
+def _fact(title: str, text: str, style: str = "") -> Row:
+    return ("  ", ""), (f"{title:<8}  ", "dim"), (text, style)
+
+
+def _numbers(numbers: Mapping[str, int]) -> str:
+    return ", ".join(f"{number:,} {safe(name).replace('_', ' ')}" for name, number in sorted(numbers.items()))
+
+
+def _next_command(summary: Summary) -> str:
+    directory = Path(summary.directory).parent.parent
+    where = _shortest(str(directory))
+    elsewhere = "" if where == ".branchline" else f" --directory {shlex.quote(where)}"
+    return f"branchline show {shlex.quote(summary.run_id)}{elsewhere}"
+
+
+def _shortest(path: str) -> str:
+    try:
+        relative = os.path.relpath(path)
+    except (OSError, ValueError):  # The working directory is gone.
+        return safe(path, 4096)
+    return safe(path if relative.startswith("..") else relative, 4096)

@@ -1,0 +1,94 @@
+"""The live tree: a run as it happens, redrawn on a terminal a few times a second."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import TextIO
+
+from ..._journal.seen import Seen, Summary
+from .frame import Frame
+from .picture import Picture
+from .screen import Screen
+from .summary import summary_rows
+from .text import ansi, for_encoding, glyphs_for
+
+
+# Eight a second: smooth enough for a spinner, and nothing to the processor.
+_REDRAW_NANO = 125_000_000
+
+_PROMPTS = frozenset({"pdb", "bdb", "cmd", "code", "_pyrepl.readline"})
+
+
+class LiveTree:
+    """Draws the run as a tree; the application's own prints go above it."""
+
+    def __init__(
+        self,
+        stream: TextIO,
+        *,
+        levels: int,
+        is_coloured: bool = True,
+        now_unix_nano: Callable[[], int] = time.time_ns,
+    ) -> None:
+        encoding = getattr(stream, "encoding", None)
+        self._encoding = encoding
+        self._glyphs = glyphs_for(encoding)
+        self._is_coloured = is_coloured
+        self._now = now_unix_nano
+        self._drawn_at = 0
+        self._is_changed = False
+        self._picture = Picture(levels=levels)
+        self._frame = Frame(self._picture, self._glyphs)
+        self._screen = Screen(stream)
+
+    def __repr__(self) -> str:
+        return f"<LiveTree of {self._picture!r}>"
+
+    def listen(self, ended: Sequence[Seen], open_: Sequence[Seen]) -> None:
+        """Take what happened, and redraw if it is time."""
+        if not self._screen.outlet.is_mine:
+            return
+        self._picture.take(ended, open_)
+        now = self._now()
+        self._is_changed = self._is_changed or bool(ended or open_)
+        if not self._is_changed or now - self._drawn_at < _REDRAW_NANO:
+            return
+        if _is_at_a_prompt():
+            self._screen.forget()
+            return
+        self._is_changed = bool(open_)
+        self._drawn_at = now
+        self._picture.settle()
+        self._screen.draw(self._lines(now))
+
+    def close(self, summary: Summary) -> None:
+        """Leave the whole tree, as far as it fits, and the summary below it."""
+        if not self._screen.outlet.is_mine:
+            return
+        width, _ = self._screen.outlet.size()
+        rows = summary_rows(summary, self._picture, self._glyphs)
+        lines = [*self._lines(self._now(), is_final=True), *(self._line(row, width) for row in rows)]
+        self._screen.close("".join(f"{line}\n" for line in lines))
+
+    def _lines(self, now: int, *, is_final: bool = False) -> list[str]:
+        width, height = self._screen.outlet.size()
+        rows = self._frame.rows(now_unix_nano=now, width=width, height=max(height - 2, 1), is_final=is_final)
+        return [self._line(row, width) for row in rows]
+
+    def _line(self, row: tuple[tuple[str, str], ...], width: int) -> str:
+        return for_encoding(ansi(row, width, is_coloured=self._is_coloured), self._encoding)
+
+
+def _is_at_a_prompt() -> bool:
+    """Whether the main thread waits in a debugger or a console: a tree drawn over what is typed would be no help."""
+    frame = sys._current_frames().get(threading.main_thread().ident or 0)  # noqa: SLF001  # documented, "for debuggers"
+    for _ in range(4):
+        if frame is None:
+            return False
+        if frame.f_globals.get("__name__") in _PROMPTS:
+            return True
+        frame = frame.f_back
+    return False
