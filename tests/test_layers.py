@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+
 SOURCE = Path(__file__).parent.parent / "src" / "branchline"
 
 API = "opentelemetry"  # everything of OpenTelemetry but the parts that are packages of their own
@@ -35,7 +36,7 @@ RECORD_MODULES = (
     *("foreign", "steps", "branches", "strategies", "stamps", "usage", "prices", "budget"),
     *("metrics", "monitor", "progress", "metadata", "events", "logs"),
 )
-LEAVES = ("values", "names", "errors", "redaction", "config", "context")
+LEAVES = ("values", "version", "names", "errors", "redaction", "config", "context")
 RECORD = (*LEAVES, *RECORD_MODULES)
 ABOVE_TELEMETRY = (*RECORD, "_files", "_journal", "_pipeline", "_mlflow", "backends", "engines", "exporters")
 READING = ("read", "view", "exporters", "_files", "prices", "config", "errors", "names")
@@ -43,6 +44,7 @@ READING = ("read", "view", "exporters", "_files", "prices", "config", "errors", 
 # A room is named by the first part of its modules' names, or by more parts where a part of it has a row of its own.
 ROWS: Mapping[str, Row] = {
     "values": row(),
+    "version": row(),
     "names": row(),
     "errors": row(),
     "redaction": row(),

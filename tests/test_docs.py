@@ -1,0 +1,128 @@
+"""The documentation: its programs run, and it mentions everything that there is."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import branchline
+from branchline.config import OPTIONS, Config, load_config
+
+
+ROOT = Path(__file__).parent.parent
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+TEXT = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
+
+_PIECE = re.compile(r"^<!-- new program -->$|^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_OPTION = re.compile(r"^\| `(\w+)` \| (.*?) \| (.*?) \| .* \|$", re.MULTILINE)
+
+
+def programs(page: Path) -> list[str]:
+    """
+    The python blocks of a page, joined: one program, or several where the page says ``<!-- new program -->``.
+    """
+    found = [""]
+    for piece in _PIECE.finditer(page.read_text(encoding="utf-8")):
+        if piece[1] is None:
+            found.append("")
+        else:
+            found[-1] += piece[1] + "\n\n"
+    return [program for program in found if program]
+
+
+def all_programs() -> Iterator[tuple[str, str]]:
+    for page in PAGES:
+        for number, program in enumerate(programs(page), start=1):
+            yield f"{page.stem}-{number}", program
+
+
+@pytest.mark.parametrize("program", [pytest.param(text, id=name) for name, text in all_programs()])
+def test_programs_run(tmp_path, program):
+    """
+    Every program in the documentation runs as it stands and says nothing on stderr; pytest runs those with tests in them.
+    """
+    script = tmp_path / "test_page.py"
+    script.write_text(program, encoding="utf-8")
+    command = ["-m", "pytest", "-q", "-p", "no:cacheprovider"] if "\ndef test_" in program else []
+
+    ran = subprocess.run(
+        [sys.executable, *command, script], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
+    )
+
+    assert (ran.returncode, ran.stderr) == (0, ""), ran.stdout + ran.stderr
+
+
+def test_there_are_programs():
+    """
+    The blocks are found: README and every page but that of the command line have a program.
+    """
+    assert [page.stem for page in PAGES if not programs(page)] == ["cli"]
+
+
+def test_every_public_name_is_mentioned():
+    """
+    Whatever `import branchline` offers is in the documentation.
+    """
+    assert [name for name in branchline.__all__ if not re.search(rf"\b{name}\b", TEXT)] == []
+
+
+def test_every_command_is_mentioned():
+    """
+    Every command is on the page of the command line, and no other.
+    """
+    from branchline.cli import main
+
+    page = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+
+    assert set(re.findall(r"^\| `branchline (\w+)", page, re.MULTILINE)) == set(main.commands)
+
+
+def test_every_command_shown_exists():
+    """
+    A command that a page tells to type is there.
+    """
+    from branchline.cli import main
+
+    assert set(re.findall(r"^\$ branchline (\w+)", TEXT, re.MULTILINE)) <= set(main.commands)
+
+
+def test_every_make_target_shown_exists():
+    """
+    A make target that a page tells to type is there.
+    """
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+
+    assert [
+        name for name in re.findall(r"\bmake ([a-z-]+)`?$", TEXT, re.MULTILINE) if f"\n{name}:" not in makefile
+    ] == []
+
+
+def test_every_option_is_on_its_page():
+    """
+    The page on configuration has every option with its variable and its default, and no other.
+    """
+    page = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
+    described = {name: (variable.strip("` "), default.strip("`")) for name, variable, default in _OPTION.findall(page)}
+    defaults = {name: ast.literal_eval(text) for name, (_, text) in described.items() if name != "service_name"}
+
+    assert {name: variable for name, (variable, _) in described.items()} == {
+        name: option.variable or "" for name, option in OPTIONS.items()
+    }
+    assert load_config(defaults, env={}, script="x.py") == Config(service_name="x")
+
+
+def test_links_lead_somewhere():
+    """
+    A link to another page or file leads to one that is there.
+    """
+    links = [
+        (page, link) for page in PAGES for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8"))
+    ]
+
+    assert [f"{page.name}: {link}" for page, link in links if not (page.parent / link).exists()] == []
