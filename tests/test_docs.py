@@ -45,7 +45,7 @@ def all_programs() -> Iterator[tuple[str, str]]:
 @pytest.mark.parametrize("program", [pytest.param(text, id=name) for name, text in all_programs()])
 def test_programs_run(tmp_path, program):
     """
-    Every program in the documentation runs as it stands and says nothing on stderr; pytest runs those with tests in them.
+    Every program runs as it stands and says nothing on stderr; those with tests in them are run by pytest.
     """
     script = tmp_path / "test_page.py"
     script.write_text(program, encoding="utf-8")
