@@ -33,10 +33,21 @@ def row(*rooms: str, packages: tuple[str, ...] = ()) -> Row:
 
 
 RECORD_MODULES = (
-    *("foreign", "steps", "branches", "strategies", "stamps", "usage", "prices", "budget"),
+    *(
+        "foreign",
+        "steps",
+        "branch_config",
+        "branch_model",
+        "branches",
+        "strategies",
+        "stamps",
+        "usage",
+        "prices",
+        "budget",
+    ),
     *("metrics", "monitor", "progress", "metadata", "events", "logs"),
 )
-LEAVES = ("values", "version", "names", "errors", "redaction", "config", "context")
+LEAVES = ("values", "names", "errors", "redaction", "config", "context")
 RECORD = (*LEAVES, *RECORD_MODULES)
 ABOVE_TELEMETRY = (*RECORD, "_files", "_journal", "_pipeline", "_mlflow", "backends", "engines", "exporters")
 READING = ("read", "view", "exporters", "_files", "prices", "config", "errors", "names")
@@ -44,7 +55,6 @@ READING = ("read", "view", "exporters", "_files", "prices", "config", "errors", 
 # A room is named by the first part of its modules' names, or by more parts where a part of it has a row of its own.
 ROWS: Mapping[str, Row] = {
     "values": row(),
-    "version": row(),
     "names": row(),
     "errors": row(),
     "redaction": row(),
