@@ -35,6 +35,8 @@ def row(*rooms: str, packages: tuple[str, ...] = ()) -> Row:
 RECORD_MODULES = (
     *(
         "foreign",
+        "outcomes",
+        "generators",
         "steps",
         "branch_config",
         "branch_model",
