@@ -11,14 +11,14 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from . import names
+from . import foreign, names
 from .context import CURRENT, Recorder, Recording
 from .values import Value, freeze, freeze_key, freeze_name
 
 
 def stamp(name: str, /, **attributes: object) -> None:
     """Put a stamp on the current step, branch or experiment; outside of all of them it belongs to the run."""
-    recorder = CURRENT.recorder
+    recorder = CURRENT.recorder or foreign.recorder()
     if recorder is not None:
         _record(recorder, name, attributes)
 
@@ -237,7 +237,7 @@ class StampManager:
         frozen = {freeze_key(key): freeze(value) for key, value in attributes.items()}
         with self._home.lock:
             made = self._made_now(self._reserved() if step is None else step, text, frozen)
-        recorder = CURRENT.recorder
+        recorder = CURRENT.recorder or foreign.recorder()
         if recorder is not None:
             identity = {names.STAMP_STEP: made.step, names.STAMP_ID: made.uid, names.STAMP_PROCESS: made.process}
             _record(recorder, text, frozen | identity)
