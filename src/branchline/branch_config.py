@@ -157,12 +157,17 @@ def branch_name(config: Mapping[str, object], identity: str) -> str:
 
 def _word(key: str, value: Value) -> str | None:
     """Return ``key=value``, or None when that is nothing to read, or nothing to show."""
-    if not isinstance(value, (bool, int, float, str)) or _REDACTOR.is_secret(key):
+    text = _brief(value)
+    if text is None or len(text) > MAX_NAMED_VALUE or not text.isprintable() or " " in text:
         return None
-    text = str(value)
-    if len(text) > MAX_NAMED_VALUE or not text.isprintable() or " " in text:
-        return None
-    return f"{key}={_REDACTOR.text(text)}"
+    return None if _REDACTOR.is_secret(key) else f"{key}={_REDACTOR.text(text)}"
+
+
+def _brief(value: Value) -> str | None:
+    if isinstance(value, tuple):
+        words = [_brief(each) for each in value[:MAX_NAMED_VALUE]]
+        return None if None in words else f"[{','.join(map(str, words))}]"
+    return None if isinstance(value, (bytes, Mapping)) else str(value)
 
 
 def output_view(output: object) -> Value:

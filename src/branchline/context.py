@@ -65,6 +65,9 @@ class Recording(Protocol):
     def connect(self, other: SpanContext, attributes: Mapping[str, object] | None = None) -> None:
         """Add a link."""
 
+    def settle(self, outcome: str, message: str | None = None) -> None:
+        """Decide how it will have ended, unless an exception says otherwise."""
+
     def suspend(self) -> Context:
         """Give the caller its own context back, and return the one that was current inside (generators)."""
 
@@ -157,10 +160,10 @@ def carrier(environ: bool = False) -> dict[str, str]:
     return variables
 
 
-def extracted(fields: Mapping[str, str]) -> Context:
-    """Return this context with what the carrier *fields* say on top; what it cannot read it leaves out."""
+def extracted(fields: Mapping[str, str], base: Context | None = None) -> Context:
+    """Return *base*, by default this context, with what the carrier *fields* say; what it cannot read it leaves out."""
     lower = {str(key).lower(): str(value) for key, value in fields.items()}
-    context = propagate.extract(lower)
+    context = propagate.extract(lower, otel_context.get_current() if base is None else base)
     described = dict(part.split("=", 1) for part in lower.get(CARRIER_KEY, "").split(";") if "=" in part)
     identity = Identity(
         experiment_name=_unquoted(described, "experiment"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 SCOPE: Final = "branchline"
+VERSION: Final = "0.1.0"
 
 # ── what a span of ours is ────────────────────────────────────────────────────────────────────────
 KIND: Final = "branchline.kind"

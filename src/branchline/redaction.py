@@ -14,8 +14,8 @@ Callback: TypeAlias = Callable[[str, "Value"], "Value"]
 
 REDACTED = "[redacted]"
 
-# Keys of one application are few; a program that makes them up must not fill the memory.
-_MAX_KNOWN_KEYS = 4_096
+# What is remembered; a program that makes up its keys must not fill the memory.
+_MAX_KNOWN = 4_096
 
 
 # ── keys ──────────────────────────────────────────────────────────────────────────────────────────
@@ -177,7 +177,7 @@ _CARD = re.compile(
     re.ASCII,
 )
 _CARD_LENGTHS = {"2": {16}, "3": {14, 15, 16}, "4": {13, 16}, "5": {16}, "6": {16, 17, 18, 19}}
-_SSN = re.compile(r"\d{3}-(?<![\w-]\d{3}-)(?<!000-)(?<!666-)(?<!9\d\d-)(?!00)\d\d-(?!0000)\d{4}(?![\w-])", re.ASCII)
+_SSN = re.compile(r"\d\d\d-(?<![\w-]\d{3}-)(?<!000-)(?<!666-)(?<!9\d\d-)(?!00)\d\d-(?!0000)\d{4}(?![\w-])", re.ASCII)
 _DOMAIN = re.compile(r"@[A-Za-z0-9.-]{1,255}")
 _LOCAL_CHARACTERS = _KEY_CHARACTERS + "+%"
 
@@ -269,6 +269,7 @@ class Redactor:
     callback: Callback | None = None
     _phrases: tuple[str, ...] = field(init=False, repr=False, compare=False)
     _patterns: tuple[re.Pattern[str], ...] = field(init=False, repr=False, compare=False)
+    _harmless: set[str] = field(init=False, repr=False, compare=False, default_factory=set)
     _known: dict[str, bool] = field(init=False, repr=False, compare=False, default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -285,7 +286,7 @@ class Redactor:
         """Tell whether what *key* names must not be recorded."""
         known = self._known.get(key)
         if known is None:
-            if len(self._known) >= _MAX_KNOWN_KEYS:
+            if len(self._known) >= _MAX_KNOWN:
                 self._known.clear()
             known = self._known[key] = self._judge(key)
         return known
@@ -301,7 +302,7 @@ class Redactor:
             or "earer " in text
             or "asic " in text
         ):
-            text = self._searched(text)
+            text = self._known_or_searched(text)
         for pattern in self._patterns:
             text = pattern.sub(lambda _: REDACTED, text)
         return text
@@ -330,6 +331,17 @@ class Redactor:
             return True
         last = _words(key.rpartition(".")[2])
         return _is_secret(whole) or (len(last) == 1 and last[0] in _SECRET_WHOLE)
+
+    def _known_or_searched(self, text: str) -> str:
+        # Names of models, files and steps come again and again.
+        if text in self._harmless:
+            return text
+        clean = self._searched(text)
+        if clean == text and len(text) <= 100:
+            if len(self._harmless) >= _MAX_KNOWN:
+                self._harmless.clear()
+            self._harmless.add(text)
+        return clean
 
     def _searched(self, text: str) -> str:
         if "-----BEGIN" in text:
@@ -360,10 +372,10 @@ class Redactor:
             before = text[max(done, at - 100) : at].rstrip(_BETWEEN_KEY_AND_SEPARATOR)
             head = before.rstrip(_KEY_CHARACTERS)
             key = before[len(head) :]
-            if key.lower() in ("key", "token", "id") and head.endswith(" "):
-                key = f"{head.split()[-1] if head.split() else ''} {key}"
+            if head.endswith(" ") and key.lower() in ("key", "token", "id"):
+                key = f"{''.join(head.split()[-1:])} {key}"
             is_query = head.endswith(("?", "&")) and key.lower() in _QUERY_SECRETS
-            if key and (is_query or self.is_secret(key)):
+            if is_query or self.is_secret(key):
                 start, end = _assigned(text, key, at)
                 if start < end:
                     pieces += [text[done:start], REDACTED]

@@ -112,6 +112,10 @@ class Screen:
         """Leave what is drawn where it is: somebody else has the terminal, and the cursor is no longer below it."""
         self._height = 0
 
+    def leave(self) -> None:
+        """Give the application its streams back."""
+        self._guests.dismiss()
+
     def clear(self) -> None:
         """Take away what is drawn."""
         with self._lock:
@@ -121,7 +125,7 @@ class Screen:
 
     def close(self, text: str) -> None:
         """Replace what is drawn by *text*, for good, and give the application its streams back."""
-        self._guests.dismiss()
+        self.leave()
         if not self._lock.acquire(timeout=1.0):
             return
         try:

@@ -13,7 +13,7 @@ from .frame import Frame
 from .picture import Picture
 from .screen import Screen
 from .summary import summary_rows
-from .text import ansi, for_encoding, glyphs_for
+from .text import Row, ansi, for_encoding, glyphs_for
 
 
 # Eight a second: smooth enough for a spinner, and nothing to the processor.
@@ -67,10 +67,11 @@ class LiveTree:
     def close(self, summary: Summary) -> None:
         """Leave the whole tree, as far as it fits, and the summary below it."""
         if not self._screen.outlet.is_mine:
+            self._screen.leave()
             return
-        width, _ = self._screen.outlet.size()
         rows = summary_rows(summary, self._picture, self._glyphs)
-        lines = [*self._lines(self._now(), is_final=True), *(self._line(row, width) for row in rows)]
+        # The summary is never drawn over: a path to be copied may wrap, and must not be cut.
+        lines = [*self._lines(self._now(), is_final=True), *(self._line(row, 1 << 16) for row in rows)]
         self._screen.close("".join(f"{line}\n" for line in lines))
 
     def _lines(self, now: int, *, is_final: bool = False) -> list[str]:
@@ -78,7 +79,7 @@ class LiveTree:
         rows = self._frame.rows(now_unix_nano=now, width=width, height=max(height - 2, 1), is_final=is_final)
         return [self._line(row, width) for row in rows]
 
-    def _line(self, row: tuple[tuple[str, str], ...], width: int) -> str:
+    def _line(self, row: Row, width: int) -> str:
         return for_encoding(ansi(row, width, is_coloured=self._is_coloured), self._encoding)
 
 

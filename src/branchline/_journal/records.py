@@ -1,0 +1,328 @@
+"""What the pipeline hands to the journal: finished spans and log records, and their compact form in the ring."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from typing import Any, Final, Protocol
+
+SPAN_RECORD: Final = 1
+LOG_RECORD: Final = 2
+_BYTES_KEY: Final = "$bytes"
+
+# name, time, attributes, how many of them were dropped
+Mark = tuple[str, int, Mapping[str, Any] | None, int]
+# trace id and span id in hex, trace state, attributes, flags, how many attributes were dropped
+Bond = tuple[str, str, str, Mapping[str, Any] | None, int, int]
+
+
+class TraceLike(Protocol):
+    """What all spans of a trace in one process share."""
+
+    hex: str
+    flags: int
+    state: str
+
+
+class ScopeLike(Protocol):
+    """An instrumentation scope."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def version(self) -> str | None: ...
+
+
+class IdentityLike(Protocol):
+    """The experiment and branch that a record belongs to."""
+
+    @property
+    def experiment_name(self) -> str | None: ...
+    @property
+    def branch_id(self) -> str | None: ...
+    @property
+    def branch_name(self) -> str | None: ...
+
+
+class SpanLike(Protocol):
+    """A finished span, as the encoder reads it; plain fields, because this is read for every span."""
+
+    trace: Any
+    number: int
+    parent_number: int | None
+    title: str
+    began: int
+    ended: int | None
+    span_kind: int
+    role: str | None
+    outcome: str | None
+    code: int
+    note: str | None
+    identity: Any
+    scope: Any
+    data: Mapping[str, Any] | None
+    marks: Any
+    bonds: Any
+    has_remote_parent: bool
+    dropped_attributes: int
+    dropped_events: int
+    dropped_links: int
+
+
+class LogLike(Protocol):
+    """A log record, as the encoder reads it."""
+
+    name: str
+    time: int
+    severity: int
+    severity_text: str
+    body: Any
+    trace_hex: str | None
+    span_number: int | None
+    flags: int
+    identity: Any
+    uid: str
+    data: Mapping[str, Any]
+
+
+class _Trace:
+    __slots__ = ("flags", "hex", "state")
+
+    def __init__(self, hex_id: str, flags: int, state: str) -> None:
+        self.hex = hex_id
+        self.flags = flags
+        self.state = state
+
+
+class _Identity:
+    __slots__ = ("branch_id", "branch_name", "experiment_name")
+
+    def __init__(self, experiment_name: str | None, branch_id: str | None, branch_name: str | None) -> None:
+        self.experiment_name = experiment_name
+        self.branch_id = branch_id
+        self.branch_name = branch_name
+
+
+class Scope:
+    """An instrumentation scope, read back."""
+
+    __slots__ = ("name", "version")
+
+    def __init__(self, name: str, version: str | None) -> None:
+        self.name = name
+        self.version = version
+
+
+class SpanRecord:
+    """A span read back from a ring, or closed on behalf of a dead process."""
+
+    # OTLP has more fields than a span of a dead process can have: these keep their defaults.
+    dropped_attributes = 0
+    dropped_events = 0
+    dropped_links = 0
+
+    def __init__(
+        self,
+        *,
+        trace_hex: str,
+        number: int,
+        parent_number: int | None,
+        title: str,
+        began: int,
+        ended: int,
+        role: str | None,
+        outcome: str | None,
+        flags: int = 1,
+        state: str = "",
+        span_kind: int = 1,
+        code: int = 0,
+        note: str | None = None,
+        identity: Any = None,
+        scope: Any = None,
+        data: Mapping[str, Any] | None = None,
+        marks: Any = None,
+        bonds: Any = None,
+        has_remote_parent: bool = False,
+    ) -> None:
+        self.trace = _Trace(trace_hex, flags, state)
+        self.number = number
+        self.parent_number = parent_number
+        self.title = title
+        self.began = began
+        self.ended: int | None = ended
+        self.role = role
+        self.outcome = outcome
+        self.span_kind = span_kind
+        self.code = code
+        self.note = note
+        self.identity = identity
+        self.scope = scope
+        self.data = data
+        self.marks = marks
+        self.bonds = bonds
+        self.has_remote_parent = has_remote_parent
+
+
+class LogRecord:
+    """One log record or event on its way to the journal."""
+
+    __slots__ = (
+        "body",
+        "data",
+        "flags",
+        "identity",
+        "name",
+        "severity",
+        "severity_text",
+        "slots",
+        "span_number",
+        "time",
+        "trace_hex",
+        "uid",
+        "weight",
+    )
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        time: int,
+        uid: str,
+        severity: int = 9,
+        severity_text: str = "INFO",
+        body: Any = None,
+        trace_hex: str | None = None,
+        span_number: int | None = None,
+        flags: int = 0,
+        identity: Any = None,
+        data: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.name = name
+        self.time = time
+        self.uid = uid
+        self.severity = severity
+        self.severity_text = severity_text
+        self.body = body
+        self.trace_hex = trace_hex
+        self.span_number = span_number
+        self.flags = flags
+        self.identity = identity
+        self.data: Mapping[str, Any] = {} if data is None else data
+        self.slots: int | tuple[int, ...] = -1
+        self.weight = 0
+
+
+def span_tuple(span: SpanLike) -> tuple[Any, ...]:
+    """Return the compact form of a finished span."""
+    trace = span.trace
+    identity = span.identity
+    scope = span.scope
+    return (
+        SPAN_RECORD,
+        trace.hex,
+        span.number,
+        span.parent_number,
+        span.title,
+        span.began,
+        span.ended,
+        span.role,
+        span.outcome,
+        span.data,
+        span.marks,
+        identity and (identity.experiment_name, identity.branch_id, identity.branch_name),
+        span.code,
+        span.note,
+        scope and (scope.name, scope.version),
+        span.bonds,
+        trace.flags,
+        trace.state,
+        span.span_kind,
+        span.has_remote_parent,
+    )
+
+
+def log_tuple(record: LogLike) -> tuple[Any, ...]:
+    """Return the compact form of a log record."""
+    identity = record.identity
+    return (
+        LOG_RECORD,
+        record.uid,
+        record.name,
+        record.time,
+        record.severity,
+        record.severity_text,
+        record.body,
+        record.trace_hex,
+        record.span_number,
+        record.flags,
+        identity and (identity.experiment_name, identity.branch_id, identity.branch_name),
+        record.data,
+    )
+
+
+def ring_default(value: object) -> object:
+    """Write what JSON has no word for (orjson's ``default``)."""
+    if isinstance(value, bytes):
+        return {_BYTES_KEY: base64.b64encode(value).decode()}
+    msg = f"cannot write {type(value).__name__}"
+    raise TypeError(msg)
+
+
+def from_tuple(fields: list[Any]) -> SpanRecord | LogRecord:
+    """Return the record of a compact form. Raises ValueError for anything else."""
+    if fields and fields[0] == SPAN_RECORD and len(fields) == 20:
+        return _span_from(fields)
+    if fields and fields[0] == LOG_RECORD and len(fields) == 12:
+        return _log_from(fields)
+    msg = f"not a record of this version: {fields[:1]!r} with {len(fields)} fields"
+    raise ValueError(msg)
+
+
+def _span_from(fields: list[Any]) -> SpanRecord:
+    return SpanRecord(
+        trace_hex=fields[1],
+        number=fields[2],
+        parent_number=fields[3],
+        title=fields[4],
+        began=fields[5],
+        ended=fields[6],
+        role=fields[7],
+        outcome=fields[8],
+        data=_restored(fields[9]),
+        marks=[(mark[0], mark[1], _restored(mark[2]), mark[3]) for mark in fields[10] or ()],
+        identity=_Identity(*fields[11]) if fields[11] else None,
+        code=fields[12],
+        note=fields[13],
+        scope=Scope(*fields[14]) if fields[14] else None,
+        bonds=[(*bond[:3], _restored(bond[3]), *bond[4:]) for bond in fields[15] or ()],
+        flags=fields[16],
+        state=fields[17],
+        span_kind=fields[18],
+        has_remote_parent=fields[19],
+    )
+
+
+def _log_from(fields: list[Any]) -> LogRecord:
+    return LogRecord(
+        uid=fields[1],
+        name=fields[2],
+        time=fields[3],
+        severity=fields[4],
+        severity_text=fields[5],
+        body=_restored(fields[6]),
+        trace_hex=fields[7],
+        span_number=fields[8],
+        flags=fields[9],
+        identity=_Identity(*fields[10]) if fields[10] else None,
+        data=_restored(fields[11]),
+    )
+
+
+def _restored(value: Any) -> Any:
+    if isinstance(value, dict):
+        if len(value) == 1 and isinstance(value.get(_BYTES_KEY), str):
+            return base64.b64decode(value[_BYTES_KEY])
+        return {key: _restored(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_restored(item) for item in value]
+    return value

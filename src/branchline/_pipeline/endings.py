@@ -1,0 +1,71 @@
+"""How a process may end or split: exit, SIGTERM, fork. What is hooked here is unhooked again."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import signal
+import threading
+import weakref
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+from . import ids
+
+_forkable: weakref.WeakSet[Any] = weakref.WeakSet()
+_is_hooked: list[bool] = []
+
+
+def watch_forks(pipeline: Any) -> None:
+    """Tell *pipeline* when it finds itself in a forked child."""
+    if not _is_hooked:
+        # Python has no way to take such a hook back; with nothing to tell, it does nothing.
+        os.register_at_fork(after_in_child=_in_child)
+        _is_hooked.append(True)
+    _forkable.add(pipeline)
+
+
+def _in_child() -> None:
+    ids.reseed()
+    for pipeline in list(_forkable):
+        pipeline.after_fork()
+
+
+class Endings:
+    """Calls *end* with a reason when the process ends, and leaves everything else as it was."""
+
+    def __init__(self, end: Callable[[str], None], *, signals: bool) -> None:
+        """Watch the exit of the interpreter, and SIGTERM where nobody else does."""
+        self._end = end
+        self._handles_sigterm = False
+        atexit.register(self._at_exit)
+        if signals and threading.current_thread() is threading.main_thread():
+            self._handle_sigterm()
+
+    def _handle_sigterm(self) -> None:
+        if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+            signal.signal(signal.SIGTERM, self._on_sigterm)
+            self._handles_sigterm = True
+
+    def _on_sigterm(self, number: int, frame: FrameType | None) -> None:
+        # First give the default back: a second SIGTERM ends us at once, and so do we ourselves in a moment.
+        signal.signal(number, signal.SIG_DFL)
+        with contextlib.suppress(Exception):
+            self._end("SIGTERM")
+        os.kill(os.getpid(), number)
+
+    def _at_exit(self) -> None:
+        self._end("exit")
+
+    def unhook(self) -> None:
+        """Give back what was there before."""
+        atexit.unregister(self._at_exit)
+        if (
+            self._handles_sigterm
+            and threading.current_thread() is threading.main_thread()
+            and signal.getsignal(signal.SIGTERM) == self._on_sigterm
+        ):
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        self._handles_sigterm = False

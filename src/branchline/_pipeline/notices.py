@@ -1,0 +1,67 @@
+"""What went wrong inside: counted by kind, said once on stderr, never raised into user code."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Final
+
+_REPEAT_AFTER_SECONDS: Final = 60.0
+
+
+class Notices:
+    """Counts oddities of what was recorded and failures of ours."""
+
+    def __init__(self, *, strict: bool) -> None:
+        """Count; *strict* raises failures of ours, for tests."""
+        self._strict = strict
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything."""
+        self.counts: dict[str, int] = {}
+        self._said: dict[str, float] = {}
+
+    def odd(self, kind: str) -> None:
+        """Count something odd in what was recorded; the rest of the record arrives."""
+        self.counts[kind] = self.counts.get(kind, 0) + 1
+        if kind not in self._said:
+            self.once(kind, f"recorded something odd ({kind}); it was written as text, and is counted in process.json")
+
+    def failed(self, what: str, error: BaseException) -> None:
+        """Count a failure while recording *what*."""
+        kind = f"failed_{what}"
+        self.counts[kind] = self.counts.get(kind, 0) + 1
+        self.once(kind, f"could not record {what}: {type(error).__name__}: {_said(error)}")
+        if self._strict:
+            raise error
+
+    def once(self, kind: str, text: str) -> None:
+        """Say *text* on stderr, for each *kind* once."""
+        if kind not in self._said:
+            self._said[kind] = time.monotonic()
+            say(text)
+
+    def at_most_each_minute(self, kind: str, text: str) -> None:
+        """Say *text* on stderr unless the same *kind* was said within the last minute."""
+        now = time.monotonic()
+        if now - self._said.get(kind, -_REPEAT_AFTER_SECONDS) >= _REPEAT_AFTER_SECONDS:
+            self._said[kind] = now
+            say(text)
+
+
+def say(text: str) -> None:
+    """Print one line on stderr, if there is one."""
+    try:
+        sys.stderr.write(f"branchline: {text}\n")
+        sys.stderr.flush()
+    except (OSError, ValueError, AttributeError, RuntimeError):
+        # Closed, missing, or being written to by the code that a signal handler interrupted.
+        return
+
+
+def _said(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001  # user code
+        return "<unprintable>"

@@ -1,0 +1,472 @@
+"""The queue between recording threads and the writer: what is recorded is safe in the ring before the call returns."""
+
+from __future__ import annotations
+
+import _thread
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import orjson
+
+from .. import names
+from .._journal import layout
+from .._journal.records import LogRecord, log_tuple, ring_default, span_tuple
+from .._journal.ring import Ring, create_ring, ring_folder
+from .._journal.seen import Listener
+from ..errors import BranchlineError
+from ..redaction import Redactor
+from ..values import freeze, freeze_key
+from . import ids
+from .notices import Notices
+
+_dumps: Final = orjson.dumps
+_WAKE_EVERY: Final = 512
+_RECORD_BYTES: Final = 1024
+_NEVER: Final = 1 << 60
+
+_SEVERITIES: Final = {"TRACE": 1, "DEBUG": 5, "INFO": 9, "WARN": 13, "WARNING": 13, "ERROR": 17, "FATAL": 21, "CRITICAL": 21}
+
+
+@dataclass(frozen=True, kw_only=True)
+class PipelineOptions:
+    """What a pipeline is told once."""
+
+    run_id: str
+    run_directory: Path
+    service_name: str
+    resource: Mapping[str, Any]
+    redactor: Redactor | None = None
+    durability: str = "crash"
+    memory_limit: int = 64 * 1024 * 1024
+    max_wait_seconds: float = 0.05
+    listeners: tuple[Listener, ...] = ()
+    strict: bool = False
+    rotate_bytes: int = 32 * 1024 * 1024
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Marker:
+    """A place in the queue: reached when everything before it is in the journal."""
+
+    __slots__ = ("_reached",)
+
+    def __init__(self) -> None:
+        self._reached = _thread.allocate_lock()
+        self._reached.acquire()
+
+    def reach(self) -> None:
+        """Let whoever waits go on."""
+        self._reached.release()
+
+    def wait(self, timeout: float) -> bool:
+        """Return whether the marker was reached within *timeout* seconds."""
+        return self._reached.acquire(timeout=max(timeout, 0))
+
+
+class WriterLike(Protocol):
+    """The thread at the other end of the queue."""
+
+    thread: threading.Thread
+
+    def start(self) -> None:
+        """Begin."""
+
+    def drain(self) -> None:
+        """Write what is in the queue, in the calling thread."""
+
+    def stop(self, timeout: float, reason: str) -> None:
+        """Write what is left and end."""
+
+    def abandon(self) -> None:
+        """In a forked child: let go of the parent's files."""
+
+
+class Pipeline:
+    """Takes finished spans and log records from any thread, signal handler or finaliser; never raises, never locks."""
+
+    def __init__(self, options: PipelineOptions, make_writer: Callable[[Pipeline], WriterLike]) -> None:
+        """Take records for the run that *options* name; nothing is opened before the first one."""
+        self.options = options
+        self._make_writer = make_writer
+        self.watchers: tuple[Any, ...] = ()
+        self.notices = Notices(strict=options.strict)
+        self.odd = self.notices.odd
+        self.failed = self.notices.failed
+        self._fresh()
+
+    def _fresh(self) -> None:
+        self.pid = os.getpid()
+        self.started_unix_nano = time.time_ns()
+        self.process = layout.process_name(self.pid, self.started_unix_nano)
+        self.directory = self.options.run_directory / self.process
+        self.queue: deque[Any] = deque()
+        self.open: dict[int, Any] = {}
+        self.ring: Ring | None = None
+        self._put: Callable[[bytes], int | tuple[int, ...]] | None = None
+        self._redact_ring = False
+        self.wake_at = -1
+        self.heavy = 0
+        self.is_failing = False
+        self.is_closed = False
+        self.is_direct = False
+        self.signal = _thread.allocate_lock()
+        self.signal.acquire()
+        self._starting = _thread.allocate_lock()
+        self.writer: WriterLike | None = None
+        self.sampled_out = 0
+        self.dropped: dict[str, dict[str, int]] = {"spans": {}, "logs": {}}
+
+    # ── recording ─────────────────────────────────────────────────────────────────────────────────
+
+    def submit(self, record: Any) -> None:
+        """Take a finished span."""
+        put = self._put
+        if put is not None:
+            try:
+                trace = record.trace
+                identity = record.identity
+                scope = record.scope
+                slots = record.slots = put(
+                    _dumps(
+                        (
+                            1,
+                            trace.hex,
+                            record.number,
+                            record.parent_number,
+                            record.title,
+                            record.began,
+                            record.ended,
+                            record.role,
+                            record.outcome,
+                            record.data,
+                            record.marks,
+                            identity and (identity.experiment_name, identity.branch_id, identity.branch_name),
+                            record.code,
+                            record.note,
+                            scope and (scope.name, scope.version),
+                            record.bonds,
+                            trace.flags,
+                            trace.state,
+                            record.span_kind,
+                            record.has_remote_parent,
+                        ),
+                        ring_default,
+                    )
+                )
+            except Exception:  # noqa: BLE001  # a value that JSON cannot take: see below
+                slots = self._put_cleaned(record)
+            if slots == -1 and not self._admit(record, "spans"):
+                return
+        if (len(self.queue) > self.wake_at or record.weight) and not self._attend(record, "spans"):
+            return
+        self.queue.append(record)
+        if self.is_direct:
+            self._write_here()
+
+    def submit_log(self, record: LogRecord) -> None:
+        """Take a log record."""
+        if self._put is not None:
+            try:
+                record.slots = self._put(_dumps(log_tuple(record), ring_default))
+            except Exception:  # noqa: BLE001  # a value that JSON cannot take: see below
+                self._put_cleaned(record)
+            if record.slots == -1 and not self._admit(record, "logs"):
+                return
+        if (len(self.queue) > self.wake_at or record.weight) and not self._attend(record, "logs"):
+            return
+        self.queue.append(record)
+        if self.is_direct:
+            self._write_here()
+
+    def event(
+        self,
+        name: str,
+        attributes: Mapping[str, Any],
+        *,
+        severity: str = "INFO",
+        body: Any = None,
+        span: Any = None,
+        time_unix_nano: int | None = None,
+    ) -> None:
+        """Record a log event, belonging to *span* (ours) if given."""
+        try:
+            record = LogRecord(
+                name=name,
+                time=time.time_ns() if time_unix_nano is None else time_unix_nano,
+                uid=f"{ids.bits(128):032x}",
+                severity=_SEVERITIES.get(severity, 9),
+                severity_text=severity,
+                body=None if body is None else freeze(body, self.odd),
+                trace_hex=None if span is None else span.trace.hex,
+                span_number=None if span is None else span.number,
+                flags=0 if span is None else span.trace.flags,
+                identity=None if span is None else span.identity,
+                data={key: freeze(value, self.odd) for key, value in attributes.items()},
+            )
+            self.submit_log(record)
+        except Exception as error:  # noqa: BLE001  # recording never raises
+            self.failed("event", error)
+
+    def started(self, span: Any) -> None:
+        """Record that *span* has begun: what is left of it when the process dies."""
+        described: dict[str, Any] = {
+            names.KIND: span.role,
+            names.SPAN_NAME: span.title,
+            names.SPAN_START: span.began,
+            names.SPAN_ATTRIBUTES: dict(span.data or {}),
+        }
+        if span.parent_number is not None:
+            described[names.SPAN_PARENT_ID] = f"{span.parent_number:016x}"
+        if span.role is None:
+            del described[names.KIND]
+        span.checkpoint = (dict(span.data or {}), 0)
+        self.event(
+            names.STARTED_EVENTS.get(span.role or "", names.STEP_STARTED),
+            described,
+            span=span,
+            time_unix_nano=span.began,
+        )
+
+    # ── the slow turns ────────────────────────────────────────────────────────────────────────────
+
+    def _put_cleaned(self, record: Any) -> int | tuple[int, ...]:
+        """Freeze every field of *record* again, the thorough way, and put that."""
+        try:
+            if isinstance(record, LogRecord):
+                record.data = freeze(record.data, self.odd)  # type: ignore[assignment]  # a mapping stays one
+                record.body = freeze(record.body, self.odd)
+                data = _dumps(log_tuple(record), ring_default)
+            else:
+                record.title = freeze(record.title, self.odd)
+                record.note = freeze(record.note, self.odd)
+                record.data = None if record.data is None else cleaned(record.data, self.odd)
+                record.marks = [
+                    (freeze(mark[0], self.odd), mark[1], mark[2] and cleaned(mark[2], self.odd), mark[3])
+                    for mark in record.marks or ()
+                ]
+                data = _dumps(span_tuple(record), ring_default)
+            record.slots = -1 if self._put is None else self._put(data)
+        except Exception as error:  # noqa: BLE001  # recording never raises
+            record.slots = -1
+            self.failed("ring", error)
+        return record.slots  # type: ignore[no-any-return]
+
+    def _put_redacted(self, data: bytes) -> int | tuple[int, ...]:
+        """Put *data* into a ring that lies on the disk: what must not leave memory is taken out first."""
+        redactor = self.options.redactor
+        if redactor is not None and self.ring is not None:
+            data = _dumps(_redacted(redactor, "", orjson.loads(data)))
+        return -1 if self.ring is None else self.ring.put(data)
+
+    def _admit(self, record: Any, signal: str) -> bool:
+        """Take a record for which the ring has no room, while memory lasts; count it as dropped beyond that."""
+        if self.is_failing or len(self.queue) * _RECORD_BYTES + self.heavy + record.weight > self.options.memory_limit:
+            if len(self.queue) * _RECORD_BYTES + self.heavy + record.weight > self.options.memory_limit:
+                self.drop(signal, "disk_error" if self.is_failing else "queue_full")
+                return False
+            return True
+        self.wake()
+        return True
+
+    def _attend(self, record: Any, signal: str) -> bool:
+        """Wake or start the writer, and hold the memory limit; return whether the record is taken."""
+        if self.is_closed:
+            self.drop(signal, "after_shutdown")
+            return False
+        if self.writer is None and not self.is_direct:
+            self._start(record)
+        self.heavy += record.weight
+        pending = len(self.queue) * _RECORD_BYTES + self.heavy
+        if pending > self.options.memory_limit and not self._wait_for_room():
+            self.heavy -= record.weight
+            self.drop(signal, "disk_error" if self.is_failing else "queue_full")
+            return False
+        if len(self.queue) > self.wake_at:
+            self.wake_at = len(self.queue) + _WAKE_EVERY
+            self.wake()
+        return True
+
+    def _wait_for_room(self) -> bool:
+        deadline = time.monotonic() + self.options.max_wait_seconds
+        while len(self.queue) * _RECORD_BYTES + self.heavy > self.options.memory_limit:
+            if self.is_failing or time.monotonic() > deadline or self.is_writer():
+                return False
+            self.wake()
+            time.sleep(0.0005)
+        return True
+
+    def _wait_for_slot(self, slot: int) -> bool:
+        """Wait until the ring's *slot* is free, as long as that may take."""
+        ring = self.ring
+        if ring is None:
+            return False
+        deadline = time.monotonic() + self.options.max_wait_seconds
+        while not ring.is_free(slot):
+            if self.is_failing or self.is_direct or time.monotonic() > deadline or self.is_writer():
+                return False
+            self.wake()
+            time.sleep(0.0002)
+        return True
+
+    def is_writer(self) -> bool:
+        """Whether this is the writer's own thread: it must not wait for itself."""
+        return self.writer is not None and self.writer.thread is threading.current_thread()
+
+    def drop(self, signal: str, reason: str) -> None:
+        """Count a record that is given up."""
+        counted = self.dropped[signal]
+        counted[reason] = counted.get(reason, 0) + 1
+        self.notices.once(f"dropped_{reason}", f"telemetry is being dropped ({reason}); counts are in process.json")
+
+    def wake(self) -> None:
+        """Let the writer look at the queue now; safe at any moment, in any thread or handler."""
+        try:
+            self.signal.release()
+        except RuntimeError:
+            # Somebody else has just woken it.
+            return
+
+    # ── start, flush, end ─────────────────────────────────────────────────────────────────────────
+
+    def _start(self, first: Any) -> None:
+        """Open the ring and start the writer, before the first record is taken."""
+        if not self._starting.acquire(blocking=False):
+            # Another thread is at it, or this one was interrupted while it was: the record waits in the queue.
+            return
+        try:
+            if self.writer is None:
+                self._open_ring()
+                if self._put is not None and first.slots == -1:
+                    self._put_cleaned(first)
+                writer = self._make_writer(self)
+                writer.start()
+                self.writer = writer
+        except Exception as error:  # noqa: BLE001  # recording never raises
+            self.failed("start", error)
+        finally:
+            self._starting.release()
+
+    def _open_ring(self) -> None:
+        if self.options.durability == "batch":
+            return
+        page: dict[str, str | int] = {
+            "version": layout.VERSION,
+            "run_directory": str(self.options.run_directory.resolve()),
+            "run_id": self.options.run_id,
+            "process": self.process,
+            "pid": self.pid,
+            "service_name": self.options.service_name,
+            "started_unix_nano": self.started_unix_nano,
+            "resource": _dumps(dict(self.resource), ring_default).decode(),
+        }
+        folder = ring_folder()
+        try:
+            if folder is not None:
+                self._use(create_ring(folder, page, is_shared_memory=True))
+                return
+        except (OSError, BranchlineError):
+            # No room in shared memory: the disk serves as well, redacted.
+            pass
+        try:
+            self._use(create_ring(layout.private_directory(self.directory), page, is_shared_memory=False))
+        except (OSError, BranchlineError) as error:
+            self.notices.once("no_ring", f"no room for the crash ring ({error}); a kill may lose the last 100 ms")
+
+    def _use(self, ring: Ring) -> None:
+        ring.wait = self._wait_for_slot
+        self.ring = ring
+        self._put = ring.put if ring.is_shared_memory else self._put_redacted
+
+    @property
+    def resource(self) -> Mapping[str, Any]:
+        """Where this process's records come from."""
+        return {
+            **self.options.resource,
+            names.PROCESS_PID: self.pid,
+            names.SERVICE_INSTANCE_ID: self.process,
+            names.RUN_ID: self.options.run_id,
+        }
+
+    def flush(self, timeout: float) -> bool:
+        """Return whether everything recorded before this call is in the journal within *timeout* seconds."""
+        if self.writer is None or self.is_closed:
+            return not self.queue
+        if self.is_direct:
+            self._write_here()
+            return not self.queue
+        marker = Marker()
+        self.queue.append(marker)
+        self.wake()
+        return marker.wait(timeout)
+
+    def close_open(self) -> None:
+        """End what is still open as interrupted: the process or the run ends before it did."""
+        for span in sorted(self.open.values(), key=lambda span: -span.began):
+            span.leave(names.INTERRUPTED)
+
+    def close(self, timeout: float, *, reason: str) -> None:
+        """Write what is left and say that this process has ended, within *timeout* seconds."""
+        if self.is_closed:
+            return
+        deadline = time.monotonic() + timeout
+        if self.writer is not None:
+            self.flush(deadline - time.monotonic())
+            self.writer.stop(max(deadline - time.monotonic(), 0.05), reason)
+        self.is_closed = True
+        self._put = None
+        self.wake_at = -1
+
+    def go_direct(self, timeout: float, *, reason: str) -> None:
+        """At the interpreter's exit: write what is left, and from now on in the recording thread itself."""
+        if self.is_closed or self.writer is None:
+            return
+        deadline = time.monotonic() + timeout
+        self.flush(deadline - time.monotonic())
+        self.writer.stop(max(deadline - time.monotonic(), 0.05), reason)
+        self.is_direct = True
+        self._put = None
+        self.ring = None
+        self.wake_at = _NEVER
+
+    def _write_here(self) -> None:
+        if self.writer is not None and self._starting.acquire(blocking=False):
+            try:
+                self.writer.drain()
+            except Exception as error:  # noqa: BLE001  # recording never raises
+                self.failed("exit", error)
+            finally:
+                self._starting.release()
+
+    def after_fork(self) -> None:
+        """In a forked child: leave everything to the parent and begin anew, at the child's first record."""
+        for span in self.open.values():
+            # The parent ends and records it; here it only serves as a parent to what the child records.
+            span.ended = span.began
+        if self.ring is not None:
+            self.ring.abandon()
+        if self.writer is not None:
+            self.writer.abandon()
+        self.options = replace(self.options, listeners=())
+        self.notices.reset()
+        self._fresh()
+
+
+def cleaned(attributes: Mapping[str, Any], odd: Callable[[str], None]) -> dict[str, Any]:
+    """Return attributes, every key and value frozen the thorough way."""
+    return {freeze_key(key, odd): freeze(value, odd) for key, value in attributes.items()}
+
+
+def _redacted(redactor: Redactor, key: str, value: Any) -> Any:
+    if isinstance(value, list):
+        return [_redacted(redactor, key, item) for item in value]
+    if isinstance(value, dict):
+        return {name: _redacted(redactor, name, item) for name, item in value.items()}
+    return redactor.value(key, value) if isinstance(value, (str, int, float)) and key else (
+        redactor.text(value) if isinstance(value, str) else value
+    )

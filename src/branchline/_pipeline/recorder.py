@@ -1,0 +1,174 @@
+"""The recorder that ``configure`` sets: steps, branches and events onto spans of our own, on the shortest way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from time import perf_counter_ns
+from typing import Any
+
+from opentelemetry.context import Context
+from opentelemetry.trace import SpanContext
+from opentelemetry.trace import Span as ApiSpan
+
+from .. import names
+from ..context import IDENTITY_KEY, PIPELINE_KEY, Identity, Recording
+from . import ids
+from .active import SPAN_KEY, detach, get_current, set_current
+from .pipeline import Pipeline
+from .spans import Span
+from .tracing import Provider
+
+_new = object.__new__
+_set_item = dict.__setitem__
+
+
+class NativeRecorder:
+    """Records onto the provider that branchline set."""
+
+    def __init__(self, provider: Provider, pipeline: Pipeline, *, capture: str) -> None:
+        """Record onto *provider*, into *pipeline* unless a capture in the context says otherwise."""
+        self.capture = capture
+        self._provider = provider
+        self._pipeline = pipeline
+        # The complete way is for whoever asked for more than the short one does.
+        self._is_plain = not provider.asks_sampler and provider.is_own_ids and provider.limits is None
+
+    def enter(
+        self,
+        name: str,
+        role: str,
+        attributes: Mapping[str, object] | None = None,
+        *,
+        links: Sequence[SpanContext] = (),
+        identity: Identity | None = None,
+        new_trace: bool = False,
+    ) -> Recording:
+        """Start a span and make it current."""
+        context = get_current()
+        parent = context.get(SPAN_KEY)
+        if (
+            parent.__class__ is Span
+            and self._is_plain
+            and not new_trace
+            and not parent.trace.pipeline.is_closed  # type: ignore[union-attr]  # its class says that it is ours
+            and not parent.trace.pipeline.watchers  # type: ignore[union-attr]
+        ):
+            span = _new(Span)
+            trace = span.trace = parent.trace  # type: ignore[union-attr]
+            number = span.number = ids.bits(64) or 1
+            span.title = name
+            span.parent_number = parent.number  # type: ignore[union-attr]
+            span.up = parent  # type: ignore[assignment]
+            span.identity = parent.identity if identity is None else identity  # type: ignore[union-attr]
+            span.scope = None
+            span.provider = parent.provider  # type: ignore[union-attr]
+            span.role = role
+            span.began = perf_counter_ns() + trace.offset
+            trace.pipeline.open[number] = span
+        else:
+            made = self._begin(name, role, context, identity, new_trace=new_trace)
+            if made.__class__ is not Span:
+                return Unsampled(made, context)
+            span = made  # type: ignore[assignment]
+        inside = Context(context)
+        _set_item(inside, SPAN_KEY, span)
+        if identity is not None:
+            _set_item(inside, IDENTITY_KEY, identity)
+        span.token = set_current(inside)
+        if attributes:
+            span.put(attributes)
+        for link in links:
+            span.connect(link)
+        if role is not names.KIND_STEP and role != names.KIND_STEP:
+            span.trace.pipeline.started(span)
+        return span
+
+    def _begin(
+        self, name: str, role: str, context: Context, identity: Identity | None, *, new_trace: bool
+    ) -> ApiSpan:
+        origin = context.get(SPAN_KEY) if new_trace else None
+        if new_trace:
+            identity = identity or self._identity(context)
+            context = Context({key: value for key, value in context.items() if key != SPAN_KEY})
+        span = self._provider.tracer.begin(name, context, role=role, identity=identity)
+        if isinstance(origin, ApiSpan) and origin.get_span_context().is_valid and isinstance(span, Span):
+            span.connect(origin.get_span_context(), {names.TRACE_LINK: "started_from"})
+        return span
+
+    def _identity(self, context: Context) -> Identity | None:
+        parent = context.get(SPAN_KEY)
+        found = parent.identity if isinstance(parent, Span) else None
+        if found is None:
+            found = context.get(IDENTITY_KEY)
+        return found if isinstance(found, Identity) else None
+
+    def current(self) -> Recording | None:
+        """Return the innermost span of ours in this context."""
+        span = get_current().get(SPAN_KEY)
+        while span.__class__ is Span:
+            if span.role is not None:  # type: ignore[union-attr]  # its class says that it is ours
+                return span  # type: ignore[return-value]
+            span = span.up  # type: ignore[union-attr]
+        return None
+
+    def event(
+        self, name: str, attributes: Mapping[str, object], *, severity: str = "INFO", body: object = None
+    ) -> None:
+        """Record a log event of the run."""
+        context = get_current()
+        span = context.get(SPAN_KEY)
+        pipeline = context.get(PIPELINE_KEY) or self._pipeline
+        if span.__class__ is Span:
+            pipeline = span.trace.pipeline  # type: ignore[union-attr]
+        pipeline.event(  # type: ignore[attr-defined]  # only a capture sets the key, and to a pipeline
+            name, attributes, severity=severity, body=body, span=span if span.__class__ is Span else None
+        )
+
+
+class Unsampled:
+    """A step that nobody wants recorded: it is current, its children know that they are not wanted either."""
+
+    def __init__(self, span: ApiSpan, context: Context) -> None:
+        """Make *span*, which records nothing, current."""
+        self.span = span
+        self.role: str | None = None
+        self.identity: Identity | None = None
+        self.is_open = False
+        inside = Context(context)
+        _set_item(inside, SPAN_KEY, span)
+        self._token: Any = set_current(inside)
+
+    def put(self, attributes: Mapping[str, object]) -> None:
+        """Take nothing."""
+
+    def mark(self, name: str, attributes: Mapping[str, object]) -> None:
+        """Take nothing."""
+
+    def connect(self, other: SpanContext, attributes: Mapping[str, object] | None = None) -> None:
+        """Take nothing."""
+
+    def settle(self, outcome: str, message: str | None = None) -> None:
+        """Take nothing."""
+
+    def suspend(self) -> Context:
+        """Give the caller its own context back; return the one that was current inside."""
+        inside = get_current()
+        token, self._token = self._token, None
+        detach(token)
+        return inside
+
+    def resume(self, inside: Context | None = None) -> None:
+        """Make it, or the context it was suspended with, current again."""
+        if inside is None:
+            inside = Context(get_current())
+            _set_item(inside, SPAN_KEY, self.span)
+        self._token = set_current(inside)
+
+    def leave(self, outcome: str, *, error: BaseException | None = None, message: str | None = None) -> None:
+        """Take it off the current context."""
+        if self._token is not None:
+            detach(self._token)
+            self._token = None
+
+
+__all__ = ["NativeRecorder", "Unsampled"]

@@ -1,0 +1,417 @@
+"""The one thread that writes: takes from the queue, redacts, encodes once, appends to the journal."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from .. import names
+from .._journal import layout
+from .._journal.encode import Encoder
+from .._journal.records import LogRecord
+from .._journal.ring import Progress
+from .._journal.seen import Seen, Summary
+from .._journal.segments import Appender
+from . import ids
+from .pipeline import Marker, Pipeline
+
+_BATCH: Final = 512
+# The longest that a record may wait in memory: what a kill can cost with durability="batch".
+_POLL_SECONDS: Final = 0.1
+_IDLE_AFTER_SECONDS: Final = 1.0
+_RETRY_SECONDS: Final = 0.25
+_CHECKPOINT_SECONDS: Final = 1.0
+_STATE_SECONDS: Final = 5.0
+_LISTEN_SECONDS: Final = 0.12
+_MOST_OPEN: Final = 100_000
+
+
+@dataclass(slots=True)
+class _Unwritten:
+    """Encoded lines that the disk has not taken yet, and the ring slots they hold."""
+
+    appender: Appender
+    lines: bytes
+    slots: list[int | tuple[int, ...]]
+    signal: str
+    count: int
+
+
+class Writer:
+    """Writes one pipeline's records until it is stopped."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        """Write what *pipeline*'s queue has."""
+        options = pipeline.options
+        self.pipeline = pipeline
+        self.thread = threading.Thread(target=self._run, name="branchline-writer", daemon=True)
+        sync = options.durability == "power"
+        self._encoder = Encoder(pipeline.resource, options.redactor, version=names.VERSION)
+        self._traces = Appender(pipeline.directory, "traces", rotate_bytes=options.rotate_bytes, sync=sync)
+        self._logs = Appender(pipeline.directory, "logs", rotate_bytes=options.rotate_bytes, sync=sync)
+        self._unwritten: list[_Unwritten] = []
+        self._markers: list[Marker] = []
+        self._stopping = False
+        self._reason: str | None = None
+        self._retry_at = 0.0
+        self._checkpoint_at = time.monotonic() + _CHECKPOINT_SECONDS
+        self._state_at = 0.0
+        self._listen_at = 0.0
+        self._seen: list[Seen] = []
+        self._busy_until = time.monotonic() + _IDLE_AFTER_SECONDS
+        self.recorded = {"spans": 0, "logs": 0}
+        self.journaled = {"spans": 0, "logs": 0}
+
+    def start(self) -> None:
+        """Begin."""
+        self.thread.start()
+
+    def stop(self, timeout: float, reason: str) -> None:
+        """Write what is left, say how the process ended, and end the thread."""
+        self._reason = reason
+        self._stopping = True
+        self.pipeline.wake()
+        if self.thread is not threading.current_thread():
+            self.thread.join(timeout)
+
+    def abandon(self) -> None:
+        """In a forked child: close the parent's files here; they go on there."""
+        self._traces.close()
+        self._logs.close()
+
+    # ── the loop ──────────────────────────────────────────────────────────────────────────────────
+
+    def _run(self) -> None:
+        pipeline = self.pipeline
+        while not self._stopping:
+            pipeline.signal.acquire(timeout=self._patience())
+            self._guarded(self._turn)
+        self._guarded(self._last_turn)
+
+    def _patience(self) -> float:
+        if self.pipeline.queue or self._markers:
+            return _RETRY_SECONDS if self.pipeline.is_failing else 0
+        if time.monotonic() < self._busy_until or self.pipeline.options.listeners:
+            return _POLL_SECONDS
+        if self.pipeline.open:
+            return _CHECKPOINT_SECONDS
+        # Nothing to do: the next record wakes us. The queue is looked at once more, for one that came in between.
+        self.pipeline.wake_at = -1
+        return 60.0 if not self.pipeline.queue else 0
+
+    def _guarded(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except Exception as error:  # noqa: BLE001  # the writer must live: it has everybody's data
+            try:
+                self.pipeline.failed("writing", error)
+            except Exception:  # noqa: BLE001  # strict mode raises where somebody can see it; here nobody can
+                return
+
+    def _turn(self) -> None:
+        if self.pipeline.queue:
+            self._busy_until = time.monotonic() + _IDLE_AFTER_SECONDS
+        self.drain()
+        now = time.monotonic()
+        if now >= self._checkpoint_at:
+            self._checkpoint_at = now + _CHECKPOINT_SECONDS
+            self._checkpoints()
+            self._note_progress()
+            self.drain()
+        if now >= self._state_at:
+            self._state_at = now + _STATE_SECONDS
+            self._write_state("running")
+        if now >= self._listen_at:
+            self._listen_at = now + _LISTEN_SECONDS
+            self._listen()
+
+    def _last_turn(self) -> None:
+        pipeline = self.pipeline
+        self.drain(True)
+        self._traces.close()
+        self._logs.close()
+        self._listen()
+        for listener in pipeline.options.listeners:
+            listener.close(self._summary())
+        left = sum(item.count for item in self._unwritten)
+        if left:
+            where = "recovered when there is room" if pipeline.ring is not None else "lost"
+            self.pipeline.notices.once("unwritten", f"{left:,} records could not be written: {where}")
+        else:
+            self._write_state("ended")
+        if pipeline.ring is not None:
+            # What could not be written stays in the ring, for whoever opens the directory next.
+            pipeline.ring.close(remove=not left)
+            pipeline.ring = None
+
+    # ── queue to disk ─────────────────────────────────────────────────────────────────────────────
+
+    def drain(self, is_last: bool = False) -> None:
+        """Write all that is in the queue, unless the disk refuses."""
+        pipeline = self.pipeline
+        queue = pipeline.queue
+        while True:
+            if self._unwritten and not self._write_unwritten(force=is_last):
+                return
+            self._reach_markers()
+            if not queue:
+                break
+            spans: list[Any] = []
+            logs: list[LogRecord] = []
+            for _ in range(min(len(queue), _BATCH)):
+                record = queue.popleft()
+                if record.__class__ is LogRecord:
+                    logs.append(record)
+                elif record.__class__ is Marker:
+                    self._markers.append(record)
+                else:
+                    spans.append(record)
+            self._encode(spans, logs)
+            if pipeline.options.listeners:
+                self._seen.extend(map(seen, spans))
+        pipeline.heavy = 0
+        pipeline.wake_at = _BATCH
+
+    def _encode(self, spans: list[Any], logs: list[LogRecord]) -> None:
+        encoder = self._encoder
+        if spans:
+            self.recorded["spans"] += len(spans)
+            lines = self._encoded(encoder.span_lines, spans, "spans")
+            slots = [span.slots for span in spans]
+            self._unwritten.append(_Unwritten(self._traces, lines, slots, "spans", len(spans)))
+        if encoder.spilled:
+            logs.extend(_spilled(encoder))
+        if logs:
+            self.recorded["logs"] += len(logs)
+            lines = self._encoded(encoder.log_lines, logs, "logs")
+            slots = [record.slots for record in logs]
+            self._unwritten.append(_Unwritten(self._logs, lines, slots, "logs", len(logs)))
+
+    def _encoded(self, encode: Callable[[Any], bytes], records: list[Any], signal: str) -> bytes:
+        try:
+            return encode(records)
+        except Exception:  # noqa: BLE001  # one record is to blame: the others must not go with it
+            parts: list[bytes] = []
+            for record in list(records):
+                try:
+                    parts.append(encode([record]))
+                except Exception as error:  # noqa: BLE001  # counted, said once
+                    records.remove(record)
+                    self.pipeline.drop(signal, "unencodable")
+                    self.recorded[signal] -= 1
+                    self._guarded(lambda error=error: self.pipeline.failed("encoding", error))  # type: ignore[misc]  # mypy does not infer defaults of lambdas
+            return b"".join(parts)
+
+    def _write_unwritten(self, *, force: bool) -> bool:
+        pipeline = self.pipeline
+        now = time.monotonic()
+        if pipeline.is_failing and now < self._retry_at and not force:
+            return False
+        self._note_progress()
+        while self._unwritten:
+            item = self._unwritten[0]
+            try:
+                item.appender.append(item.lines)
+            except OSError as error:
+                self._retry_at = now + _RETRY_SECONDS
+                pipeline.is_failing = True
+                pipeline.notices.at_most_each_minute(
+                    "disk", f"cannot write to {pipeline.directory}: {error}; telemetry waits in memory"
+                )
+                return False
+            self._free(item)
+            self.journaled[item.signal] += item.count
+            self._unwritten.pop(0)
+        if pipeline.is_failing:
+            pipeline.is_failing = False
+            pipeline.notices.once("disk_back", f"writing to {pipeline.directory} again")
+        return True
+
+    def _free(self, item: _Unwritten) -> None:
+        ring = self.pipeline.ring
+        if ring is not None:
+            free = ring.free
+            for slots in item.slots:
+                if slots != -1:
+                    free(slots)
+
+    def _reach_markers(self) -> None:
+        for marker in self._markers:
+            marker.reach()
+        self._markers.clear()
+
+    def _note_progress(self) -> None:
+        ring = self.pipeline.ring
+        if ring is not None:
+            ring.note(
+                Progress(
+                    traces_segment=self._traces.segment,
+                    traces_offset=self._traces.offset,
+                    logs_segment=self._logs.segment,
+                    logs_offset=self._logs.offset,
+                    heartbeat_unix_nano=time.time_ns(),
+                )
+            )
+
+    # ── open spans ────────────────────────────────────────────────────────────────────────────────
+
+    def _checkpoints(self) -> None:
+        pipeline = self.pipeline
+        spans = list(pipeline.open.values())
+        for span in spans[: max(len(spans) - _MOST_OPEN, 0)]:
+            # Never ended, and nobody will: instrumentations leak such spans.
+            pipeline.open.pop(span.number, None)
+        before = time.time_ns() - int(_CHECKPOINT_SECONDS * 1e9)
+        for span in spans:
+            if span.checkpoint is None:
+                if span.began < before:
+                    pipeline.started(span)
+            else:
+                self._checkpoint(span)
+
+    def _checkpoint(self, span: Any) -> None:
+        known, marks_known = span.checkpoint
+        data = dict(span.data or {})
+        marks = list(span.marks or ())
+        if data == known and len(marks) == marks_known:
+            return
+        span.checkpoint = (data, len(marks))
+        changed = {key: value for key, value in data.items() if key not in known or known[key] != value}
+        self.pipeline.event(
+            names.STEP_CHECKPOINT,
+            {
+                names.SPAN_ATTRIBUTES: changed,
+                names.SPAN_EVENTS: [
+                    {"name": name, "time_unix_nano": moment, "attributes": dict(attributes or {})}
+                    for name, moment, attributes, _ in marks[marks_known:]
+                ],
+            },
+            span=span,
+        )
+
+    # ── state and listeners ───────────────────────────────────────────────────────────────────────
+
+    def counters(self) -> dict[str, dict[str, Any]]:
+        """Return what was recorded, journaled, dropped and sampled out, by signal."""
+        pipeline = self.pipeline
+        found: dict[str, dict[str, Any]] = {}
+        for signal in ("spans", "logs"):
+            dropped = dict(pipeline.dropped[signal])
+            sampled_out = pipeline.sampled_out if signal == "spans" else 0
+            found[signal] = {
+                "recorded": self.recorded[signal] + sum(dropped.values()) + sampled_out,
+                "journaled": self.journaled[signal],
+                "sampled_out": sampled_out,
+                "dropped": dropped,
+            }
+        return found
+
+    def _write_state(self, state: str) -> None:
+        pipeline = self.pipeline
+        now = time.time_ns()
+        value = {
+            "version": layout.VERSION,
+            "run_id": pipeline.options.run_id,
+            "process": pipeline.process,
+            "pid": pipeline.pid,
+            "parent_pid": os.getppid(),
+            "host": pipeline.options.resource.get(names.HOST_NAME, ""),
+            "state": state,
+            "started_unix_nano": pipeline.started_unix_nano,
+            "ended_unix_nano": now if state == "ended" else None,
+            "heartbeat_unix_nano": now,
+            "exit": self._reason,
+            "ring": str(pipeline.ring.path) if pipeline.ring is not None and state == "running" else None,
+            "metadata": dict(pipeline.options.metadata),
+            "counters": self.counters(),
+            "oddities": dict(pipeline.notices.counts),
+        }
+        try:
+            layout.private_directory(pipeline.directory)
+            layout.create_json_once(
+                pipeline.options.run_directory / "run.json",
+                {
+                    "version": layout.VERSION,
+                    "run_id": pipeline.options.run_id,
+                    "created_unix_nano": pipeline.started_unix_nano,
+                    "service_name": pipeline.options.service_name,
+                },
+            )
+            layout.replace_json(pipeline.directory / "process.json", value)
+        except OSError as error:
+            pipeline.notices.at_most_each_minute("disk", f"cannot write to {pipeline.directory}: {error}")
+
+    def _listen(self) -> None:
+        listeners = self.pipeline.options.listeners
+        if not listeners:
+            return
+        ended, self._seen = self._seen, []
+        open_ = [seen(span) for span in list(self.pipeline.open.values())[-2000:]]
+        for listener in listeners:
+            listener.listen(ended, open_)
+
+    def _summary(self) -> Summary:
+        pipeline = self.pipeline
+        dropped: dict[str, int] = {}
+        for counted in pipeline.dropped.values():
+            for reason, count in counted.items():
+                dropped[reason] = dropped.get(reason, 0) + count
+        return Summary(
+            run_id=pipeline.options.run_id,
+            directory=str(pipeline.options.run_directory),
+            service_name=pipeline.options.service_name,
+            spans=self.journaled["spans"],
+            logs=self.journaled["logs"],
+            dropped=dropped,
+            oddities=dict(pipeline.notices.counts),
+            seconds=(time.time_ns() - pipeline.started_unix_nano) / 1e9,
+        )
+
+
+def seen(span: Any) -> Seen:
+    """Return *span* as listeners see it."""
+    data = span.data or {}
+    identity = span.identity
+    error = None
+    if span.code == 2:
+        kind = data.get(names.ERROR_TYPE)
+        error = f"{kind}: {span.note}" if kind and span.note else str(kind or span.note or "error")
+    return Seen(
+        name=span.title,
+        kind=span.role,
+        trace_id=span.trace.hex,
+        span_id=span.number,
+        parent_id=span.parent_number,
+        start_unix_nano=span.began,
+        end_unix_nano=span.ended,
+        outcome=span.outcome,
+        error=error,
+        stamps=tuple(mark[0] for mark in list(span.marks or ())[-200:] if mark[0] != names.EXCEPTION),
+        branch_name=None if identity is None else identity.branch_name,
+        experiment_name=None if identity is None else identity.experiment_name,
+        status=data.get(names.BRANCH_STATUS),
+        attributes=dict(data),
+    )
+
+
+def _spilled(encoder: Encoder) -> list[LogRecord]:
+    """Return the events that were too many for their span's line, as log records that readers put back."""
+    records = [
+        LogRecord(
+            name=names.SPAN_EVENT,
+            time=moment,
+            uid=f"{ids.bits(128):032x}",
+            trace_hex=span.trace.hex,
+            span_number=span.number,
+            flags=span.trace.flags,
+            identity=span.identity,
+            data={names.EVENT_NAME: name, **(attributes or {})},
+        )
+        for span, (name, moment, attributes, _) in encoder.spilled
+    ]
+    encoder.spilled = []
+    return records

@@ -1,0 +1,1 @@
+"""What others load by name: tiny modules."""

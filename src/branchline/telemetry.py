@@ -1,0 +1,465 @@
+"""Setting up and ending: the only room that wires the others together."""
+
+from __future__ import annotations
+
+import os
+import platform
+import socket
+import sys
+import time
+import weakref
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final
+
+from opentelemetry import context as otel_context
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.trace import ProxyTracerProvider
+
+from . import context, foreign, names
+from ._journal import layout
+from ._journal.recovery import recover_runs
+from ._journal.seen import Listener
+from ._pipeline.endings import Endings, watch_forks
+from ._pipeline.active import detach
+from ._pipeline.guest import JournalProcessor
+from ._pipeline.pipeline import Pipeline, PipelineOptions
+from ._pipeline.propagation import PROPAGATION, on_join
+from ._pipeline.recorder import NativeRecorder
+from ._pipeline.tracing import Provider, forget_provider
+from ._pipeline.writer import Writer
+from .config import UNSET, Config, find_pyproject, load_config
+from .context import CURRENT, DIRECTORY_VARIABLE, OWNER_VARIABLE, PIPELINE_KEY, RUN_ID_VARIABLE
+from .redaction import redactor_from
+
+_CAPTURES: Final = {False: "", True: "all", "args": "args", "result": "result"}
+_EXPORTED: Final = (RUN_ID_VARIABLE, DIRECTORY_VARIABLE, OWNER_VARIABLE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FlushResult:
+    """What has become of everything that was recorded; true only if nothing was lost or is still waiting."""
+
+    journaled: int = 0
+    delivered: int = 0
+    spooled: int = 0
+    rejected: int = 0
+    dropped: int = 0
+    followers: Mapping[str, FlushResult] = field(default_factory=dict)
+    is_complete: bool = True
+
+    def __bool__(self) -> bool:
+        return self.is_complete and not self.dropped and not self.rejected and not self.spooled
+
+
+class Telemetry:
+    """A run that is being recorded; also a context manager that shuts down at its end."""
+
+    def __init__(self, config: Config, arguments: Mapping[str, object], run_id: str) -> None:
+        """Made by ``configure``."""
+        self.config = config
+        self.run_id = run_id
+        self.directory = Path(os.path.abspath(config.directory))  # noqa: PTH100  # no symlink is followed
+        self._arguments = dict(arguments)
+        self._pipeline: Pipeline | None = None
+        self._endings: Endings | None = None
+        self._settings: Mapping[str, Any] | None = None
+        self._trace_of_parent: Any = None
+        self._processor: JournalProcessor | None = None
+        self._environment: dict[str, str | None] = {}
+        self._is_down = False
+
+    @property
+    def run_directory(self) -> Path:
+        """Where the run's files are."""
+        return layout.runs_directory(self.directory) / self.run_id
+
+    def flush(self, timeout: float = 5.0) -> FlushResult:
+        """Write everything recorded so far, within *timeout* seconds."""
+        if self._pipeline is None:
+            return FlushResult()
+        return self._result(self._pipeline.flush(timeout))
+
+    def shutdown(self, timeout: float | None = None) -> FlushResult:
+        """End the run: write what is left and undo what ``configure`` set up."""
+        if self._is_down:
+            return FlushResult()
+        limit = self.config.exit_timeout if timeout is None else timeout
+        result = FlushResult()
+        if self._pipeline is not None:
+            result = self._close(self._pipeline, limit)
+        self._unwire()
+        return result
+
+    def _close(self, pipeline: Pipeline, limit: float) -> FlushResult:
+        pipeline.close_open()
+        if os.getpid() == pipeline.pid and pipeline.writer is not None:
+            pipeline.event(names.RUN_ENDED, {names.PROCESS: pipeline.process})
+        deadline = time.monotonic() + limit
+        is_written = pipeline.flush(limit)
+        pipeline.close(max(deadline - time.monotonic(), 0.05), reason="shutdown")
+        return self._result(is_written)
+
+    def _end(self, reason: str) -> None:
+        """End because the process does: what others still record on their way out is written at once."""
+        pipeline = self._pipeline
+        if pipeline is None or self._is_down:
+            return
+        pipeline.close_open()
+        if pipeline.writer is not None:
+            pipeline.event(names.RUN_ENDED, {names.PROCESS: pipeline.process, "reason": reason})
+        pipeline.go_direct(self.config.exit_timeout, reason=reason)
+
+    def _result(self, is_written: bool) -> FlushResult:
+        pipeline = self._pipeline
+        writer = None if pipeline is None else pipeline.writer
+        if pipeline is None or not isinstance(writer, Writer):
+            return FlushResult(is_complete=is_written)
+        counted = writer.counters().values()
+        return FlushResult(
+            journaled=sum(counters["journaled"] for counters in counted),
+            dropped=sum(sum(counters["dropped"].values()) for counters in counted),
+            is_complete=is_written,
+        )
+
+    def __enter__(self) -> Telemetry:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, stack: TracebackType | None
+    ) -> None:
+        self.shutdown()
+
+    def __repr__(self) -> str:
+        state = "ended" if self._is_down else "recording"
+        return f"<run {self.run_id} {state} in {self.run_directory}>"
+
+    # ── wiring ────────────────────────────────────────────────────────────────────────────────────
+
+    def _wire(self, *, listeners: tuple[Listener, ...], is_joining: bool) -> None:
+        config = self.config
+        pipeline = Pipeline(_options(config, self.run_id, self.run_directory, listeners), Writer)
+        self._pipeline = pipeline
+        capture = _CAPTURES[config.capture]
+        existing = trace.get_tracer_provider()
+        if isinstance(existing, TracerProvider) and not isinstance(existing, Provider):
+            self._join_provider(existing, pipeline, capture)
+        else:
+            provider = _own_provider(config)
+            provider.use(pipeline)
+            CURRENT.recorder = NativeRecorder(provider, pipeline, capture=capture)
+        watch_forks(pipeline)
+        self._export()
+        self._endings = Endings(self._end, signals=config.signals)
+        if config.propagate:
+            self._settings = self._for_children()
+            PROPAGATION.acquire(self._settings)
+        self._trace_of_parent = _join_trace_of_environment(os.environ)
+        if not is_joining:
+            pipeline.event(names.RUN_STARTED, {names.SERVICE_NAME: config.service_name, names.PROCESS: pipeline.process})
+
+    def _join_provider(self, provider: TracerProvider, pipeline: Pipeline, capture: str) -> None:
+        processor = _processors.get(provider)
+        if processor is None:
+            # The SDK cannot take a processor away again: there is one per provider, whatever number of runs.
+            processor = _processors[provider] = JournalProcessor()
+            provider.add_span_processor(processor)
+        processor.use(pipeline)
+        self._processor = processor
+        CURRENT.recorder = foreign.ForeignRecorder(
+            provider, capture=capture, noted=processor.noted, event=processor.event
+        )
+
+    def _for_children(self) -> dict[str, Any]:
+        """Return what a child process needs to join the run; only what can be pickled."""
+        config = self.config
+        return {
+            "service_name": config.service_name,
+            "directory": str(self.directory),
+            "run_id": self.run_id,
+            "console": False,
+            "capture": config.capture,
+            "redact": config.redact,
+            "durability": config.durability,
+            "memory_limit": config.memory_limit,
+            "exit_timeout": config.exit_timeout,
+        }
+
+    def _export(self) -> None:
+        CURRENT.run_id = self.run_id
+        CURRENT.directory = str(self.directory)
+        exported = dict(zip(_EXPORTED, (self.run_id, str(self.directory), str(os.getpid())), strict=True))
+        self._environment = {name: os.environ.get(name) for name in exported}
+        os.environ.update(exported)
+
+    def _unwire(self) -> None:
+        self._is_down = True
+        if self._settings is not None:
+            PROPAGATION.release(self._settings)
+        if self._trace_of_parent is not None:
+            detach(self._trace_of_parent)
+        if self._endings is not None:
+            self._endings.unhook()
+        if self._processor is not None:
+            self._processor.use(None)
+        for name, before in self._environment.items():
+            if before is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = before
+        if _state.current is self:
+            _state.current = None
+            CURRENT.reset()
+            if _state.provider is not None:
+                _state.provider.use(None)
+
+
+class _State:
+    """The one run of this process, and the one provider that OpenTelemetry lets a process set."""
+
+    def __init__(self) -> None:
+        self.current: Telemetry | None = None
+        self.provider: Provider | None = None
+
+
+_state = _State()
+_processors: weakref.WeakKeyDictionary[TracerProvider, JournalProcessor] = weakref.WeakKeyDictionary()
+
+
+def configure(
+    service_name: Any = UNSET,
+    *,
+    directory: Any = UNSET,
+    run_id: Any = UNSET,
+    otlp: Any = UNSET,
+    mlflow: Any = UNSET,
+    upload: Any = UNSET,
+    console: Any = UNSET,
+    verbosity: Any = UNSET,
+    log_file: Any = UNSET,
+    capture_logs: Any = UNSET,
+    capture: Any = UNSET,
+    budget: Any = UNSET,
+    redact: Any = UNSET,
+    sampler: Any = UNSET,
+    system_metrics: Any = UNSET,
+    resource: Any = UNSET,
+    propagate: Any = UNSET,
+    durability: Any = UNSET,
+    memory_limit: Any = UNSET,
+    max_wait: Any = UNSET,
+    retention: Any = UNSET,
+    max_total: Any = UNSET,
+    signals: Any = UNSET,
+    exit_timeout: Any = UNSET,
+) -> Telemetry:
+    """Start recording this process's steps and branches into a run, and return it.
+
+    Calling it again with the same options goes on with the same run; with others it starts a new one.
+
+    Raises:
+        ConfigError: for an option that is not accepted, at once and naming what is.
+    """
+    arguments = {name: value for name, value in locals().items() if value is not UNSET}
+    return _configured(arguments)
+
+
+def _configured(arguments: Mapping[str, object], *, is_joining: bool = False) -> Telemetry:
+    config = load_config(
+        arguments,
+        env=os.environ,
+        pyproject=None if is_joining else find_pyproject(Path.cwd()),
+        script=sys.argv[0] if getattr(sys, "argv", None) else None,
+    )
+    before = _state.current
+    if before is not None:
+        if before.config == config and not before._is_down:  # noqa: SLF001  # the same module
+            return before
+        before.shutdown()
+    telemetry = Telemetry(config, arguments, config.run_id or layout.new_run_id())
+    if config.disabled:
+        telemetry._is_down = True  # noqa: SLF001  # the same module
+        return telemetry
+    if not is_joining:
+        _tidy(config)
+    telemetry._wire(listeners=_listeners(config), is_joining=is_joining)  # noqa: SLF001  # the same module
+    _state.current = telemetry
+    return telemetry
+
+
+def flush(timeout: float = 5.0) -> FlushResult:
+    """Write everything recorded so far, within *timeout* seconds."""
+    return FlushResult() if _state.current is None else _state.current.flush(timeout)
+
+
+def shutdown(timeout: float | None = None) -> FlushResult:
+    """End the run, if there is one."""
+    return FlushResult() if _state.current is None else _state.current.shutdown(timeout)
+
+
+# ── capturing, for tests ──────────────────────────────────────────────────────────────────────────
+
+HOUSEKEEPING: Final = frozenset(
+    {
+        names.RUN_STARTED,
+        names.RUN_ENDED,
+        names.EXPERIMENT_STARTED,
+        names.BRANCH_STARTED,
+        names.STEP_STARTED,
+        names.STEP_CHECKPOINT,
+    }
+)
+
+
+class Capturing:
+    """A recording into a folder that only its maker looks at."""
+
+    def __init__(self, directory: Path) -> None:
+        """Made by ``capturing``."""
+        self.directory = directory
+        self.run_id = layout.new_run_id()
+        config = Config(service_name="capture", directory=directory, durability="batch", redact=True)
+        self.pipeline = Pipeline(_options(config, self.run_id, layout.runs_directory(directory) / self.run_id, ()), Writer)
+
+    def flush(self) -> None:
+        """Write what was recorded so far."""
+        self.pipeline.flush(10.0)
+
+    def close(self) -> None:
+        """Write what was recorded, and what is still open as interrupted."""
+        self.pipeline.close_open()
+        self.pipeline.flush(10.0)
+        self.pipeline.close(10.0, reason="captured")
+
+
+@contextmanager
+def capturing(directory: Path) -> Iterator[Capturing]:
+    """Record what happens in this context into *directory*, and put everything back at the end."""
+    made = Capturing(directory)
+    made.pipeline.event(names.RUN_STARTED, {names.PROCESS: made.pipeline.process})
+    settings = {
+        "service_name": "capture",
+        "directory": str(directory),
+        "run_id": made.run_id,
+        "console": False,
+        "durability": "batch",
+        "redact": True,
+    }
+    is_alone = isinstance(trace.get_tracer_provider(), ProxyTracerProvider)
+    provider = _own_provider(Config(service_name="capture"))
+    before = (CURRENT.recorder, CURRENT.run_id, CURRENT.directory, provider.pipeline)
+    CURRENT.recorder = NativeRecorder(provider, made.pipeline, capture="")
+    CURRENT.run_id, CURRENT.directory = made.run_id, str(directory)
+    provider.use(made.pipeline)
+    watch_forks(made.pipeline)
+    PROPAGATION.acquire(settings)
+    token = otel_context.attach(Context({PIPELINE_KEY: made.pipeline}))
+    try:
+        yield made
+    finally:
+        detach(token)
+        PROPAGATION.release(settings)
+        CURRENT.recorder, CURRENT.run_id, CURRENT.directory, pipeline = before
+        provider.use(pipeline)
+        made.close()
+        if is_alone and pipeline is None:
+            forget_provider(provider)
+
+
+def _listeners(config: Config) -> tuple[Listener, ...]:
+    if config.console is False or config.verbosity == "NONE" or (config.console == "auto" and not _is_terminal()):
+        return ()
+    # Drawing needs rich, which a program without a terminal should not pay for.
+    from .exporters.console import console_listener
+
+    listener = console_listener(config.console, verbosity=config.verbosity)
+    return () if listener is None else (listener,)
+
+
+def _is_terminal() -> bool:
+    try:
+        return sys.stderr.isatty()
+    except (AttributeError, ValueError):
+        return False
+
+
+def _tidy(config: Config) -> None:
+    """Recover what processes of earlier runs left in memory."""
+    for sentence in recover_runs(config.directory):
+        if sentence.startswith("could not"):
+            sys.stderr.write(f"branchline: {sentence}\n")
+
+
+def _own_provider(config: Config) -> Provider:
+    """Return the provider of this process: one for all runs, because OpenTelemetry can be told only once."""
+    fresh = Provider(
+        sampler=config.sampler,  # type: ignore[arg-type]  # checked by Config
+        resource=Resource.create({names.SERVICE_NAME: config.service_name, **dict(config.resource)}),
+    )
+    if _state.provider is None:
+        _state.provider = fresh
+    else:
+        _state.provider.adopt(fresh)
+    if isinstance(trace.get_tracer_provider(), ProxyTracerProvider):
+        trace.set_tracer_provider(_state.provider)
+    return _state.provider
+
+
+def _options(
+    config: Config, run_id: str, run_directory: Path, listeners: tuple[Listener, ...]
+) -> PipelineOptions:
+    return PipelineOptions(
+        run_id=run_id,
+        run_directory=run_directory,
+        service_name=config.service_name,
+        resource={
+            names.SERVICE_NAME: config.service_name,
+            **dict(config.resource),
+            names.HOST_NAME: socket.gethostname(),
+            "host.arch": platform.machine(),
+            "os.type": sys.platform,
+            "process.runtime.name": sys.implementation.name,
+            "process.runtime.version": platform.python_version(),
+            "telemetry.sdk.language": "python",
+            "telemetry.sdk.name": names.SCOPE,
+            "telemetry.sdk.version": names.VERSION,
+        },
+        redactor=redactor_from(config.redact),
+        durability=config.durability,
+        memory_limit=config.memory_limit,
+        max_wait_seconds=config.max_wait,
+        listeners=listeners,
+        strict=config.strict,
+        metadata={"python": platform.python_version(), "branchline": names.VERSION},
+    )
+
+
+def _join_trace_of_environment(env: Mapping[str, str]) -> Any:
+    """Continue the trace that whoever started this process put into the environment; return what undoes it."""
+    fields = {
+        key: env[key] for key in ("TRACEPARENT", "TRACESTATE", "BAGGAGE", context.CARRIER_KEY.upper()) if env.get(key)
+    }
+    if fields and not trace.get_current_span().get_span_context().is_valid:
+        return otel_context.attach(context.extracted(fields))
+    return None
+
+
+def _join(settings: Mapping[str, Any]) -> None:
+    """In a new process: go on with the run of the process that started this one."""
+    current = _state.current
+    if current is None or current.run_id != settings["run_id"]:
+        _configured(dict(settings), is_joining=True)
+
+
+def _end_child(settings: Mapping[str, Any]) -> None:
+    if _state.current is not None:
+        _state.current._end("exit")  # noqa: SLF001  # the same module
+
+
+on_join(_join, _end_child)
