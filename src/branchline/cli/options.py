@@ -1,0 +1,103 @@
+"""What every command shares: its options, how it finds a run, and how it fails."""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+import os
+import sys
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any, TypeVar
+
+import click
+from rich.console import Console
+
+from ..read import Run, Runs, open_runs
+
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_PIPE_WIDTH = 400
+# Deeper than this, nobody reads it, and JSON writers give up.
+_DEEPEST = 32
+
+
+class CommandError(click.ClickException):
+    """Something the user asked for that cannot be done."""
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Print it in one line."""
+        click.echo(f"branchline: {self.format_message()}", err=True)
+
+
+def common_options(command: F) -> F:
+    """Add ``--directory`` and ``--json``."""
+    command = click.option("--json", "is_json", is_flag=True, help="Print JSON, for programs.")(command)
+    return click.option(
+        "--directory",
+        "-d",
+        envvar="BRANCHLINE_DIR",
+        default=".branchline",
+        show_default="$BRANCHLINE_DIR or .branchline",
+        type=click.Path(path_type=Path),
+        help="Where the journal is; also the folder of one run, or OTLP/JSON lines of somebody else.",
+    )(command)
+
+
+def found_runs(directory: Path) -> Runs:
+    """Return the runs of *directory*; fail in one line where there is no such place."""
+    if not directory.exists():
+        msg = f"there is no {directory}: nothing has been recorded here, or --directory points elsewhere"
+        raise CommandError(msg)
+    return open_runs(directory)
+
+
+def found_run(runs: Runs, name: str) -> Run:
+    """Return the run that *name* means; fail in one line that says which there are."""
+    if not runs:
+        msg = f"no runs in {runs.directory}"
+        raise CommandError(msg)
+    try:
+        return runs[name]
+    except KeyError as error:
+        raise CommandError(str(error.args[0])) from None
+
+
+def terminal() -> Console:
+    """Return the console on stdout, set to print text as it is."""
+    if hasattr(sys.stdout, "reconfigure"):
+        # A terminal that cannot show a character shows another one; it does not stop the listing.
+        sys.stdout.reconfigure(errors="replace")
+    # In a pipe or a file nothing has to be cut.
+    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else _PIPE_WIDTH
+    return Console(highlight=False, markup=False, emoji=False, width=width)
+
+
+def print_json(value: object) -> None:
+    """Print *value* as one line of JSON."""
+    click.echo(json.dumps(jsonable(value), allow_nan=False))
+
+
+def jsonable(value: object, depth: int = 0) -> object:
+    """Return *value* with only what JSON has: bytes in base64, what is not finite as text."""
+    if isinstance(value, dict) or hasattr(value, "items"):
+        items: Iterable[tuple[object, object]] = value.items()
+        return {str(key): jsonable(item, depth + 1) for key, item in items} if depth < _DEEPEST else "…"
+    if isinstance(value, (list, tuple)):
+        return [jsonable(item, depth + 1) for item in value] if depth < _DEEPEST else "…"
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
+
+
+def iso(unix_nano: int | None) -> str | None:
+    """Return a time as ISO 8601 in UTC; None for none, and for one that no calendar has."""
+    try:
+        return None if not unix_nano else datetime.fromtimestamp(unix_nano / 1e9, UTC).isoformat()
+    except (OverflowError, ValueError, OSError):
+        return None

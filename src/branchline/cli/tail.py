@@ -1,0 +1,108 @@
+"""``branchline tail``: a run while it happens, one line for each thing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.text import Text
+
+from ..read import Follower, Happening, LogLine, Run, Step, open_runs
+from ..read.tree import ending_of, pairs, printable
+from .document import log_document, stamp_document, step_document
+from .options import common_options, found_run, found_runs, iso, print_json, terminal
+from .paint import STYLES, glyphs, moment, reason_of, seconds, step_sign
+
+
+_LEVELS = {"ERROR": "red", "FATAL": "red", "CRITICAL": "red", "WARN": "yellow", "WARNING": "yellow"}
+
+
+@click.command()
+@click.argument("run", default="last")
+@click.option("--lines", "-n", default=20, show_default=True, type=click.IntRange(min=0), help="Of the past, so many.")
+@click.option(
+    "--interval", default=0.25, show_default=True, type=click.FloatRange(min=0.01), help="Seconds between looks."
+)
+@common_options
+def tail(run: str, directory: Path, *, lines: int, interval: float, is_json: bool) -> None:
+    """Follow RUN (an id, the beginning of one, or `last`) until it ends or Ctrl-C."""
+    found = found_run(found_runs(directory), run)
+    console = terminal()
+    try:
+        _follow(console, found, lines=lines, interval=interval, is_json=is_json)
+    except KeyboardInterrupt:
+        return
+
+
+def _follow(console: Console, run: Run, *, lines: int, interval: float, is_json: bool) -> None:
+    follower = Follower(run)
+    past = follower.poll()
+    _print(console, past[len(past) - lines :] if lines < len(past) else past, is_json=is_json)
+    while not follower.is_over:
+        _print(console, follower.poll(), is_json=is_json)
+        time.sleep(interval)
+    # It may have died: then what it had not written yet is recovered before the last look.
+    [ended] = open_runs(run.directory)
+    _print(console, follower.poll(), is_json=is_json)
+    if not is_json:
+        console.print(Text(f"run {printable(run.id)} {ended.state}", STYLES.get(ended.state, "dim")), soft_wrap=True)
+
+
+def _print(console: Console, happenings: Iterable[Happening], *, is_json: bool) -> None:
+    for happening in happenings:
+        if is_json:
+            print_json(_document(happening))
+        else:
+            console.print(happening_line(console, happening), soft_wrap=True)
+
+
+def happening_line(console: Console, happening: Happening) -> Text:
+    """Return one thing that happened as a line: time, sign, what."""
+    line = Text(moment(happening.time_unix_nano), "dim").append("  ")
+    step = happening.step
+    if happening.log is not None:
+        return line.append_text(_log(happening.log))
+    if happening.stamp is not None:
+        line.append(f"{glyphs(console).dot} ", "cyan").append(printable(happening.stamp.name))
+        line.append("".join(f" {pair}" for pair in pairs(happening.stamp.attributes)), "dim")
+        return line.append(f"  in {printable(step.name)}", "dim") if step is not None else line
+    return line.append_text(_step(console, step)) if step is not None else line
+
+
+def _step(console: Console, step: Step) -> Text:
+    text = step_sign(console, step).append(" ")
+    if step.kind in {"branch", "experiment"}:
+        text.append(f"{step.kind} ", "dim")
+    text.append(printable(step.name), "bold" if step.kind in {"branch", "experiment"} else "")
+    if step.branch_name is not None and step.kind != "branch":
+        text.append(f"  {printable(step.branch_name)}", "dim")
+    if step.duration is not None:
+        text.append(f"  {seconds(step.duration)}", "dim")
+    ending = ending_of(step)
+    if ending not in {"success", "open", "failed"}:
+        text.append(f"  {ending}", STYLES.get(ending, ""))
+    reason = reason_of(step)
+    return text.append(f"  {reason}", "red" if step.is_failed else "dim") if reason else text
+
+
+def _log(line: LogLine) -> Text:
+    text = Text(printable(line.level) or "LOG", _LEVELS.get(line.level, "dim"))
+    for word in (line.event_name, line.message):
+        if word:
+            text.append(f"  {printable(word)}")
+    return text.append("".join(f" {pair}" for pair in pairs(line.attributes)), "dim")
+
+
+def _document(happening: Happening) -> dict[str, Any]:
+    document: dict[str, Any] = {"what": happening.what, "time": iso(happening.time_unix_nano)}
+    if happening.step is not None:
+        document["span"] = step_document(happening.step)
+    if happening.stamp is not None:
+        document["stamp"] = stamp_document(happening.stamp)
+    if happening.log is not None:
+        document["log"] = log_document(happening.log)
+    return document

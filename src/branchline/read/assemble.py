@@ -1,0 +1,400 @@
+"""From decoded records to the tree of a run: every span once, what was spilled or checkpointed back in its place."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Container, Iterable, Mapping
+from dataclasses import dataclass, field
+from operator import attrgetter
+from typing import Any, Final, cast
+
+from .. import names
+from .._journal.decode import DecodedEvent, DecodedLog, DecodedSpan, Line, Skipped, Value
+from .values import (
+    Branch,
+    Contents,
+    ExceptionInfo,
+    Experiment,
+    Link,
+    LogLine,
+    Stamp,
+    Step,
+    started,
+    steps_of,
+    walk,
+)
+
+
+Key = tuple[str, str]
+
+STARTED: Final = frozenset(names.STARTED_EVENTS.values())
+BOOKKEEPING: Final = frozenset({*STARTED, names.STEP_CHECKPOINT, names.SPAN_EVENT, names.RUN_STARTED, names.RUN_ENDED})
+_STATUS: Final = ("UNSET", "OK", "ERROR")
+_LEVELS: Final = ("", "TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL")
+# A key with more dots than this was not made by flattening.
+_DEEPEST: Final = 16
+_OURS: Final = "branchline."
+_TEXT_FIELDS: Final = (
+    ("branch_name", names.BRANCH_NAME),
+    ("branch_id", names.BRANCH_ID),
+    ("experiment_name", names.EXPERIMENT_NAME),
+    ("skip_reason", names.SKIP_REASON),
+)
+_USUAL: Final = frozenset({names.KIND, names.OUTCOME, *(key for _, key in _TEXT_FIELDS)})
+# What our lifecycle records say about themselves, beside the identity that belongs to the span they are about.
+_ABOUT_SPAN: Final = "branchline.span."
+_OF_STAMP: Final = (names.STAMP_STEP, names.STAMP_ID)
+_TIME = attrgetter("time_unix_nano")
+
+
+@dataclass(kw_only=True)
+class Gathered:
+    """Everything decoded so far, each span and log record once."""
+
+    spans: dict[Key, DecodedSpan] = field(default_factory=dict)
+    places: dict[Key, str] = field(default_factory=dict)
+    starts: dict[Key, DecodedLog] = field(default_factory=dict)
+    checkpoints: dict[Key, list[DecodedLog]] = field(default_factory=lambda: defaultdict(list))
+    spilled: dict[Key, list[DecodedEvent]] = field(default_factory=lambda: defaultdict(list))
+    logs: list[DecodedLog] = field(default_factory=list)
+    _uids: set[str] = field(default_factory=set)
+
+    def add(self, line: Line, process: str) -> None:
+        """Take what a *line* of a *process* holds."""
+        for span in line.spans:
+            key = (span.trace_id, span.span_id)
+            known = self.spans.get(key)
+            # A recoverer that came too early closed it as interrupted: the real end says more.
+            if known is None or known.attributes.get(names.OUTCOME) == names.INTERRUPTED:
+                self.spans[key] = span
+                self.places[key] = process
+        for log in line.logs:
+            uid = log.attributes.get(names.LOG_UID)
+            if isinstance(uid, str):
+                if uid in self._uids:
+                    continue
+                self._uids.add(uid)
+            self._add_log(log, process)
+
+    def _add_log(self, log: DecodedLog, process: str) -> None:
+        if log.event_name not in BOOKKEEPING:
+            self.logs.append(log)
+            return
+        if log.trace_id is None or log.span_id is None:
+            return
+        key = (log.trace_id, log.span_id)
+        if log.event_name in STARTED:
+            self.starts.setdefault(key, log)
+            self.places.setdefault(key, process)
+        elif log.event_name == names.STEP_CHECKPOINT:
+            self.checkpoints[key].append(log)
+            self.places.setdefault(key, process)
+        elif log.event_name == names.SPAN_EVENT:
+            self.spilled[key].append(_spilled(log))
+
+
+def assemble(gathered: Gathered, *, alive: Container[str], skipped: tuple[Skipped, ...] = ()) -> Contents:
+    """Return what *gathered* means; an open span is interrupted unless its process is among those *alive*."""
+    spans = dict(gathered.spans)
+    opened = {key for key in (*gathered.starts, *gathered.checkpoints) if key not in spans}
+    for key in opened:
+        spans[key] = open_span(key, gathered.starts.get(key), gathered.checkpoints.get(key, ()))
+    for key, events in gathered.spilled.items():
+        if key in spans:
+            spans[key] = spans[key]._replace(events=sorted([*spans[key].events, *events], key=_TIME))
+    interrupted = {key for key in opened if gathered.places[key] not in alive}
+    roots = _tree(spans, gathered.places, opened, interrupted)
+    everything = sorted(walk(roots), key=started)
+    by_key = {(step.trace_id, step.span_id): step for step in everything}
+    stamps = [loose_stamp(log) for log in gathered.logs if log.event_name == names.STAMP_EVENT]
+    logs = [log_line(log, by_key) for log in gathered.logs]
+    return Contents(
+        roots=roots,
+        experiments=tuple(step for step in everything if isinstance(step, Experiment)),
+        branches=tuple(step for step in everything if isinstance(step, Branch)),
+        steps=steps_of(everything),
+        stamps=tuple(sorted(stamps, key=_TIME)),
+        logs=tuple(sorted(logs, key=_TIME)),
+        skipped=skipped,
+    )
+
+
+# ── what was spilled or checkpointed ──────────────────────────────────────────────────────────────
+def _parted(attributes: Mapping[str, Value]) -> tuple[dict[str, Value], dict[str, Value]]:
+    """Return the user's attributes, and ours."""
+    own: dict[str, Value] = {}
+    ours: dict[str, Value] = {}
+    for key, value in attributes.items():
+        # `in` needs no call, and for nearly all of the user's keys it is the whole answer.
+        if _OURS in key and key.startswith(_OURS):
+            ours[key] = value
+        else:
+            own[key] = value
+    return own, ours
+
+
+def _user_attributes(log: DecodedLog) -> dict[str, Value]:
+    own, _ = _parted(log.attributes)
+    own.pop(names.LOG_UID, None)
+    return own
+
+
+def _spilled(log: DecodedLog) -> DecodedEvent:
+    attributes = _user_attributes(log)
+    attributes |= {key: value for key, value in log.attributes.items() if key.startswith(_OF_STAMP)}
+    return DecodedEvent(_text(log.attributes.get(names.EVENT_NAME)), log.time_unix_nano, attributes)
+
+
+def open_span(key: Key, start: DecodedLog | None, checkpoints: Iterable[DecodedLog]) -> DecodedSpan:
+    """Return an open span as far as it is known: its end is 0, and its name is empty when its start was lost."""
+    known = start.attributes if start is not None else {}
+    hidden = (_ABOUT_SPAN, names.LOG_UID)
+    attributes = {name: value for name, value in known.items() if not name.startswith(hidden)}
+    events: list[DecodedEvent] = []
+    records = sorted(checkpoints, key=_TIME)
+    if start is not None:
+        records.insert(0, start)
+    name: Value = ""
+    for record in records:
+        attributes.update(_mapping(record.attributes.get(names.SPAN_ATTRIBUTES)))
+        events += _checkpointed(record.attributes.get(names.SPAN_EVENTS))
+        name = name or record.attributes.get(names.SPAN_NAME)
+    source = records[0]
+    parent = known.get(names.SPAN_PARENT_ID)
+    begun = known.get(names.SPAN_START)
+    return DecodedSpan(
+        *key,
+        parent_id=parent if isinstance(parent, str) else None,
+        name=_text(name),
+        start_unix_nano=begun if isinstance(begun, int) else source.time_unix_nano,
+        end_unix_nano=0,
+        status=0,
+        status_message="",
+        attributes=attributes,
+        events=events,
+        links=[],
+        scope=source.scope,
+        resource=source.resource,
+    )
+
+
+def _mapping(value: Value) -> dict[str, Value]:
+    return value if isinstance(value, dict) else {}
+
+
+def _checkpointed(value: Value) -> list[DecodedEvent]:
+    events = []
+    for item in value if isinstance(value, tuple) else ():
+        event = _mapping(item)
+        time = event.get("time_unix_nano")
+        name = str(event.get("name") or "")
+        events.append(DecodedEvent(name, time if isinstance(time, int) else 0, _mapping(event.get("attributes"))))
+    return events
+
+
+# ── the tree ──────────────────────────────────────────────────────────────────────────────────────
+def _tree(
+    spans: Mapping[Key, DecodedSpan], places: Mapping[Key, str], opened: set[Key], interrupted: set[Key]
+) -> tuple[Step, ...]:
+    tops, below = _related(spans)
+    made: dict[Key, Step] = {}
+    loose: dict[str | None, list[Branch]] = defaultdict(list)
+    top_keys = set(tops)
+    for key in reversed(_parents_first(tops, below)):
+        step = step_of(
+            spans[key],
+            tuple([made[child] for child in below[key]]) if key in below else (),
+            places.get(key, ""),
+            is_open=key in opened,
+            is_interrupted=key in interrupted,
+            loose=loose,
+        )
+        made[key] = step
+        if isinstance(step, Branch) and key in top_keys:
+            loose[step.experiment_name].append(step)
+    return tuple(sorted((made[key] for key in tops), key=started))
+
+
+def _related(spans: Mapping[Key, DecodedSpan]) -> tuple[list[Key], dict[Key, list[Key]]]:
+    """Return the keys at the top and the children of each key, in order of start; every span is in one of them."""
+    ordered = sorted(spans, key=lambda key: spans[key].start_unix_nano)
+    below: dict[Key, list[Key]] = defaultdict(list)
+    tops: list[Key] = []
+    for key in ordered:
+        above = (key[0], spans[key].parent_id or "")
+        if above in spans and above != key:
+            below[above].append(key)
+        else:
+            tops.append(key)
+    visited = _parents_first(tops, below)
+    # Damaged ids can make a ring of parents; whoever started first is then the top.
+    for key in ordered if len(visited) < len(spans) else ():
+        if key not in visited:
+            tops.append(key)
+            below[key[0], spans[key].parent_id or ""].remove(key)
+            visited |= _parents_first([key], below)
+    # Branches with a trace of their own come first: their experiments, made last, have to know them.
+    tops.sort(key=lambda key: spans[key].attributes.get(names.KIND) != names.KIND_BRANCH)
+    return tops, below
+
+
+def _parents_first(tops: Iterable[Key], below: Mapping[Key, list[Key]]) -> dict[Key, None]:
+    visited: dict[Key, None] = {}
+    stack = list(tops)
+    while stack:
+        key = stack.pop()
+        visited[key] = None
+        stack += below.get(key, ())
+    return visited
+
+
+# ── one span ──────────────────────────────────────────────────────────────────────────────────────
+def step_of(
+    span: DecodedSpan,
+    children: tuple[Step, ...],
+    process: str,
+    *,
+    is_open: bool = False,
+    is_interrupted: bool = False,
+    loose: Mapping[str | None, list[Branch]] | None = None,
+) -> Step:
+    """Return *span* as a value; *loose* are the branches that belong to an experiment but lie in another trace."""
+    own, ours = _parted(span.attributes)
+    get = ours.get
+    kind = get(names.KIND)
+    stamps, exception = _events(span.events) if span.events else ((), None)
+    fields: dict[str, Any] = {
+        "name": span.name,
+        "kind": kind if isinstance(kind, str) and kind in names.STARTED_EVENTS else "span",
+        "trace_id": span.trace_id,
+        "span_id": span.span_id,
+        "parent_id": span.parent_id,
+        "start_unix_nano": span.start_unix_nano,
+        "end_unix_nano": None if is_open else span.end_unix_nano or None,
+        "outcome": names.INTERRUPTED if is_interrupted else _outcome(span, is_open=is_open),
+        "status": "ERROR" if is_interrupted else _STATUS[span.status],
+        "status_message": span.status_message,
+        "attributes": own,
+        "stamps": stamps,
+        "exception": exception,
+        "children": children,
+        "process": process,
+        "scope": span.scope,
+        "is_open": is_open,
+    }
+    if span.links:
+        fields["links"] = tuple(Link(**link._asdict()) for link in span.links)
+    for name, key in _TEXT_FIELDS:
+        if key in ours:
+            fields[name] = _optional_text(ours[key])
+    fields["arguments"] = _below(ours, names.ARGUMENTS_PREFIX) if ours.keys() - _USUAL else {}
+    fields["result"] = get(names.RESULT)
+    if kind == names.KIND_BRANCH:
+        return _branch(fields, ours, is_interrupted=is_interrupted)
+    if kind == names.KIND_EXPERIMENT:
+        branches = [below for below in walk(children) if isinstance(below, Branch)]
+        branches += (loose or {}).get(span.name, ())
+        return Experiment(**fields, branches=tuple(sorted(branches, key=started)))
+    step = object.__new__(Step)
+    # A frozen dataclass sets each of its fields by a call of its own: for steps, of which there are many, too slow.
+    step.__dict__.update(fields)
+    return step
+
+
+def _branch(fields: dict[str, Any], attributes: Mapping[str, Value], *, is_interrupted: bool) -> Branch:
+    status = names.INTERRUPTED if is_interrupted else attributes.get(names.BRANCH_STATUS)
+    fields["status"] = _optional_text(status) or fields["outcome"] or names.PENDING
+    return Branch(
+        **fields,
+        config_id=fields.get("branch_id"),
+        config=unflattened(_below(attributes, names.BRANCH_CONFIG_PREFIX)),
+        output=attributes.get(names.BRANCH_OUTPUT),
+    )
+
+
+def _outcome(span: DecodedSpan, *, is_open: bool) -> str | None:
+    if is_open:
+        return None
+    outcome = span.attributes.get(names.OUTCOME)
+    if isinstance(outcome, str):
+        return outcome
+    return names.FAILED if span.status == 2 else names.SUCCESS
+
+
+def _events(events: Iterable[DecodedEvent]) -> tuple[tuple[Stamp, ...], ExceptionInfo | None]:
+    stamps = []
+    exception = None
+    for event in events:
+        if event.name == names.EXCEPTION:
+            # A later one was raised further out: it is what the step ended with.
+            exception = ExceptionInfo(
+                type=_text(event.attributes.get(names.EXCEPTION_TYPE)) or "Exception",
+                message=_text(event.attributes.get(names.EXCEPTION_MESSAGE)),
+                stacktrace=_text(event.attributes.get(names.EXCEPTION_STACKTRACE)),
+            )
+        else:
+            stamps.append(_stamp(event.name, event.time_unix_nano, event.attributes))
+    return tuple(stamps), exception
+
+
+def _stamp(name: str, time_unix_nano: int, attributes: Mapping[str, Value]) -> Stamp:
+    own, ours = _parted(attributes)
+    own.pop(names.LOG_UID, None)
+    if not ours:
+        return Stamp(name, own, time_unix_nano=time_unix_nano)
+    step = ours.get(names.STAMP_STEP)
+    return Stamp(
+        name,
+        own,
+        time_unix_nano=time_unix_nano,
+        step=step if isinstance(step, int) else None,
+        id=_optional_text(ours.get(names.STAMP_ID)),
+    )
+
+
+def _below(attributes: Mapping[str, Value], prefix: str) -> dict[str, Value]:
+    return {key[len(prefix) :]: value for key, value in attributes.items() if key.startswith(prefix)}
+
+
+def unflattened(flat: Mapping[str, Value]) -> dict[str, Value]:
+    """Return ``{"model.name": 1}`` as ``{"model": {"name": 1}}``; a key below another key's value stays as it is."""
+    nested: dict[str, Value] = {}
+    for key, value in flat.items():
+        *path, last = key.split(".", _DEEPEST)
+        if any(".".join(path[:length]) in flat for length in range(1, len(path) + 1)):
+            nested[key] = value
+            continue
+        place = nested
+        for part in path:
+            place = cast("dict[str, Value]", place.setdefault(part, {}))
+        place[last] = value
+    return nested
+
+
+# ── log records ───────────────────────────────────────────────────────────────────────────────────
+def loose_stamp(log: DecodedLog) -> Stamp:
+    """Return the stamp of a *log* record that stands for a stamp outside of any step."""
+    return _stamp(_text(log.attributes.get(names.STAMP_NAME)), log.time_unix_nano, log.attributes)
+
+
+def log_line(log: DecodedLog, steps: Mapping[Key, Step]) -> LogLine:
+    """Return a *log* record as a value; it names the one of the *steps* that it was written in."""
+    step = steps.get((log.trace_id or "", log.span_id or ""))
+    return LogLine(
+        time_unix_nano=log.time_unix_nano,
+        level=log.severity_text or _LEVELS[min(max((log.severity_number + 3) // 4, 0), 6)],
+        message=_text(log.body),
+        event_name=log.event_name or None,
+        attributes=_user_attributes(log),
+        trace_id=log.trace_id,
+        span_id=log.span_id,
+        step_name=step.name if step is not None else None,
+    )
+
+
+def _text(value: Value) -> str:
+    return value if isinstance(value, str) else "" if value is None else str(value)
+
+
+def _optional_text(value: Value) -> str | None:
+    return None if value is None else _text(value)

@@ -1,0 +1,340 @@
+"""What a reader gets: runs, experiments, branches, steps, stamps, logs and points as frozen values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import KW_ONLY, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Final, Protocol
+
+from .._journal.decode import Skipped, Value
+
+
+SECOND: Final = 1_000_000_000
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """A named moment inside a step. Two stamps are equal when name, attributes and step number are; time aside."""
+
+    name: str
+    attributes: Mapping[str, Value] = field(default_factory=dict, hash=False)
+    _: KW_ONLY
+    time_unix_nano: int = field(default=0, compare=False)
+    step: int | None = None
+    """The number that a stamp manager gave it."""
+    id: str | None = field(default=None, compare=False)
+    """The id that a stamp manager gave it."""
+
+    def __repr__(self) -> str:
+        step = "" if self.step is None else f", step={self.step}"
+        return f"Stamp({self.name!r}, {dict(self.attributes)!r}{step})"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExceptionInfo:
+    """An exception as it was recorded."""
+
+    type: str
+    message: str = ""
+    stacktrace: str = field(default="", compare=False)
+
+    def __str__(self) -> str:
+        return f"{self.type}: {self.message}" if self.message else self.type
+
+
+@dataclass(frozen=True, kw_only=True)
+class Link:
+    """A reference from a step to a span that is not its parent."""
+
+    trace_id: str
+    span_id: str
+    attributes: Mapping[str, Value] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogLine:
+    """One log record or event."""
+
+    time_unix_nano: int
+    level: str
+    message: str
+    event_name: str | None = None
+    attributes: Mapping[str, Value] = field(default_factory=dict)
+    trace_id: str | None = None
+    span_id: str | None = None
+    step_name: str | None = None
+    """Of the step that it was written in."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Point:
+    """One value of a recorded metric."""
+
+    name: str
+    value: float
+    unit: str | None = None
+    step: int | None = None
+    time_unix_nano: int = field(default=0, compare=False)
+    attributes: Mapping[str, Value] = field(default_factory=dict)
+    trace_id: str | None = None
+    span_id: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProcessInfo:
+    """One process that took part in a run."""
+
+    name: str
+    """Of its folder."""
+    pid: int = 0
+    parent_pid: int = 0
+    host: str = ""
+    state: str = "ended"
+    """``running``, ``ended`` or ``killed``."""
+    started_unix_nano: int = 0
+    ended_unix_nano: int | None = None
+    exit: str | None = None
+    """How it ended, where that is known."""
+    metadata: Mapping[str, object] = field(default_factory=dict)
+    counters: Mapping[str, object] = field(default_factory=dict)
+    """Per signal: recorded, journaled, sampled_out, and dropped by reason."""
+    oddities: Mapping[str, int] = field(default_factory=dict)
+    """What could be recorded only in another form: how often, by kind."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One span: a step of ours, or any OpenTelemetry span. Its children do not count when two are compared."""
+
+    name: str
+    kind: str
+    """``step``; ``span`` for one that is not ours; ``branch`` and ``experiment`` in the classes made for them."""
+    trace_id: str
+    span_id: str
+    parent_id: str | None = None
+    start_unix_nano: int = 0
+    end_unix_nano: int | None = None
+    outcome: str | None = None
+    """``success``, ``failed``, ``skipped``, ``cancelled``, ``interrupted`` or ``closed``; None while it runs."""
+    status: str = "UNSET"
+    """OpenTelemetry's: ``UNSET``, ``OK`` or ``ERROR``. Of a branch: its own status."""
+    status_message: str = ""
+    attributes: Mapping[str, Value] = field(default_factory=dict)
+    """The user's; branchline's own are in the other fields."""
+    arguments: Mapping[str, Value] = field(default_factory=dict)
+    """Of the call, where they were captured."""
+    result: Value = None
+    """Of the call, where it was captured."""
+    skip_reason: str | None = None
+    stamps: tuple[Stamp, ...] = ()
+    exception: ExceptionInfo | None = None
+    links: tuple[Link, ...] = ()
+    children: tuple[Step, ...] = field(default=(), compare=False)
+    """In order of start."""
+    branch_name: str | None = None
+    branch_id: str | None = None
+    experiment_name: str | None = None
+    process: str = ""
+    """The name of the process that it ran in."""
+    scope: str = ""
+    """The instrumentation scope that recorded it."""
+    is_open: bool = False
+    """Whether nothing but its start was recorded: it still runs, or its process died."""
+
+    @property
+    def duration(self) -> float | None:
+        """Seconds from start to end; None for one without an end."""
+        if self.end_unix_nano is None:
+            return None
+        return max(self.end_unix_nano - self.start_unix_nano, 0) / SECOND
+
+    @property
+    def is_failed(self) -> bool:
+        """Whether it ended in an error."""
+        return self.outcome in {"failed", "cancelled", "interrupted"}
+
+    @property
+    def error(self) -> str | None:
+        """What went wrong, as a person reads it: ``ValueError: boom``."""
+        if self.exception is not None:
+            return str(self.exception)
+        return (self.status_message or None) if self.is_failed or self.status == "ERROR" else None
+
+    @cached_property
+    def steps(self) -> tuple[Step, ...]:
+        """All steps and foreign spans below it, in order of start."""
+        return steps_of(walk(self.children))
+
+    def __repr__(self) -> str:
+        return f"<{self.kind} {self.name} {self.outcome or 'open'}>"
+
+    def __hash__(self) -> int:
+        return hash((self.trace_id, self.span_id))
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Branch(Step):
+    """One variant of an experiment. Its *status* is the branch's own, such as ``pending`` or ``success``."""
+
+    config_id: str | None = None
+    config: Mapping[str, Value] = field(default_factory=dict)
+    output: Value = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+    __hash__ = Step.__hash__
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Experiment(Step):
+    """Branches that belong together."""
+
+    branches: tuple[Branch, ...] = field(default=(), compare=False)
+
+    __hash__ = Step.__hash__
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contents:
+    """What the files of a run hold, once they are parsed."""
+
+    roots: tuple[Step, ...] = ()
+    experiments: tuple[Experiment, ...] = ()
+    branches: tuple[Branch, ...] = ()
+    steps: tuple[Step, ...] = ()
+    stamps: tuple[Stamp, ...] = ()
+    logs: tuple[LogLine, ...] = ()
+    points: tuple[Point, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
+
+
+class Source(Protocol):
+    """Where the contents of a run come from."""
+
+    def processes(self) -> tuple[ProcessInfo, ...]:
+        """Return the processes that took part, in order of start."""
+
+    def contents(self, processes: tuple[ProcessInfo, ...]) -> Contents:
+        """Return what was recorded; which of the *processes* still run decides what an open step is."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One run: a `configure()` and everything under it. Its files are parsed when something of them is asked for."""
+
+    id: str
+    directory: Path
+    created_unix_nano: int = 0
+    service_name: str = ""
+    source: Source = field(compare=False, repr=False)
+
+    @cached_property
+    def processes(self) -> tuple[ProcessInfo, ...]:
+        """The processes that took part, in order of start."""
+        return self.source.processes()
+
+    @cached_property
+    def contents(self) -> Contents:
+        """Everything recorded, as it was when first asked for."""
+        return self.source.contents(self.processes)
+
+    @property
+    def state(self) -> str:
+        """``running`` while any process runs; else how the first process went: ``ended`` or ``killed``."""
+        states = [process.state for process in self.processes]
+        if "running" in states:
+            return "running"
+        # Pools kill their workers as a matter of course: the process that began the run speaks for it.
+        return states[0] if states else "ended"
+
+    @property
+    def roots(self) -> tuple[Step, ...]:
+        """The top-level steps, branches and experiments of all processes, in order of start."""
+        return self.contents.roots
+
+    @property
+    def experiments(self) -> tuple[Experiment, ...]:
+        """All experiments, in order of start."""
+        return self.contents.experiments
+
+    @property
+    def branches(self) -> tuple[Branch, ...]:
+        """All branches, in order of start."""
+        return self.contents.branches
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """All steps and foreign spans, at any depth, in order of start."""
+        return self.contents.steps
+
+    @property
+    def stamps(self) -> tuple[Stamp, ...]:
+        """The stamps that were put outside of any step, in order of time."""
+        return self.contents.stamps
+
+    @property
+    def logs(self) -> tuple[LogLine, ...]:
+        """All log records and events, in order of time; the journal's own bookkeeping is left out."""
+        return self.contents.logs
+
+    @property
+    def points(self) -> tuple[Point, ...]:
+        """All values of recorded metrics, in order of time."""
+        return self.contents.points
+
+    @property
+    def skipped(self) -> tuple[Skipped, ...]:
+        """What in the files could not be read."""
+        return self.contents.skipped
+
+    @property
+    def dropped(self) -> Mapping[str, int]:
+        """How much was recorded but never reached the journal, by reason; empty when nothing was lost."""
+        totals: dict[str, int] = {}
+        for process in self.processes:
+            for signal in process.counters.values():
+                dropped = signal.get("dropped") if isinstance(signal, dict) else None
+                for reason, count in dropped.items() if isinstance(dropped, dict) else ():
+                    if isinstance(count, int) and count:
+                        totals[reason] = totals.get(reason, 0) + count
+        return totals
+
+    @property
+    def ended_unix_nano(self) -> int | None:
+        """When the last of it happened; None while it runs."""
+        if self.state == "running":
+            return None
+        ends = [process.ended_unix_nano or 0 for process in self.processes]
+        if not self.processes or not all(ends):
+            # Who was killed could not write down when: the last thing that it recorded says.
+            for step in walk(self.roots):
+                ends += [step.end_unix_nano or step.start_unix_nano, *(stamp.time_unix_nano for stamp in step.stamps)]
+            ends += [line.time_unix_nano for line in self.logs]
+        return max(ends, default=0) or None
+
+    def __repr__(self) -> str:
+        return f"<Run {self.id} {self.state}>"
+
+
+def walk(steps: Iterable[Step]) -> Iterator[Step]:
+    """Yield *steps* and everything below them, parents first; as deep as it may be."""
+    stack = [iter(steps)]
+    while stack:
+        step = next(stack[-1], None)
+        if step is None:
+            stack.pop()
+            continue
+        yield step
+        if step.children:
+            stack.append(iter(step.children))
+
+
+def steps_of(spans: Iterable[Step]) -> tuple[Step, ...]:
+    """Return those of *spans* that are neither branches nor experiments, in order of start."""
+    return tuple(sorted((span for span in spans if span.kind in {"step", "span"}), key=started))
+
+
+def started(step: Step) -> int:
+    """Return when *step* started, for sorting."""
+    return step.start_unix_nano
