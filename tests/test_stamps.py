@@ -68,7 +68,7 @@ def test_frozen():
     RT-50: what has happened does not change.
     """
     with pytest.raises(AttributeError):
-        EARLY.step = 2
+        EARLY.step = 2  # type: ignore[misc]  # what is refused
 
 
 def test_hashable():
@@ -246,7 +246,9 @@ def test_copies():
     manager = StampManager()
     manager.create_stamp("a", rows={"train": 1})
 
-    manager.all_stamps[0].attributes["rows"]["train"] = 2
+    rows = manager.all_stamps[0].attributes["rows"]
+    assert isinstance(rows, dict)
+    rows["train"] = 2
     manager.all_stamps.clear()
     manager.step_logs[0].append("b")
 
@@ -345,14 +347,18 @@ def test_from_a_signal_handler():
     """
     A signal handler may stamp while the thread that it interrupted holds the manager's lock.
     """
-    manager = StampManager(clock=lambda: signal.raise_signal(signal.SIGUSR1) or 1.0)
-    inside = []
+    inside: list[int] = []
+
+    def interrupted_clock():
+        signal.raise_signal(signal.SIGUSR1)
+        return 1.0
 
     def handle(number, frame):
         if not inside:
             inside.append(number)
             manager.create_stamp("handler")
 
+    manager = StampManager(clock=interrupted_clock)
     before = signal.signal(signal.SIGUSR1, handle)
     try:
         manager.create_stamp("main")
@@ -480,8 +486,13 @@ def test_fork():
     read_end, write_end = os.pipe()
     is_held, may_go = threading.Event(), threading.Event()
 
+    def held_clock():
+        is_held.set()
+        may_go.wait()
+        return 1.0
+
     def hold():
-        manager._clock = lambda: (is_held.set(), may_go.wait(), 1.0)[2]
+        manager._clock = held_clock
         manager.create_stamp("holder")
 
     holder = threading.Thread(target=hold)
@@ -592,7 +603,10 @@ def test_stamp_after_its_step():
     with capture() as captured:
         asyncio.run(main())
 
-    assert [line.attributes["branchline.stamp.name"] for line in captured.logs if line.event_name] == ["late"]
+    assert captured.tree() == outline("""
+        step short  success
+        · late
+    """)
 
 
 def test_no_stamp_is_dropped():

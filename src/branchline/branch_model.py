@@ -35,7 +35,7 @@ class Branch:
     """One variant of an experiment: its configuration, when it ran, and how it ended."""
 
     config_id: str
-    config: dict[str, object]
+    config: Mapping[str, object]
     start_ts: float
     """Seconds since the epoch."""
     end_ts: float | None = None
