@@ -758,6 +758,25 @@ async def test_left_in_another_task(maybe_recording, caplog):
     assert (branch.status, bl.current_branch(), caplog.messages) == ("success", None, [])
 
 
+async def test_left_in_a_task_inside(maybe_recording, caplog):
+    """
+    A block that a task inside it leaves ends as it should, without a word.
+    """
+    block = bl.branch(CONFIG)
+
+    async def leave():
+        block.__exit__(None, None, None)
+
+    async def run():
+        branch = block.__enter__()
+        await asyncio.create_task(leave())
+        return branch
+
+    branch = await asyncio.create_task(run())
+
+    assert (branch.status, bl.current_branch(), caplog.messages) == ("success", None, [])
+
+
 def test_left_in_another_order(maybe_recording, caplog):
     """
     Blocks that are left in the order in which they were entered end as they should, without a word.

@@ -500,11 +500,12 @@ def test_fork():
     is_held.wait()
     child = os.fork()
     if child == 0:
-        manager._clock = lambda: 2.0
-        manager.create_stamp("child")
-        manager._clock = float
-        os.write(write_end, pickle.dumps(manager))
-        os._exit(0)
+        try:
+            manager._clock = float
+            manager.create_stamp("child")
+            os.write(write_end, pickle.dumps(manager))
+        finally:
+            os._exit(0)
     may_go.set()
     holder.join()
     os.waitpid(child, 0)

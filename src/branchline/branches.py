@@ -48,8 +48,9 @@ class _Place:
         context: Context,
         new_trace: bool = False,
     ) -> None:
+        self._outside = otel_context.get_current()
         self._context = context
-        self._token = otel_context.attach(context)
+        otel_context.attach(context)
         recorder = CURRENT.recorder or foreign.recorder()
         self._recording: Recording | None = None
         if recorder is not None:
@@ -63,9 +64,10 @@ class _Place:
     def leave(self, outcome: str, error: BaseException | None, message: str | None = None) -> None:
         if self._recording is not None:
             self._recording.leave(outcome, error=error, message=message)
-        # Left somewhere else than entered (a fixture, a generator's finalizer), there is nothing to give back.
+        # Left somewhere else than entered (a fixture, a generator's finalizer), there may be nothing to give back; and
+        # a token could not be used there without OpenTelemetry complaining in the log.
         if otel_context.get_current() is self._context:
-            otel_context.detach(self._token)
+            otel_context.attach(self._outside)
 
 
 class Experiment:
