@@ -204,9 +204,7 @@ class _Drawing:
         )
 
     def _outcome(self, group: Group | None) -> Piece:
-        if group is None:
-            return self._glyphs.outcome(None)
-        return self._glyphs.outcome("failed" if group.failed else group.outcome)
+        return self._glyphs.outcome(group.worst if group else None)
 
     def _failures(self, group: Group) -> list[Piece]:
         if not group.failed:

@@ -15,7 +15,7 @@ from .text import duration, for_encoding, glyphs_for, plain, plural, safe
 
 
 # Steps of one path that have a line of their own; of the rest, the tenth, hundredth, thousandth … tell.
-_APART = 5
+_APART = 3
 _FAILURES_APART = 20
 
 # Paths counted at the same time; beyond that the oldest is told and begun anew.
@@ -34,7 +34,7 @@ Line = tuple[int, str]
 class PlainLines:
     """Writes a line when an experiment or branch starts, and when it or a step ends.
 
-    Steps of one path are counted from the sixth on, unless *fold* is off; with *only_errors*, nothing is written but
+    Steps of one path are counted from the fourth on, unless *fold* is off; with *only_errors*, nothing is written but
     what failed, and the summary.
     """
 

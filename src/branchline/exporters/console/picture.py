@@ -72,6 +72,11 @@ class Group:
         absorb_groups(self.groups, other.groups)
 
     @property
+    def worst(self) -> str:
+        """How the last of them ended, or that one failed."""
+        return "failed" if self.failed else self.outcome or "success"
+
+    @property
     def median_nano(self) -> int:
         """The length of the step in the middle."""
         left = (self.count + 1) // 2
@@ -157,6 +162,13 @@ class Picture:
             if node.looks >= _PATIENCE:
                 del self.nodes[span_id]
                 _pour(self._finished.get(span_id, self.root), node)
+
+    def outcome(self) -> str:
+        """Return how the run went: as the worst of what was at its top."""
+        ended = {group.worst for group in self.root.groups.values()}
+        ended |= {kept.seen.outcome or "success" for kept in self.root.kept if kept.seen is not None}
+        ended |= self.root.unkept.keys()
+        return next((outcome for outcome in ("failed", "interrupted", "cancelled") if outcome in ended), "success")
 
     def branches(self) -> Iterator[tuple[Node, str | None]]:
         """Yield every branch that is remembered, with the name of its experiment."""

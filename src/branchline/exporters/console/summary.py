@@ -43,7 +43,7 @@ def _headline(summary: Summary, picture: Picture, glyphs: Glyphs) -> Row:
     if not summary.spans and not summary.logs:
         parts.append("nothing was recorded")
     head, *rest = parts
-    row: list[Piece] = [glyphs.outcome("failed" if picture.root.errors else "success"), (" ", ""), (head, "bold")]
+    row: list[Piece] = [glyphs.outcome(picture.outcome()), (" ", ""), (head, "bold")]
     for part in rest:
         row += [(f" {glyphs.dot} ", "dim"), (part, "")]
     if picture.root.errors:
