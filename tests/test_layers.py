@@ -32,23 +32,9 @@ def row(*rooms: str, packages: tuple[str, ...] = ()) -> Row:
     return Row(rooms=frozenset(rooms), packages=frozenset(packages))
 
 
-RECORD_MODULES = (
-    *(
-        "foreign",
-        "outcomes",
-        "generators",
-        "steps",
-        "branch_config",
-        "branch_model",
-        "branches",
-        "strategies",
-        "stamps",
-        "usage",
-        "prices",
-        "budget",
-    ),
-    *("metrics", "monitor", "progress", "metadata", "events", "logs"),
-)
+SPANS = ("foreign", "outcomes", "generators", "steps", "branch_config", "branch_model", "branches", "stamps")
+LATER = ("strategies", "usage", "prices", "budget", "metrics", "monitor", "progress", "metadata", "events", "logs")
+RECORD_MODULES = (*SPANS, *LATER)
 LEAVES = ("values", "names", "errors", "redaction", "config", "context")
 RECORD = (*LEAVES, *RECORD_MODULES)
 ABOVE_TELEMETRY = (*RECORD, "_files", "_journal", "_pipeline", "_mlflow", "backends", "engines", "exporters")
