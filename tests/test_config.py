@@ -10,10 +10,10 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from branchline.redaction import Redactor
 
 from branchline.config import NOT_YET, OPTIONS, UNSET, Config, default_service_name, find_pyproject, load_config
 from branchline.errors import BranchlineError, ConfigError
+from branchline.redaction import Redactor
 
 
 class EverySecond:
