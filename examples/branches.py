@@ -11,6 +11,8 @@ import branchline as bl
 
 @dataclass(frozen=True)
 class Config:
+    """What the branches differ in."""
+
     model: str
     temperature: float
 

@@ -394,6 +394,27 @@ def test_a_parent_in_another_process():
     assert (picture.root.groups["work"].count, picture.nodes) == (10, {})
 
 
+def test_a_parent_that_has_ended():
+    """
+    A task that ends after the step that started it, and even after its branch, still counts for its branch.
+    """
+    picture, story = Picture(levels=2), Story()
+    experiment = story.experiment("e")
+    branch = story.branch("a", experiment)
+    outer = story.start("outer", parent=branch)
+    early, late = story.start("early", parent=outer), story.start("late", parent=outer)
+    story.end(outer)
+    story.tell(PictureListener(picture))
+    for ends in (early, branch, late):
+        story.end(ends)
+        for _ in range(3):
+            story.tell(PictureListener(picture))
+
+    [(node, _)] = picture.branches()
+    assert (node.steps, list(node.groups)) == (3, ["outer", "early", "late"])
+    assert picture.nodes[experiment].steps == 3
+
+
 def test_an_error_counts_once():
     """
     An exception that passes through three steps and their branch is one error.

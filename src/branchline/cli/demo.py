@@ -111,9 +111,9 @@ def evaluate(variant: Variant, pace: Pace) -> dict[str, object]:
 @steps.traced_step
 def load(pace: Pace) -> list[str]:
     """Return the words of the documents."""
-    pace.work(120)
+    pace.work(220)
     stamps.stamp("opened", documents=3)
-    pace.work(80)
+    pace.work(160)
     stamps.stamp("parsed", words=_WORDS)
     return [f"word{number}" for number in range(_WORDS)]
 
@@ -137,10 +137,10 @@ async def embed(chunks: Sequence[Sequence[str]], pace: Pace) -> None:
 @steps.traced_step(name="embed batch", model="tiny-embedder")
 async def embed_batch(batch: Sequence[Sequence[str]], pace: Pace) -> None:
     """Embed one batch, if the model can take it."""
-    await asyncio.sleep(pace.of(250))
+    await asyncio.sleep(pace.of(350))
     longest = max(len(chunk) for chunk in batch)
     if longest > 512:
-        msg = f"a chunk of {longest} words is too long for tiny-embedder, which takes 512"
+        msg = f"{longest} words are too many for tiny-embedder (512)"
         raise ValueError(msg)
 
 
@@ -158,13 +158,13 @@ def answer(number: int, variant: Variant, pace: Pace) -> bool:
 @steps.traced_step
 def find(pace: Pace) -> None:
     """Find the chunks nearest to a question."""
-    pace.work(22)
+    pace.work(25)
 
 
 @steps.traced_step
 def rerank(pace: Pace) -> None:
     """Put the best of what was found first."""
-    pace.work(26)
+    pace.work(30)
     stamps.stamp("reranked", kept=5)
 
 

@@ -70,6 +70,7 @@ class PlainLines:
             return
         at = max((group.first_start_unix_nano for group in self._paths.values()), default=0)
         counted = [text for path in tuple(self._paths) for _, text in self._counted(at, path)]
+        self._picture.settle(is_over=True)
         rows = summary_rows(summary, self._picture, self._glyphs)
         self._send([*counted, *(plain(row) for row in rows)], timeout_seconds=1.0)
 

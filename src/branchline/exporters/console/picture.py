@@ -91,10 +91,14 @@ class Group:
 class Node:
     """An open span, or an experiment or branch that has ended, with what is left of everything in it."""
 
-    __slots__ = ("errors", "groups", "is_dropped", "kept", "looks", "seen", "steps", "unkept")
+    __slots__ = ("child", "errors", "groups", "kept", "looks", "parent", "seen", "steps", "unkept")
 
-    def __init__(self, seen: Seen | None = None) -> None:
-        self.seen = seen
+    def __init__(self, child: Seen | None = None) -> None:
+        self.seen: Seen | None = None
+        self.child = child
+        """The first that ended in it: it knows its branch, also when the parent is never seen."""
+        self.parent: Node | None = None
+        """Of an experiment or branch that has ended."""
         self.groups: dict[str, Group] = {}
         self.kept: list[Node] = []
         self.unkept: dict[str, int] = {}
@@ -129,7 +133,13 @@ class Picture:
     def end(self, seen: Seen) -> Group | None:
         """Fold one span that ended into its parent; return the group it went into, None for a branch or experiment."""
         node = self.nodes.pop(seen.span_id, None)
-        parent = self._node(seen.parent_id)
+        parent_id = seen.parent_id
+        if parent_id is None:
+            parent = self.root
+        elif (known := self.nodes.get(parent_id)) is not None:
+            parent = known
+        else:
+            parent = self.nodes[parent_id] = Node(seen)
         is_failed = seen.outcome == "failed" or (seen.outcome is None and seen.error is not None)
         if seen.kind in {"branch", "experiment"}:
             self._keep(parent, seen, node or Node(), is_failed=is_failed)
@@ -153,15 +163,15 @@ class Picture:
             self._fold(parent, node, group)
         return group
 
-    def settle(self) -> None:
-        """Give up waiting for parents that are in another process: what they would have held is the run's own."""
+    def settle(self, *, is_over: bool = False) -> None:
+        """Give up waiting for parents that ended before, or are in another process: what is in them is the branch's."""
         open_ids = {seen.span_id for seen in self.open_}
         for span_id in [span_id for span_id in self.nodes if span_id not in open_ids]:
             node = self.nodes[span_id]
             node.looks += 1
-            if node.looks >= _PATIENCE:
+            if is_over or node.looks >= _PATIENCE:
                 del self.nodes[span_id]
-                _pour(self._finished.get(span_id, self.root), node)
+                _pour(self._finished.get(span_id) or self._branch_of(node.child), node)
 
     def outcome(self) -> str:
         """Return how the run went: as the worst of what was at its top."""
@@ -171,26 +181,34 @@ class Picture:
         return next((outcome for outcome in ("failed", "interrupted", "cancelled") if outcome in ended), "success")
 
     def branches(self) -> Iterator[tuple[Node, str | None]]:
-        """Yield every branch that is remembered, with the name of its experiment."""
-        yield from _branches(self.root)
+        """Yield every branch that has ended and is remembered, with the name of its experiment."""
+        for node in (self.root, *self.nodes.values()):
+            yield from _branches(node)
 
     def unkept(self) -> Mapping[str, int]:
         """Return how many branches are remembered only as a number, by outcome."""
-        return _unkept(self.root, {})
+        numbers: dict[str, int] = {}
+        for node in (self.root, *self.nodes.values()):
+            _unkept(node, numbers)
+        return numbers
 
-    def _node(self, span_id: int | None) -> Node:
-        if span_id is None:
-            return self.root
-        node = self.nodes.get(span_id)
-        if node is None:
-            node = self.nodes[span_id] = Node()
-        return node
+    def _branch_of(self, child: Seen | None) -> Node:
+        """Return the branch that *child* says it is in; the run itself if there is none."""
+        if child is not None and child.branch_name is not None:
+            for seen in self.open_:
+                if _is_branch_of(child, seen):
+                    return self.nodes.setdefault(seen.span_id, Node())
+            for node in reversed(self._finished.values()):
+                if _is_branch_of(child, node.seen):
+                    return node
+        return self.root
 
     def _keep(self, parent: Node, seen: Seen, node: Node, *, is_failed: bool) -> None:
         if is_failed and not node.errors:
             node.errors = 1
         # Only what is shown: a configuration may be large, and a branch is kept for the whole run.
         node.seen = seen._replace(attributes={})
+        node.parent = parent
         parent.steps += node.steps
         parent.errors += node.errors
         parent.kept.append(node)
@@ -240,11 +258,22 @@ def _trim(groups: dict[str, Group], levels: int) -> None:
             _trim(group.groups, levels - 1)
 
 
+def _is_branch_of(child: Seen, seen: Seen | None) -> bool:
+    return (
+        seen is not None
+        and seen.kind == "branch"
+        and (seen.branch_name, seen.trace_id) == (child.branch_name, child.trace_id)
+    )
+
+
 def _pour(into: Node, node: Node) -> None:
-    into.steps += node.steps
-    into.errors += node.errors
     into.kept.extend(node.kept)
     absorb_groups(into.groups, node.groups)
+    place: Node | None = into
+    while place is not None:
+        place.steps += node.steps
+        place.errors += node.errors
+        place = place.parent
 
 
 def _forget(node: Node) -> None:
@@ -275,9 +304,8 @@ def _branches(node: Node, experiment: str | None = None) -> Iterator[tuple[Node,
             yield from _branches(kept, kept.seen.name)
 
 
-def _unkept(node: Node, into: dict[str, int]) -> Mapping[str, int]:
+def _unkept(node: Node, into: dict[str, int]) -> None:
     for outcome, count in node.unkept.items():
         into[outcome] = into.get(outcome, 0) + count
     for kept in node.kept:
         _unkept(kept, into)
-    return into

@@ -120,7 +120,9 @@ class Screen:
         """Take away what is drawn."""
         with self._lock:
             if self._height:
-                self.outlet.write_whole(f"\r{_up(self._height)}\x1b[J")
+                # Row by row: some terminals keep what a single erasure of the whole screen takes away.
+                rows = "\x1b[K\n" * self._height
+                self.outlet.write_whole(f"\r{_up(self._height)}{rows}{_up(self._height)}")
                 self._height = 0
 
     def close(self, text: str) -> None:

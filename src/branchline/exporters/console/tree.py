@@ -69,6 +69,7 @@ class LiveTree:
         if not self._screen.outlet.is_mine:
             self._screen.leave()
             return
+        self._picture.settle(is_over=True)
         rows = summary_rows(summary, self._picture, self._glyphs)
         # The summary is never drawn over: a path to be copied may wrap, and must not be cut.
         lines = [*self._lines(self._now(), is_final=True), *(self._line(row, 1 << 16) for row in rows)]
