@@ -74,7 +74,7 @@ class Recording(Protocol):
     def resume(self, inside: Context | None = None) -> None:
         """Make it, or *inside*, the context that ``suspend`` returned, current again."""
 
-    def leave(self, outcome: str, *, error: BaseException | None = None, message: str | None = None) -> None:
+    def leave(self, outcome: str, error: BaseException | None = None, message: str | None = None) -> None:
         """Take it off the current context and end it; a second call does nothing."""
 
 
@@ -90,7 +90,7 @@ class Recorder(Protocol):
         name: str,
         role: str,
         attributes: Mapping[str, object] | None = None,
-        *,
+        # Not keyword-only: Python calls such a function in the fast way, and this is called for every step.
         links: Sequence[SpanContext] = (),
         identity: Identity | None = None,
         new_trace: bool = False,

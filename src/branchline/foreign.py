@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -86,7 +87,7 @@ class ForeignRecording:
         context = inside if inside is not None else trace.set_span_in_context(self._span)
         self._token = otel_context.attach(context)
 
-    def leave(self, outcome: str, *, error: BaseException | None = None, message: str | None = None) -> None:
+    def leave(self, outcome: str, error: BaseException | None = None, message: str | None = None) -> None:
         """Take it off the current context and end it."""
         self._detach()
         if not self._is_open:
@@ -136,7 +137,6 @@ class ForeignRecorder:
         name: str,
         role: str,
         attributes: Mapping[str, object] | None = None,
-        *,
         links: Sequence[SpanContext] = (),
         identity: Identity | None = None,
         new_trace: bool = False,
@@ -172,8 +172,16 @@ class ForeignRecorder:
             self._event(name, attributes, severity=severity, body=body, identity=_identity_in(otel_context.get_current()))
 
 
+# Looked at on every step of a program without configure(): the public function asks the environment each time.
+_API = vars(trace)
+_PROVIDER_NAME = "_TRACER_PROVIDER"
+_IS_UNSET = _PROVIDER_NAME in _API and "OTEL_PYTHON_TRACER_PROVIDER" not in os.environ
+
+
 def recorder() -> ForeignRecorder | None:
     """Return a recorder onto the provider that the application has set, or None where there is none."""
+    if _IS_UNSET and _API[_PROVIDER_NAME] is None:
+        return None
     provider = trace.get_tracer_provider()
     if provider.__class__ is ProxyTracerProvider or provider.__class__ is trace.NoOpTracerProvider:
         return None

@@ -23,6 +23,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 Capture = bool | Literal["args", "result"] | None
 
 
+_new = object.__new__
+
+
 class Step:
     """One step of a pipeline while it runs."""
 
@@ -110,7 +113,7 @@ class Step:
     @property
     def name(self) -> str:
         """What it is called."""
-        return self._name
+        return self._name if self._recording is None else getattr(self._recording.span, "name", "")
 
     @property
     def trace_id(self) -> str | None:
@@ -125,7 +128,7 @@ class Step:
     def __repr__(self) -> str:
         recording = self._recording
         state = "not recorded" if recording is None else "open" if recording.is_open else "ended"
-        return f"<step {self._name!r} {state}>"
+        return f"<step {self.name!r} {state}>"
 
 
 def step(name: str, /, *, links: Sequence[object] = (), **attributes: object) -> Step:
@@ -136,10 +139,14 @@ def step(name: str, /, *, links: Sequence[object] = (), **attributes: object) ->
 def current_step() -> Step | None:
     """Return the innermost step that is running here, or None."""
     recorder = CURRENT.recorder or foreign.recorder()
-    recording = None if recorder is None else recorder.current()
-    if recording is None or recording.role != names.KIND_STEP:
+    if recorder is None:
         return None
-    return Step(getattr(recording.span, "name", ""), {}, recording=recording)
+    recording = recorder.current()
+    if recording is None or recording.role != "step":
+        return None
+    found = _new(Step)
+    found._recording = recording  # noqa: SLF001  # the same module; by hand, because this is called in hot loops
+    return found
 
 
 def left_with(recording: Recording, error: BaseException, *, record_exception: bool = True) -> None:

@@ -36,10 +36,12 @@ NO_FILE: Final = "file that cannot be read"
 # One line torn more often than this is not worth a search that takes the square of its length.
 _MOST_TEARS: Final = 8
 _START: Final = re.compile(rb'\{\s*"(?:resource|instrumentation|scope)[A-Z_]')
+_TOO_LARGE: Final = 2**64
 _HEX: Final = re.compile(r"[0-9a-f]+").fullmatch
 _NO_ID: Final = frozenset({"0" * 16, "0" * 32})
 _UNDERSCORE: Final = re.compile(r"_([a-z])")
 _STATUS: Final = {"STATUS_CODE_UNSET": 0, "STATUS_CODE_OK": 1, "STATUS_CODE_ERROR": 2}
+_UNREADABLE: Final = object()
 _NOTHING: Final[Mapping[str, Value]] = {}
 _WRONG_SHAPE = (TypeError, ValueError, KeyError, AttributeError, OverflowError, RecursionError)
 
@@ -168,10 +170,9 @@ def decode_line(line: bytes, note: Note) -> Line:
     """Return what *line* holds. Never raises; *note* is told the reason for each thing left out."""
     found = Line([], [])
     content = _parsed(line, note)
-    if content is None:
-        return found
     if not isinstance(content, dict):
-        note(NOT_OTLP)
+        if content is not _UNREADABLE:
+            note(NOT_OTLP)
         return found
     try:
         content = _camel_cased(content) if any(key.startswith("resource_") for key in content) else content
@@ -210,7 +211,7 @@ def _parsed(line: bytes, note: Note) -> object:
             note(TORN if start else REPLACED)
         return content
     note(DAMAGED if line.endswith(b"\n") else TORN)
-    return None
+    return _UNREADABLE
 
 
 def _leniently_parsed(line: bytes) -> object:
@@ -244,8 +245,8 @@ def _span(span: dict[str, Any], scope: str, resource: Mapping[str, Value]) -> De
         _id(get("spanId"), 16),
         _optional_id(parent, 16) if parent else None,
         _text(get("name")),
-        _integer(get("startTimeUnixNano")),
-        _integer(get("endTimeUnixNano")),
+        whole_number(get("startTimeUnixNano")),
+        whole_number(get("endTimeUnixNano")),
         _status(status.get("code")) if status else 0,
         _text(status.get("message")) if status else "",
         _attributes(get("attributes")),
@@ -258,7 +259,7 @@ def _span(span: dict[str, Any], scope: str, resource: Mapping[str, Value]) -> De
 
 def _event(event: dict[str, Any]) -> DecodedEvent:
     time = event.get("timeUnixNano")
-    return DecodedEvent(_text(event.get("name")), _integer(time), _attributes(event.get("attributes")))
+    return DecodedEvent(_text(event.get("name")), whole_number(time), _attributes(event.get("attributes")))
 
 
 def _link(link: dict[str, Any]) -> DecodedLink:
@@ -270,7 +271,7 @@ def _link(link: dict[str, Any]) -> DecodedLink:
 
 
 def _status(code: object) -> int:
-    number = _STATUS.get(code, 0) if isinstance(code, str) and not code.isdigit() else _integer(code)
+    number = _STATUS.get(code, 0) if isinstance(code, str) and not code.isdigit() else whole_number(code)
     return number if number in {0, 1, 2} else 0
 
 
@@ -292,8 +293,8 @@ def _log(record: dict[str, Any], scope: str, resource: Mapping[str, Value]) -> D
     severity = get("severityNumber")
     return DecodedLog(
         # The observed time is the only one that a collector's receivers always set.
-        _integer(get("timeUnixNano")) or _integer(get("observedTimeUnixNano")),
-        _integer(severity) if not isinstance(severity, str) or severity.isdigit() else 0,
+        whole_number(get("timeUnixNano")) or whole_number(get("observedTimeUnixNano")),
+        whole_number(severity) if not isinstance(severity, str) or severity.isdigit() else 0,
         _text(get("severityText")),
         _text(name),
         any_value(get("body")),
@@ -380,11 +381,13 @@ def _text(value: object) -> str:
     return value if isinstance(value, str) else "" if value is None else str(value)
 
 
-def _integer(value: Any) -> int:  # whatever stands in the file
+def whole_number(value: Any) -> int:  # whatever stands in the file
+    """Return *value* as a number of 64 bits; 0 for what is none."""
     try:
-        return int(value) if value is not None else 0
+        number = int(value) if value is not None else 0
     except (TypeError, ValueError, OverflowError):
         return 0
+    return number if 0 <= number < _TOO_LARGE else 0
 
 
 def _attributes(items: Iterable[Any] | None) -> dict[str, Value]:

@@ -9,6 +9,8 @@ from typing import Any, Final, Protocol
 SPAN_RECORD: Final = 1
 LOG_RECORD: Final = 2
 _BYTES_KEY: Final = "$bytes"
+# code, note, scope, links, trace state, kind, whether the parent is remote
+_DEFAULTS: Final = (0, None, None, None, "", 1, False)
 
 # name, time, attributes, how many of them were dropped
 Mark = tuple[str, int, Mapping[str, Any] | None, int]
@@ -120,6 +122,7 @@ class SpanRecord:
     dropped_attributes = 0
     dropped_events = 0
     dropped_links = 0
+    is_common = False
 
     def __init__(
         self,
@@ -213,7 +216,7 @@ class LogRecord:
 
 
 def span_tuple(span: SpanLike) -> tuple[Any, ...]:
-    """Return the compact form of a finished span."""
+    """Return the compact form of a finished span; one whose rarer fields all have their defaults ends after the flags."""
     trace = span.trace
     identity = span.identity
     scope = span.scope
@@ -230,11 +233,11 @@ def span_tuple(span: SpanLike) -> tuple[Any, ...]:
         span.data,
         span.marks,
         identity and (identity.experiment_name, identity.branch_id, identity.branch_name),
+        trace.flags,
         span.code,
         span.note,
         scope and (scope.name, scope.version),
         span.bonds,
-        trace.flags,
         trace.state,
         span.span_kind,
         span.has_remote_parent,
@@ -270,7 +273,7 @@ def ring_default(value: object) -> object:
 
 def from_tuple(fields: list[Any]) -> SpanRecord | LogRecord:
     """Return the record of a compact form. Raises ValueError for anything else."""
-    if fields and fields[0] == SPAN_RECORD and len(fields) == 20:
+    if fields and fields[0] == SPAN_RECORD and len(fields) in (13, 20):
         return _span_from(fields)
     if fields and fields[0] == LOG_RECORD and len(fields) == 12:
         return _log_from(fields)
@@ -279,6 +282,7 @@ def from_tuple(fields: list[Any]) -> SpanRecord | LogRecord:
 
 
 def _span_from(fields: list[Any]) -> SpanRecord:
+    fields = [*fields, *_DEFAULTS[len(fields) - 20 :]] if len(fields) < 20 else fields
     return SpanRecord(
         trace_hex=fields[1],
         number=fields[2],
@@ -291,11 +295,11 @@ def _span_from(fields: list[Any]) -> SpanRecord:
         data=_restored(fields[9]),
         marks=[(mark[0], mark[1], _restored(mark[2]), mark[3]) for mark in fields[10] or ()],
         identity=_Identity(*fields[11]) if fields[11] else None,
-        code=fields[12],
-        note=fields[13],
-        scope=Scope(*fields[14]) if fields[14] else None,
-        bonds=[(*bond[:3], _restored(bond[3]), *bond[4:]) for bond in fields[15] or ()],
-        flags=fields[16],
+        flags=fields[12],
+        code=fields[13],
+        note=fields[14],
+        scope=Scope(*fields[15]) if fields[15] else None,
+        bonds=[(*bond[:3], _restored(bond[3]), *bond[4:]) for bond in fields[16] or ()],
         state=fields[17],
         span_kind=fields[18],
         has_remote_parent=fields[19],

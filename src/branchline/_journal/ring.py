@@ -32,11 +32,15 @@ BUSY_AT: Final = 8192
 SLOTS_AT: Final = 16384
 SLOTS: Final = 8064
 PAGE_AT: Final = 64
-LARGEST: Final = SIZE // 4
+# A quarter of the ring; beyond it, a record's parts could not be counted either.
+LARGEST: Final = 1_000_000
 
-# crc of the data, its length, this part's number, the number of parts, the slot counter of the first part
-_HEADER: Final = struct.Struct("<IHHIQ")
+# checksum of the whole record; size of this part, its number and how many there are; counter of the first part's slot.
+# Adler, not CRC: half the time, and a kill is no noisy line.
+_HEADER: Final = struct.Struct("<IIQ")
 _ROOM: Final = SLOT - _HEADER.size
+_PART: Final = 1 << 10
+_COUNT: Final = 1 << 21
 _PROGRESS: Final = struct.Struct("<QQQQQI")
 _LENGTH: Final = struct.Struct("<I")
 
@@ -88,40 +92,38 @@ class Ring:
         self._next = itertools.count().__next__
         # Called with a taken slot when the ring is full; returns whether it came free in time.
         self.wait: Callable[[int], bool] = lambda slot: False
+        self.put: Callable[[bytes], int | tuple[int, ...]] = self._made_put()
+        """Copy a record in and return its slot(s) for ``free``; -1 when there is no room (nothing is copied)."""
 
-    def put(
-        self,
-        data: bytes,
-        # Bound once: this runs at the end of every step.
-        _slots: int = SLOTS,
-        _slot: int = SLOT,
-        _busy_at: int = BUSY_AT,
-        _slots_at: int = SLOTS_AT,
-        _room: int = _ROOM,
-        _pack: Callable[..., bytes] = _HEADER.pack,
-        _crc: Callable[[bytes], int] = zlib.crc32,
-    ) -> int | tuple[int, ...]:
-        """Copy *data* in and return its slot(s) for ``free``; -1 when there is no room (nothing is copied)."""
-        size = len(data)
-        if size > _room:
-            return self._put_parts(data)
-        memory = self._memory
-        first = self._next()
-        slot = first % _slots
-        if memory[_busy_at + slot] and not self.wait(slot):
-            return -1
-        memory[_busy_at + slot] = 1
-        at = _slots_at + slot * _slot
-        memory[at : at + 20 + size] = _pack(_crc(data), size, 0, 1, first) + data
-        memory[_busy_at + slot] = 2
-        return slot
+    def _made_put(self) -> Callable[[bytes], int | tuple[int, ...]]:
+        # A closure, because this runs at the end of every step: what it uses is looked up once.
+        memory, next_number, checksum, pack = self._memory, self._next, zlib.adler32, _HEADER.pack
+        room, slots, slot_size, header = _ROOM, SLOTS, SLOT, _HEADER.size
+        busy_at, slots_at, one = BUSY_AT, SLOTS_AT, _COUNT
+
+        def put(data: bytes) -> int | tuple[int, ...]:
+            size = len(data)
+            if size > room:
+                return self._put_parts(data)
+            number = next_number()
+            slot = number % slots
+            busy = busy_at + slot
+            if memory[busy] and not self.wait(slot):
+                return -1
+            memory[busy] = 1
+            at = slots_at + slot * slot_size
+            memory[at : at + header + size] = pack(checksum(data), one + size, number) + data
+            memory[busy] = 2
+            return slot
+
+        return put
 
     def _put_parts(self, data: bytes) -> int | tuple[int, ...]:
         if len(data) > LARGEST:
             return -1
         memory = self._memory
         parts = -(-len(data) // _ROOM)
-        checksum = zlib.crc32(data)
+        checksum = zlib.adler32(data)
         slots: list[int] = []
         first = -1
         for part in range(parts):
@@ -135,9 +137,8 @@ class Ring:
             slots.append(slot)
             piece = data[part * _ROOM : (part + 1) * _ROOM]
             at = SLOTS_AT + slot * SLOT
-            memory[at : at + _HEADER.size + len(piece)] = (
-                _HEADER.pack(checksum, len(piece), part, parts, first) + piece
-            )
+            described = parts * _COUNT + part * _PART + len(piece)
+            memory[at : at + _HEADER.size + len(piece)] = _HEADER.pack(checksum, described, first) + piece
             memory[BUSY_AT + slot] = _WRITTEN
         return tuple(slots)
 
@@ -260,7 +261,8 @@ class DeadRing:
             if self._data[BUSY_AT + slot] != _WRITTEN:
                 continue
             at = SLOTS_AT + slot * SLOT
-            checksum, size, part, count, first = _HEADER.unpack_from(self._data, at)
+            checksum, described, first = _HEADER.unpack_from(self._data, at)
+            size, part, count = described % _PART, described % _COUNT // _PART, described // _COUNT
             if size > _ROOM or part >= count:
                 continue
             key = expected.setdefault(first, (checksum, count))
@@ -270,7 +272,7 @@ class DeadRing:
             checksum, count = expected[first]
             pieces = parts[first]
             data = b"".join(pieces[part] for part in sorted(pieces))
-            if len(pieces) == count and zlib.crc32(data) == checksum:
+            if len(pieces) == count and zlib.adler32(data) == checksum:
                 yield data
 
     def close(self, *, remove: bool) -> None:

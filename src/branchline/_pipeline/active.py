@@ -40,17 +40,17 @@ VARIABLE: Final = _direct()
 if VARIABLE is not None:
     get_current = VARIABLE.get
     set_current: Any = VARIABLE.set
-    _reset: Any = VARIABLE.reset
+    reset_current: Any = VARIABLE.reset
 else:
     get_current = api.get_current
     set_current = api.attach
-    _reset = api.detach
+    reset_current = api.detach
 
 
 def detach(token: Any) -> None:
     """Give the previous context back; from a context other than the one that set it, change nothing."""
     try:
-        _reset(token)
+        reset_current(token)
     except (ValueError, RuntimeError):
         # Left in another task or thread than entered, or twice: there is nothing of ours to give back here.
         return

@@ -114,6 +114,7 @@ class Pipeline:
         self.heavy = 0
         self.is_failing = False
         self.is_closed = False
+        self.is_simple = False
         self.is_direct = False
         self.signal = _thread.allocate_lock()
         self.signal.acquire()
@@ -124,41 +125,39 @@ class Pipeline:
 
     # ── recording ─────────────────────────────────────────────────────────────────────────────────
 
-    def submit(self, record: Any) -> None:
+    def submit(
+        self,
+        record: Any,
+        # Bound once: this runs at the end of every step.
+        _dumps: Callable[..., bytes] = orjson.dumps,
+        _default: Callable[[object], object] = ring_default,
+    ) -> None:
         """Take a finished span."""
         put = self._put
         if put is not None:
             try:
-                trace = record.trace
                 identity = record.identity
-                scope = record.scope
-                slots = record.slots = put(
-                    _dumps(
-                        (
-                            1,
-                            trace.hex,
-                            record.number,
-                            record.parent_number,
-                            record.title,
-                            record.began,
-                            record.ended,
-                            record.role,
-                            record.outcome,
-                            record.data,
-                            record.marks,
-                            identity and (identity.experiment_name, identity.branch_id, identity.branch_name),
-                            record.code,
-                            record.note,
-                            scope and (scope.name, scope.version),
-                            record.bonds,
-                            trace.flags,
-                            trace.state,
-                            record.span_kind,
-                            record.has_remote_parent,
-                        ),
-                        ring_default,
+                if identity is not None:
+                    identity = (identity.experiment_name, identity.branch_id, identity.branch_name)
+                if record.is_common:
+                    fields: tuple[Any, ...] = (
+                        1,
+                        record.trace.hex,
+                        record.number,
+                        record.parent_number,
+                        record.title,
+                        record.began,
+                        record.ended,
+                        record.role,
+                        record.outcome,
+                        record.data,
+                        record.marks,
+                        identity,
+                        record.trace.flags,
                     )
-                )
+                else:
+                    fields = span_tuple(record)
+                slots = record.slots = put(_dumps(fields, _default))
             except Exception:  # noqa: BLE001  # a value that JSON cannot take: see below
                 slots = self._put_cleaned(record)
             if slots == -1 and not self._admit(record, "spans"):
@@ -419,6 +418,7 @@ class Pipeline:
             self.flush(deadline - time.monotonic())
             self.writer.stop(max(deadline - time.monotonic(), 0.05), reason)
         self.is_closed = True
+        self.is_simple = False
         self._put = None
         self.wake_at = -1
 

@@ -19,6 +19,7 @@ from .spans import Span
 from .tracing import Provider
 
 _new = object.__new__
+_bits = ids.bits
 _set_item = dict.__setitem__
 
 
@@ -30,38 +31,27 @@ class NativeRecorder:
         self.capture = capture
         self._provider = provider
         self._pipeline = pipeline
-        # The complete way is for whoever asked for more than the short one does.
-        self._is_plain = not provider.asks_sampler and provider.is_own_ids and provider.limits is None
 
     def enter(
         self,
         name: str,
         role: str,
         attributes: Mapping[str, object] | None = None,
-        *,
         links: Sequence[SpanContext] = (),
         identity: Identity | None = None,
         new_trace: bool = False,
     ) -> Recording:
         """Start a span and make it current."""
         context = get_current()
-        parent = context.get(SPAN_KEY)
-        if (
-            parent.__class__ is Span
-            and self._is_plain
-            and not new_trace
-            and not parent.trace.pipeline.is_closed  # type: ignore[union-attr]  # its class says that it is ours
-            and not parent.trace.pipeline.watchers  # type: ignore[union-attr]
-        ):
+        parent: Any = context.get(SPAN_KEY)
+        if parent.__class__ is Span and parent.trace.pipeline.is_simple and not new_trace:
             span = _new(Span)
-            trace = span.trace = parent.trace  # type: ignore[union-attr]
-            number = span.number = ids.bits(64) or 1
+            trace = span.trace = parent.trace
+            number = span.number = _bits(64) or 1
             span.title = name
-            span.parent_number = parent.number  # type: ignore[union-attr]
-            span.up = parent  # type: ignore[assignment]
-            span.identity = parent.identity if identity is None else identity  # type: ignore[union-attr]
-            span.scope = None
-            span.provider = parent.provider  # type: ignore[union-attr]
+            span.parent_number = parent.number
+            span.up = parent
+            span.identity = parent.identity if identity is None else identity
             span.role = role
             span.began = perf_counter_ns() + trace.offset
             trace.pipeline.open[number] = span
@@ -72,16 +62,21 @@ class NativeRecorder:
             span = made  # type: ignore[assignment]
         inside = Context(context)
         _set_item(inside, SPAN_KEY, span)
-        if identity is not None:
-            _set_item(inside, IDENTITY_KEY, identity)
         span.token = set_current(inside)
         if attributes:
             span.put(attributes)
+        if role != "step" or links or identity is not None:
+            self._settle_in(span, links, identity)
+        return span
+
+    def _settle_in(self, span: Span, links: Sequence[SpanContext], identity: Identity | None) -> None:
+        """Do what a plain step does not need."""
         for link in links:
             span.connect(link)
-        if role is not names.KIND_STEP and role != names.KIND_STEP:
+        if identity is not None:
+            _set_item(get_current(), IDENTITY_KEY, identity)
+        if span.role != names.KIND_STEP:
             span.trace.pipeline.started(span)
-        return span
 
     def _begin(
         self, name: str, role: str, context: Context, identity: Identity | None, *, new_trace: bool
@@ -104,11 +99,11 @@ class NativeRecorder:
 
     def current(self) -> Recording | None:
         """Return the innermost span of ours in this context."""
-        span = get_current().get(SPAN_KEY)
+        span: Any = get_current().get(SPAN_KEY)
         while span.__class__ is Span:
-            if span.role is not None:  # type: ignore[union-attr]  # its class says that it is ours
-                return span  # type: ignore[return-value]
-            span = span.up  # type: ignore[union-attr]
+            if span.role is not None:
+                return span  # type: ignore[no-any-return]  # its class says that it is ours
+            span = span.up
         return None
 
     def event(
@@ -164,7 +159,7 @@ class Unsampled:
             _set_item(inside, SPAN_KEY, self.span)
         self._token = set_current(inside)
 
-    def leave(self, outcome: str, *, error: BaseException | None = None, message: str | None = None) -> None:
+    def leave(self, outcome: str, error: BaseException | None = None, message: str | None = None) -> None:
         """Take it off the current context."""
         if self._token is not None:
             detach(self._token)

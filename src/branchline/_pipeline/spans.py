@@ -19,7 +19,7 @@ from opentelemetry.util import types
 
 from .. import names
 from ..values import MAX_TEXT, freeze, freeze_key, freeze_name
-from .active import SPAN_KEY, detach, get_current, set_current
+from .active import SPAN_KEY, detach, get_current, reset_current, set_current
 
 if TYPE_CHECKING:
     from .pipeline import Pipeline
@@ -31,6 +31,33 @@ _API_KINDS: Final = {number: kind for kind, number in _KINDS.items()}
 _CODES: Final = {StatusCode.UNSET: 0, StatusCode.OK: 1, StatusCode.ERROR: 2}
 _API_CODES: Final = {number: code for code, number in _CODES.items()}
 _KEY_LENGTH: Final = 512
+
+
+# Keys and names that were found good once: looking one up is cheaper than judging it again.
+_KNOWN: Final[set[str]] = set()
+_MOST_KNOWN: Final = 10_000
+_LONG: Final = 2048
+_knows_all: Final = _KNOWN.issuperset
+
+
+def _know(text: str) -> None:
+    if len(_KNOWN) >= _MOST_KNOWN:
+        _KNOWN.clear()
+    _KNOWN.add(text)
+
+
+def _is_plain(attributes: Mapping[str, Any]) -> bool:
+    """Whether *attributes* may be kept as they are: a dictionary of known keys and immutable, writable values."""
+    if attributes.__class__ is not dict:
+        return False
+    for value in attributes.values():
+        kind = value.__class__
+        if kind is str:
+            if len(value) > _LONG:
+                return False
+        elif kind is not int and kind is not bool and (kind is not float or value - value):
+            return False
+    return _knows_all(attributes)
 
 
 class Trace:
@@ -64,7 +91,6 @@ class Span(SdkSpan):
     title: str
     began: int
     identity: Any
-    scope: Any
 
     # ── what some have ──
     parent_number: int | None = None
@@ -74,6 +100,9 @@ class Span(SdkSpan):
     span_kind = 1
     role: str | None = None
     outcome: str | None = None
+    scope: Any = None
+    # Whether all the fields that the ring's short form leaves out have their defaults.
+    is_common = True
     code = 0
     note: str | None = None
     data: dict[str, Any] | None = None
@@ -85,7 +114,7 @@ class Span(SdkSpan):
     dropped_attributes = 0
     dropped_events = 0
     dropped_links = 0
-    provider: Any  # the Provider, which makes spans and so cannot be imported here
+    provider: Any = None  # the Provider, which makes spans and so cannot be imported here
     checkpoint: tuple[int, int] | None = None
     limits: Any = None
     _own_context: SpanContext | None = None
@@ -95,6 +124,14 @@ class Span(SdkSpan):
         """Made by the tracer and the recorder alone."""
 
     # ── the recorder's side (context.Recording) ─────────────────────────────────────────────────────
+
+    @property
+    def maker(self) -> Any:
+        """The provider: noted on a root, and on every span that somebody watches."""
+        span = self
+        while span.provider is None and span.up is not None:
+            span = span.up
+        return span.provider
 
     @property
     def is_open(self) -> bool:
@@ -110,61 +147,76 @@ class Span(SdkSpan):
         """Set attributes; never raises."""
         if self.ended is not None:
             return
-        data = self.data
-        if data is None:
-            data = self.data = {}
         try:
-            for key, value in attributes.items():
-                kind = value.__class__
-                if kind is str:
-                    if len(value) > 2048:
-                        value = self._long(value)  # noqa: PLW2901
-                elif kind is float:
-                    if value - value:
-                        value = freeze(value, self.trace.pipeline.odd)  # noqa: PLW2901
-                elif kind is not int and kind is not bool:
-                    value = self._frozen(value)  # noqa: PLW2901
-                if key.__class__ is not str or not key or len(key) > _KEY_LENGTH:
-                    key = freeze_key(key, self.trace.pipeline.odd)  # noqa: PLW2901
-                data[key] = value
+            if not _is_plain(attributes):
+                attributes = self._made_plain(attributes)
+            data = self.data
+            if data is None:
+                self.data = dict(attributes)
+            else:
+                data.update(attributes)
         except Exception as error:  # noqa: BLE001  # recording never raises
             self.trace.pipeline.failed("attributes", error)
         if self.limits is not None:
             self.limits.hold_attributes(self)
 
     def mark(self, name: str, attributes: Mapping[str, Any]) -> None:
-        """Add an event, now; never raises."""
+        """Add an event, now; never raises. A dictionary becomes the event's own."""
         if self.ended is not None:
             return
-        trace = self.trace
-        self._add_mark(name, perf_counter_ns() + trace.offset, attributes)
-
-    def _add_mark(self, name: Any, time: int, attributes: Mapping[str, Any] | None) -> None:
-        if name.__class__ is not str or len(name) > _KEY_LENGTH or not name:
-            name = freeze_name(name, self.trace.pipeline.odd)
-        marks = self.marks
-        if marks is None:
-            marks = self.marks = []
-        if attributes:
-            data: dict[str, Any] = {}
-            try:
-                for key, value in attributes.items():
-                    kind = value.__class__
-                    if kind is str:
-                        if len(value) > 2048:
-                            value = self._long(value)  # noqa: PLW2901
-                    elif kind is not int and kind is not bool and (kind is not float or value - value):
-                        value = self._frozen(value)  # noqa: PLW2901
-                    if key.__class__ is not str or not key or len(key) > _KEY_LENGTH:
-                        key = freeze_key(key, self.trace.pipeline.odd)  # noqa: PLW2901
-                    data[key] = value
-            except Exception as error:  # noqa: BLE001  # recording never raises
-                self.trace.pipeline.failed("attributes", error)
-            marks.append((name, time, data, 0))
-        else:
-            marks.append((name, time, None, 0))
+        try:
+            mark = (
+                name if name in _KNOWN else self._known_name(name),
+                perf_counter_ns() + self.trace.offset,
+                attributes if _is_plain(attributes) else self._made_plain(attributes),
+                0,
+            )
+            if self.marks is None:
+                self.marks = [mark]
+            else:
+                self.marks.append(mark)
+        except Exception as error:  # noqa: BLE001  # recording never raises
+            self.trace.pipeline.failed("event", error)
         if self.limits is not None:
             self.limits.hold_events(self)
+
+    def _add_mark(self, name: Any, time: int, attributes: Mapping[str, Any] | None) -> None:
+        try:
+            data = None if attributes is None else self._made_plain(attributes)
+            if self.marks is None:
+                self.marks = []
+            self.marks.append((freeze_name(name, self.trace.pipeline.odd), time, data, 0))
+        except Exception as error:  # noqa: BLE001  # recording never raises
+            self.trace.pipeline.failed("event", error)
+        if self.limits is not None:
+            self.limits.hold_events(self)
+
+    def _known_name(self, name: Any) -> str:
+        if name.__class__ is str and 0 < len(name) <= _KEY_LENGTH and name.isprintable():
+            _know(name)
+            return str(name)
+        return freeze_name(name, self.trace.pipeline.odd)
+
+    def _made_plain(self, attributes: Mapping[str, Any]) -> dict[str, Any]:
+        """Return *attributes* with every key and value frozen as it is now."""
+        plain: dict[str, Any] = {}
+        odd = self.trace.pipeline.odd
+        for key, value in attributes.items():
+            kind = value.__class__
+            if kind is str:
+                if len(value) > _LONG:
+                    value = self._long(value)  # noqa: PLW2901
+            elif kind is not int and kind is not bool and (kind is not float or value - value):
+                value = self._frozen(value)  # noqa: PLW2901
+            try:
+                is_known = key in _KNOWN
+            except Exception:  # noqa: BLE001  # a key of the user's whose __hash__ or __eq__ raises
+                is_known = False
+            if not is_known:
+                key = freeze_key(key, odd)  # noqa: PLW2901
+                _know(key)
+            plain[key] = value
+        return plain
 
     def _frozen(self, value: Any) -> Any:
         frozen = freeze(value, self.trace.pipeline.odd)
@@ -192,6 +244,7 @@ class Span(SdkSpan):
         except Exception as error:  # noqa: BLE001  # recording never raises
             self.trace.pipeline.failed("link", error)
             return
+        self.is_common = False
         if self.bonds is None:
             self.bonds = []
         self.bonds.append(bond)
@@ -202,6 +255,7 @@ class Span(SdkSpan):
         """Decide how it will have ended, unless an exception says otherwise."""
         if self.ended is None:
             self.outcome = outcome
+            self.is_common = False
             if outcome in names.ERROR_OUTCOMES and self.code != 1:
                 self.code = 2
                 self.note = message
@@ -220,25 +274,42 @@ class Span(SdkSpan):
             dict.__setitem__(inside, SPAN_KEY, self)
         self.token = set_current(inside)
 
-    def leave(self, outcome: str, *, error: BaseException | None = None, message: str | None = None) -> None:
+    def leave(self, outcome: str, error: BaseException | None = None, message: str | None = None) -> None:
         """Take it off the current context and end it."""
         token = self.token
         if token is not None:
             self.token = None
-            detach(token)
+            try:
+                reset_current(token)
+            except (ValueError, RuntimeError):
+                # Left in another task or thread than entered: there is nothing of ours to give back here.
+                pass
         if self.ended is not None:
             return
-        if self.outcome is None or outcome != names.SUCCESS:
+        if outcome != "success":
             self.outcome = outcome
-        if error is not None:
             self._add_error(error, outcome, message)
-        elif outcome in names.ERROR_OUTCOMES and self.code != 1:
-            self.code = 2
-            self.note = message if message is None else freeze_name(message)
+        elif self.outcome is None:
+            self.outcome = outcome
         trace = self.trace
-        self._finish(perf_counter_ns() + trace.offset)
+        self.ended = perf_counter_ns() + trace.offset
+        pipeline = trace.pipeline
+        try:
+            del pipeline.open[self.number]
+        except KeyError:
+            # Opened before a fork or a shutdown: it is no longer this process's to record.
+            return
+        if pipeline.watchers:
+            self.maker.ended(self)
+        pipeline.submit(self)
 
-    def _add_error(self, error: BaseException, outcome: str, message: str | None) -> None:
+    def _add_error(self, error: BaseException | None, outcome: str, message: str | None) -> None:
+        self.is_common = False
+        if error is None:
+            if outcome in names.ERROR_OUTCOMES and self.code != 1:
+                self.code = 2
+                self.note = message if message is None else freeze_name(message)
+            return
         try:
             kind = qualified_name(type(error))
             text = message if message is not None else said(error)
@@ -267,7 +338,7 @@ class Span(SdkSpan):
             # Opened before a fork or a shutdown: it is no longer this process's to record.
             return
         if pipeline.watchers:
-            self.provider.ended(self)
+            self.maker.ended(self)
         pipeline.submit(self)
 
     # ── the OpenTelemetry API ─────────────────────────────────────────────────────────────────────
@@ -334,6 +405,7 @@ class Span(SdkSpan):
             code, note = status, description
         if self.code == 1 or code is StatusCode.UNSET:
             return
+        self.is_common = False
         self.code = _CODES.get(code, 0)
         self.note = note if code is StatusCode.ERROR else None
 
@@ -462,12 +534,12 @@ class Span(SdkSpan):
     @property
     def resource(self) -> Any:
         """Where it comes from."""
-        return self.provider.resource
+        return self.maker.resource
 
     @property
     def instrumentation_scope(self) -> Any:
         """Who made it."""
-        return self.scope if self.scope is not None else self.provider.own_scope
+        return self.scope if self.scope is not None else self.maker.own_scope
 
     @property
     def instrumentation_info(self) -> Any:

@@ -92,14 +92,16 @@ class Provider(TracerProvider):
         """Let somebody else's processor see every span."""
         super().add_span_processor(span_processor)
         self.watchers = (*self.watchers, span_processor)
-        if self.pipeline is not None:
-            self.pipeline.watchers = self.watchers
+        self.use(self.pipeline)
 
     def use(self, pipeline: Pipeline | None) -> None:
         """Make spans for *pipeline* from now on."""
         self.pipeline = pipeline
         if pipeline is not None:
             pipeline.watchers = self.watchers
+            pipeline.is_simple = not (
+                self.watchers or self.asks_sampler or not self.is_own_ids or self.limits is not None or pipeline.is_closed
+            )
 
     def began(self, span: Span, parent: Context | None) -> None:
         """Show a span that has begun to the processors of others; what they raise stays here."""
@@ -237,6 +239,8 @@ class Tracer(api.Tracer):
                 span.up = cast("Span", parent)
         if kind is not SpanKind.INTERNAL:
             span.span_kind = otlp_kind(kind)
+        if self._scope is not None or trace.state or span.span_kind != 1 or span.has_remote_parent:
+            span.is_common = False
         span.began = trace.now() if start_time is None else start_time
         pipeline.open[number] = span
         if extra:
