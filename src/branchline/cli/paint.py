@@ -59,9 +59,9 @@ def reason_of(step: Step) -> str | None:
 
 def table() -> Table:
     """Return an empty table in our look."""
-    return Table(
-        box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1), header_style="dim", border_style="dim"
-    )
+    drawn = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    drawn.header_style = drawn.border_style = "dim"
+    return drawn
 
 
 def seconds(length: float | None) -> str:

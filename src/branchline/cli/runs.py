@@ -87,16 +87,17 @@ def _journaled(run: Run) -> int | None:
 
 
 def _print_table(console: Console, listed: tuple[Run, ...], *, now: float) -> None:
+    is_narrow = console.width < _NARROW
     drawn = table()
     drawn.add_column("run", no_wrap=True)
     drawn.add_column("service", no_wrap=True, overflow="ellipsis")
     drawn.add_column("started", no_wrap=True)
-    drawn.add_column("duration", justify="right", no_wrap=True)
+    drawn.add_column("took" if is_narrow else "duration", justify="right", no_wrap=True)
     drawn.add_column("state", no_wrap=True)
     drawn.add_column("branches", no_wrap=True)
     drawn.add_column("steps", justify="right", no_wrap=True)
     drawn.add_column("errors", justify="right", no_wrap=True)
-    short = _short_ids(listed) if console.width < _NARROW else {run.id: run.id for run in listed}
+    short = _short_ids(listed) if is_narrow else {run.id: run.id for run in listed}
     for run in listed:
         counted = totals(run)
         end = run.ended_unix_nano or int(now * 1e9)
@@ -106,7 +107,7 @@ def _print_table(console: Console, listed: tuple[Run, ...], *, now: float) -> No
             Text(ago(run.created_unix_nano, now), "dim"),
             Text(seconds(max(end - run.created_unix_nano, 0) / 1e9)),
             Text(run.state, STYLES.get(run.state, "")),
-            _branches(console, counted.branches),
+            _branches(console, counted.branches, gap=" " if is_narrow else "  "),
             _count(counted.steps),
             _count(counted.errors, "red"),
         )
@@ -120,9 +121,9 @@ def _short_ids(listed: tuple[Run, ...]) -> dict[str, str]:
     return {name: name[:length] for name in ids}
 
 
-def _branches(console: Console, branches: Mapping[str, int] | None) -> Text:
+def _branches(console: Console, branches: Mapping[str, int] | None, *, gap: str) -> Text:
     parts = [sign(console, ending).append(f" {count:,}") for ending, count in (branches or {}).items()]
-    return Text("  ").join(parts) if parts else Text("")
+    return Text(gap).join(parts) if parts else Text("")
 
 
 def _count(count: int | None, style: str = "") -> Text:

@@ -27,7 +27,7 @@ _TOLD = ("failed", "interrupted", "cancelled", "skipped", "open")
 # More settings than this are no help in a table.
 _CONFIG_COLUMNS = 8
 # Status, duration, steps, errors and stamps, and the air around them.
-_FIGURES_WIDTH = 52
+_FIGURES_WIDTH = 46
 _BRANCH_ROWS = 60
 _LONGEST_VALUE = 24
 

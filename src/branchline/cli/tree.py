@@ -49,7 +49,6 @@ class Row:
     left: Text
     time: str = ""
     right: Text | None = None
-    is_aligned: bool = True
 
 
 Entry = Step | Stamp | Many | More
@@ -62,13 +61,13 @@ def tree_text(console: Console, items: Sequence[Step | Stamp], *, is_whole: bool
     if hidden > 0 and not is_whole:
         rows = [*rows[:_LINES], Row(left=Text(f"… {hidden:,} more lines; --all shows them", "dim"))]
     times = [cell_len(row.left.plain) for row in rows if row.time]
-    width = min(max(times, default=0), _WIDEST_NAME)
+    width = min(max(times), _WIDEST_NAME) if times else None
     return Text("\n").join(_joined(row, width) for row in rows)
 
 
-def _joined(row: Row, width: int) -> Text:
+def _joined(row: Row, width: int | None) -> Text:
     text = row.left
-    if row.is_aligned and (row.time or row.right is not None):
+    if width is not None and (row.time or row.right is not None):
         text.pad_right(max(width - cell_len(text.plain), 0))
         text.append(f"  {row.time:>{_TIME_WIDTH}}", "dim")
     if row.right is not None:

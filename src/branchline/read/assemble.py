@@ -9,7 +9,7 @@ from operator import attrgetter
 from typing import Any, Final, cast
 
 from .. import names
-from .._journal.decode import DecodedEvent, DecodedLog, DecodedSpan, Line, Skipped, Value
+from .._journal.decode import DecodedEvent, DecodedLog, DecodedSpan, Line, Skipped, Value, whole_number
 from .values import (
     Branch,
     Contents,
@@ -161,12 +161,11 @@ def open_span(key: Key, start: DecodedLog | None, checkpoints: Iterable[DecodedL
         name = name or record.attributes.get(names.SPAN_NAME)
     source = records[0]
     parent = known.get(names.SPAN_PARENT_ID)
-    begun = known.get(names.SPAN_START)
     return DecodedSpan(
         *key,
         parent_id=parent if isinstance(parent, str) else None,
         name=_text(name),
-        start_unix_nano=begun if isinstance(begun, int) else source.time_unix_nano,
+        start_unix_nano=whole_number(known.get(names.SPAN_START)) or source.time_unix_nano,
         end_unix_nano=0,
         status=0,
         status_message="",
@@ -186,9 +185,8 @@ def _checkpointed(value: Value) -> list[DecodedEvent]:
     events = []
     for item in value if isinstance(value, tuple) else ():
         event = _mapping(item)
-        time = event.get("time_unix_nano")
-        name = str(event.get("name") or "")
-        events.append(DecodedEvent(name, time if isinstance(time, int) else 0, _mapping(event.get("attributes"))))
+        name, time = _text(event.get("name")), whole_number(event.get("time_unix_nano"))
+        events.append(DecodedEvent(name, time, _mapping(event.get("attributes"))))
     return events
 
 

@@ -1,0 +1,483 @@
+"""The command line: what a person sees of the runs on disk, and what a program gets."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from rich.console import Console
+
+from branchline.cli import main
+from branchline.cli.paint import ago
+from branchline.cli.show import run_picture
+from branchline.read import open_runs
+from journals import BEGIN, SECOND, Journal, checkpoint, event, journal, log, opened, raised, span
+
+
+NOW = BEGIN / SECOND + 200
+
+
+@pytest.fixture(autouse=True)
+def utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("TZ", "UTC")
+    monkeypatch.delenv("COLUMNS", raising=False)
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+def called(*words: object) -> Result:
+    """Run the command with *words* as its arguments."""
+    return CliRunner().invoke(main, [str(word) for word in words])
+
+
+def picture(directory: Path, *, width: int = 120, is_whole: bool = False) -> str:
+    """Return what ``branchline show`` draws of the only run, without the blanks at the ends of lines."""
+    [run] = open_runs(directory, recover=False)
+    console = Console(file=io.StringIO(), width=width, highlight=False, markup=False, emoji=False)
+    for part in run_picture(console, run, now=NOW, is_whole=is_whole):
+        console.print(part, soft_wrap=True)
+    file = console.file
+    assert isinstance(file, io.StringIO)
+    return "\n".join(line.rstrip() for line in file.getvalue().splitlines())
+
+
+def tree_part(directory: Path, *, is_whole: bool = False) -> str:
+    """Return the tree alone: what stands between the first and the second empty line."""
+    return picture(directory, is_whole=is_whole).split("\n\n")[1]
+
+
+def branch(number: int, name: str, status: str, /, *, start: float, end: float, **config: object) -> dict[str, object]:
+    own = {"branchline.branch.id": name, "branchline.branch.name": name, "branchline.branch.status": status}
+    settings = {f"branchline.config.{key}": value for key, value in config.items()}
+    return span(
+        number, name, kind="branch", parent=1, outcome=status, start=start, end=end, own=own | settings | {"note": 1}
+    )
+
+
+def search(directory: Path) -> Journal:
+    """Write a run with an experiment of three branches."""
+    return journal(directory, end=3.2).spans(
+        span(1, "search", kind="experiment", end=3.1),
+        branch(2, "baseline", "success", start=0.1, end=1.2, model="small", lr=0.1, seed=1),
+        span(3, "load", parent=2, start=0.2, end=0.23, events=[event("loaded", 0.21, rows=3)]),
+        *[span(100 + number, "embed", parent=2, start=0.3, end=0.3 + number / 1000) for number in range(1, 14)],
+        branch(4, "bold", "failed", start=1.2, end=2, model="large", lr=0.5, seed=1),
+        span(
+            5,
+            "train",
+            parent=4,
+            outcome="failed",
+            code=2,
+            start=1.3,
+            end=1.9,
+            events=[raised("ValueError", "too bold")],
+        ),
+        branch(6, "idle", "skipped", start=2, end=2, model="large", seed=1),
+    )
+
+
+# ── show ──────────────────────────────────────────────────────────────────────────────────────────
+def test_show(tmp_path: Path) -> None:
+    """
+    A run is its head, its tree with durations in one column and many of the same as one line, and its branches compared
+    by what they did and by the settings in which they differ.
+    """
+    search(tmp_path)
+
+    assert (
+        picture(tmp_path)
+        == """\
+✓ demo  20260101-120000-000-abcdef
+  ended · 2023-11-14 22:13:20 (3 min ago) · 3.20 s · 15 steps · 1 failed
+
+✓ experiment search      3.10 s
+├─ ✓ branch baseline     1.10 s
+│  ├─ ✓ load              30 ms
+│  │     · loaded rows=3
+│  └─ ✓ embed ×13  p50 7.0 ms  max 13 ms
+├─ ✗ branch bold         800 ms
+│  └─ ✗ train            600 ms  ValueError: too bold
+└─ ↷ branch idle           0 µs  skipped
+
+branch    status     duration  steps  errors  stamps  model  lr
+────────────────────────────────────────────────────────────────
+baseline  ✓ success    1.10 s     14       0       1  small  0.1
+bold      ✗ failed     800 ms      1       1       0  large  0.5
+idle      ↷ skipped      0 µs      0       0       0  large"""
+    )
+
+
+def test_show_a_killed_run(tmp_path: Path) -> None:
+    """
+    A killed run says in which step it was, since when, and what its last stamp was.
+    """
+    journal(tmp_path, state="running").logs(
+        opened(1, "a", kind="branch"),
+        opened(2, "train", parent=1, start=2),
+        checkpoint(2, at=4, events=[("epoch", 2.5, {"n": 1}), ("epoch", 3.5, {"n": 2})]),
+    )
+
+    assert (
+        picture(tmp_path)
+        == """\
+✗ demo  20260101-120000-000-abcdef
+  killed · 2023-11-14 22:13:20 (3 min ago) · 3.50 s · 1 step · 1 interrupted
+  killed: in step train since 22:13:22, last stamp epoch n=2 at 22:13:23
+
+⚡ branch a  interrupted
+└─ ⚡ train  interrupted
+      · epoch n=1
+      · epoch n=2
+
+branch  status          duration  steps  errors  stamps
+───────────────────────────────────────────────────────
+a       ⚡ interrupted                1       1       2"""
+    )
+
+
+def test_show_what_is_missing(tmp_path: Path) -> None:
+    """
+    What was dropped or could not be read is said at the end.
+    """
+    counters = {"spans": {"dropped": {"queue_full": 1200}}}
+    journal(tmp_path, counters=counters).spans(span(1, "a")).raw(b"{torn\n{torn\n")
+
+    assert (
+        picture(tmp_path).split("\n\n")[-1]
+        == """\
+! 1,200 records dropped before they reached the journal: queue_full
+! host-1-a/traces-000000.jsonl, line 2 and later: damaged line (×2)"""
+    )
+
+
+def test_show_nothing(tmp_path: Path) -> None:
+    """
+    A run in which nothing was recorded says so.
+    """
+    journal(tmp_path)
+
+    assert tree_part(tmp_path) == "nothing was recorded"
+
+
+@pytest.mark.parametrize(("count", "lines"), [(12, 13), (13, 2)])
+def test_folding(tmp_path: Path, count: int, lines: int) -> None:
+    """
+    Up to twelve steps of one name are shown one by one, more of them are one line; --all unfolds it.
+    """
+    steps = [span(10 + number, "embed", parent=1, start=number) for number in range(count)]
+    journal(tmp_path).spans(span(1, "job"), *steps)
+
+    assert len(tree_part(tmp_path).splitlines()) == lines
+    assert len(tree_part(tmp_path, is_whole=True).splitlines()) == count + 1
+
+
+def test_folded_endings(tmp_path: Path) -> None:
+    """
+    A folded line says how many did not end well, and looks like the worst of them.
+    """
+    endings = ["failed"] * 2 + ["cancelled"] + ["success"] * 1007
+    steps = [
+        span(10 + number, "embed", start=1, end=1.0031, outcome=ending, code=2 if ending == "failed" else 0)
+        for number, ending in enumerate(endings)
+    ]
+    journal(tmp_path).spans(*steps)
+
+    assert tree_part(tmp_path) == "✗ embed ×1,010  p50 3.1 ms  max 3.1 ms  2 failed  1 cancelled"
+
+
+def test_many_names_and_stamps(tmp_path: Path) -> None:
+    """
+    Many siblings with names of their own, and many stamps, are cut with their number; the last stamp stays.
+    """
+    steps = [span(10 + number, f"step {number}", start=number, end=number + 1) for number in range(100)]
+    steps[0]["events"] = [event(f"e{number}") for number in range(20)]
+    journal(tmp_path).spans(*steps)
+
+    lines = tree_part(tmp_path).splitlines()
+    whole = tree_part(tmp_path, is_whole=True).splitlines()
+
+    assert [line.strip() for line in lines[1:9]] == [
+        *(f"· e{number}" for number in range(6)),
+        "… 13 more stamps",
+        "· e19",
+    ]
+    assert lines[-1] == "… 40 more"
+    assert len(whole) == 120
+
+
+def test_nothing_steers_the_terminal(tmp_path: Path) -> None:
+    """
+    Control characters and escapes from a journal are spelled out, wherever they stand.
+    """
+    evil = "\x1b[2J\x07\r\n\u202e[red]"
+    own = {"branchline.branch.name": evil, "branchline.config." + evil: evil, "branchline.skip_reason": evil}
+    run = journal(tmp_path, service=evil, run="one", counters={"spans": {"dropped": {evil: 1}}}).spans(
+        span(
+            1,
+            evil,
+            kind="experiment",
+            outcome="failed",
+            code=2,
+            events=[event(evil, **{evil: evil}), raised(evil, evil)],
+        ),
+        span(2, evil, kind="branch", parent=1, own=own, outcome=evil),
+        span(3, evil, kind="branch", parent=1, outcome="skipped", own={"branchline.branch.status": evil}),
+        *[span(10 + number, evil, parent=1, outcome=evil) for number in range(20)],
+    )
+    run.logs(log(evil, name=evil, own={evil: evil}, severity=(9, evil)))
+
+    printed = "".join(
+        called(*words, "--directory", tmp_path).output for words in (["runs"], ["show"], ["show", "--all"], ["tail"])
+    )
+
+    assert set(printed) & set("\x1b\x07\r\u202e") == set()
+    assert r"\x1b[2J\x07\r\n\u202e[red]" in printed
+
+
+def test_show_json(tmp_path: Path) -> None:
+    """
+    --json gives a program everything: spans flat with their parents' ids, values that JSON has no word for as text.
+    """
+    own = {"data": b"\xff", "n": 2**53 + 1, "nan": float("nan")}
+    written = span(2, "load", parent=1, start=1, own=own, events=[event("loaded", 1, rows=3)])
+    written["attributes"][-1]["value"] = {"doubleValue": "NaN"}
+    journal(tmp_path, run="one").spans(written, span(1, "a", kind="branch", own={"branchline.config.lr": 0.1}))
+
+    document = json.loads(called("show", "one", "--json", "-d", tmp_path).output)
+
+    assert [(found["name"], found["parent_id"]) for found in document["spans"]] == [("a", None), ("load", f"{1:016x}")]
+    assert document["spans"][0]["config"] == {"lr": 0.1}
+    assert document["spans"][1]["attributes"] == {"data": "/w==", "n": 2**53 + 1, "nan": "nan"}
+    assert document["spans"][1]["stamps"] == [
+        {"name": "loaded", "time": "2023-11-14T22:13:21+00:00", "attributes": {"rows": 3}}
+    ]
+    assert {key: document[key] for key in ("id", "state", "created", "dropped", "skipped")} == {
+        "id": "one",
+        "state": "ended",
+        "created": "2023-11-14T22:13:20+00:00",
+        "dropped": {},
+        "skipped": [],
+    }
+
+
+def test_impossible_times(tmp_path: Path) -> None:
+    """
+    Times that no calendar has do not stop anything.
+    """
+    journal(tmp_path).spans(span(1, "a", start=1e12, end=1e13), span(2, "b") | {"endTimeUnixNano": "1" + "0" * 400})
+
+    for words in (["runs"], ["show"], ["show", "--json"], ["tail"], ["tail", "--json"], ["runs", "--json"]):
+        result = called(*words, "-d", tmp_path)
+        assert (result.exit_code, result.stderr) == (0, "")
+
+
+# ── runs ──────────────────────────────────────────────────────────────────────────────────────────
+def test_runs(tmp_path: Path) -> None:
+    """
+    The list says of each run when it was, how it went, and what is in it; the newest comes last.
+    """
+    search(tmp_path)
+    journal(tmp_path, run="later", state="recovered", service="job", start=100, end=101).spans(span(9, "a"))
+
+    lines = [line.split() for line in called("runs", "-d", tmp_path).output.splitlines()]
+
+    assert lines[0] == ["run", "service", "started", "duration", "state", "branches", "steps", "errors"]
+    assert [[*line[:2], *line[5:]] for line in lines[2:]] == [
+        ["20260101-120000-000-abcdef", "demo", "3.20", "s", "ended", *["✓", "1", "✗", "1", "↷", "1"], "15", "1"],
+        ["later", "job", "1.00", "s", "killed", "1", "0"],
+    ]
+
+
+def test_runs_are_limited(tmp_path: Path) -> None:
+    """
+    A long list shows the newest, and says how many there are more.
+    """
+    for number in range(5):
+        journal(tmp_path, run=f"run-{number}", start=number)
+
+    lines = called("runs", "-n", 2, "-d", tmp_path).output.splitlines()
+
+    assert [line.split()[0] for line in lines[2:]] == ["run-3", "run-4", "3"]
+    assert lines[-1] == "3 older runs; --all shows them"
+    assert len(called("runs", "--all", "-d", tmp_path).output.splitlines()) == 7
+
+
+def test_runs_json(tmp_path: Path) -> None:
+    """
+    --json gives the list to a program.
+    """
+    place = search(tmp_path).folder.parent
+
+    assert json.loads(called("runs", "--json", "-d", tmp_path).output) == [
+        {
+            "id": "20260101-120000-000-abcdef",
+            "directory": str(place),
+            "service_name": "demo",
+            "state": "ended",
+            "created": "2023-11-14T22:13:20+00:00",
+            "ended": "2023-11-14T22:13:23.200000+00:00",
+            "steps": 15,
+            "errors": 1,
+            "branches": {"success": 1, "failed": 1, "skipped": 1},
+        }
+    ]
+
+
+def test_a_large_run_is_not_parsed(tmp_path: Path) -> None:
+    """
+    Of a run that would take seconds to parse, the list says what its processes counted.
+    """
+    run = journal(tmp_path, counters={"spans": {"journaled": 1_000_000}})
+    with (run.folder / "traces-000000.jsonl").open("wb") as file:
+        file.truncate(1 << 40)
+
+    [line] = json.loads(called("runs", "--json", "-d", tmp_path).output)
+
+    assert (line["steps"], line["errors"], line["branches"]) == (1_000_000, None, None)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(0.2, "just now"), (59, "59 s ago"), (200, "3 min ago"), (7200, "2 h ago"), (3e5, "3 d ago"), (1e8, "3 y ago")],
+)
+def test_ago(seconds: float, said: str) -> None:
+    """
+    How long ago something was is said in its largest unit.
+    """
+    assert ago(BEGIN, BEGIN / SECOND + seconds) == said
+
+
+# ── tail ──────────────────────────────────────────────────────────────────────────────────────────
+def test_tail_of_an_ended_run(tmp_path: Path) -> None:
+    """
+    Of a run that is over, tail shows the last lines and ends.
+    """
+    run = journal(tmp_path, run="one")
+    own = {"branchline.branch.name": "b"}
+    run.spans(
+        span(1, "load", end=1.5, own=own, events=[event("loaded", 1, rows=3)]),
+        span(2, "train", end=2, outcome="failed", code=2, events=[raised("ValueError", "boom")]),
+    )
+    run.logs(log("hello", at=3, own={"n": 1}))
+
+    assert (
+        called("tail", "-n", 4, "-d", tmp_path).output
+        == """\
+22:13:21  · loaded rows=3  in load
+22:13:21  ✓ load  b  1.50 s
+22:13:22  ✗ train  2.00 s  ValueError: boom
+22:13:23  INFO  hello n=1
+run one ended
+"""
+    )
+    assert [
+        json.loads(line)["what"] for line in called("tail", "--json", "-n", 2, "-d", tmp_path).output.splitlines()
+    ] == ["ended", "log"]
+
+
+def test_tail_follows(tmp_path: Path) -> None:
+    """
+    Tail prints what is written while it looks, at once and in plain lines, and ends when the run does.
+    """
+    run = journal(tmp_path, run="one", state="running", pid=os.getpid(), started_unix_nano=time.time_ns())
+    command = [sys.executable, "-m", "branchline", "tail", "-d", str(tmp_path), "--interval", "0.01"]
+    run.logs(opened(1, "train"))
+
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, encoding="utf-8") as process:
+        assert process.stdout is not None
+        first = process.stdout.readline()
+        run.spans(span(1, "train"))
+        second = process.stdout.readline()
+        journal_file = run.folder / "process.json"
+        ended = json.loads(journal_file.read_text()) | {"state": "ended"}
+        journal_file.with_suffix(".new").write_text(json.dumps(ended))
+        journal_file.with_suffix(".new").replace(journal_file)
+        rest = process.stdout.read()
+
+    assert [line[10:] for line in (first, second)] == ["▸ train\n", "✓ train  1.00 s\n"]
+    assert (rest, process.returncode) == ("run one ended\n", 0)
+
+
+# ── errors ────────────────────────────────────────────────────────────────────────────────────────
+@pytest.mark.parametrize("command", ["show", "tail"])
+def test_unknown_run(tmp_path: Path, command: str) -> None:
+    """
+    An unknown run is one line on stderr that says which there are, and exit code 1.
+    """
+    journal(tmp_path, run="one")
+    journal(tmp_path, run="two", start=1)
+
+    result = called(command, "x", "-d", tmp_path)
+
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == f"branchline: no run 'x' in {tmp_path}; there are two, one\n"
+
+
+@pytest.mark.parametrize("words", [["runs"], ["show"], ["tail"]])
+def test_no_directory(tmp_path: Path, words: list[str]) -> None:
+    """
+    Where nothing was ever recorded, one line says so.
+    """
+    place = tmp_path / "nowhere"
+
+    result = called(*words, "-d", place)
+
+    assert result.exit_code == 1
+    assert result.stderr == (
+        f"branchline: there is no {place}: nothing has been recorded here, or --directory points elsewhere\n"
+    )
+
+
+def test_no_runs(tmp_path: Path) -> None:
+    """
+    A list of no runs is no error; to show one of them is.
+    """
+    listed = called("runs", "-d", tmp_path)
+    shown = called("show", "-d", tmp_path)
+
+    assert (listed.exit_code, listed.output) == (0, f"no runs in {tmp_path}\n")
+    assert (shown.exit_code, shown.stderr) == (1, f"branchline: no runs in {tmp_path}\n")
+
+
+def test_no_traceback(tmp_path: Path) -> None:
+    """
+    Whatever goes wrong is one line on stderr.
+    """
+    result = called("show", "-d", tmp_path / ("x" * 300))
+
+    assert result.exit_code == 1
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_directory_from_the_environment(tmp_path: Path) -> None:
+    """
+    BRANCHLINE_DIR says where the runs are when --directory does not.
+    """
+    journal(tmp_path / "from-environment", run="one")
+
+    result = CliRunner().invoke(main, ["runs", "--json"], env={"BRANCHLINE_DIR": str(tmp_path / "from-environment")})
+
+    assert [line["id"] for line in json.loads(result.output)] == ["one"]
+
+
+def test_plain_characters(tmp_path: Path) -> None:
+    """
+    Where the output cannot carry our signs, there are others; nothing stops.
+    """
+    journal(tmp_path, run="one").spans(span(1, "größe"))
+    command = [sys.executable, "-m", "branchline", "show", "-d", str(tmp_path)]
+    environment = os.environ | {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+
+    done = subprocess.run(command, capture_output=True, check=True, env=environment)
+
+    assert b"+ gr??e" in done.stdout
