@@ -1,21 +1,22 @@
 """The crash ring: shared memory in which what has finished survives the death of the process.
 
-A record takes one slot, or several when it is long. Reserving is one call into C (``next`` of a counter), so a
-signal handler or a finaliser that records in the middle of a record simply gets the next slot; there is no lock.
-A slot is taken from the moment it is reserved until its record is in the journal, and only then used again.
+A record takes one slot, or several when it is long. Reserving is one call into C (``pop`` of the free slots), so a
+signal handler or a finaliser that records in the middle of a record simply gets another slot; there is no lock.
+A slot is taken from the moment it is reserved until its record is in the journal, and only then used again: the one
+that came free last first, because the processor still has it at hand.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import fcntl
-import itertools
 import mmap
 import os
 import stat
 import struct
 import time
 import zlib
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,7 +36,7 @@ PAGE_AT: Final = 64
 # A quarter of the ring; beyond it, a record's parts could not be counted either.
 LARGEST: Final = 1_000_000
 
-# checksum of the whole record; size of this part, its number and how many there are; counter of the first part's slot.
+# checksum of the whole record; size of this part, its number and how many there are; the first part's slot.
 # Adler, not CRC: half the time, and a kill is no noisy line.
 _HEADER: Final = struct.Struct("<IIQ")
 _ROOM: Final = SLOT - _HEADER.size
@@ -45,9 +46,8 @@ _PROGRESS: Final = struct.Struct("<QQQQQI")
 _LENGTH: Final = struct.Struct("<I")
 
 _FREE: Final = 0
-_RESERVED: Final = 1
-# Only a written slot is read after a death: a reserved one still shows the record that was there before.
-_WRITTEN: Final = 2
+# Said last: what a death interrupted in the middle of copying is not there.
+_WRITTEN: Final = 1
 
 assert SLOTS_AT + SLOTS * SLOT <= SIZE
 assert BUSY_AT + SLOTS <= SLOTS_AT
@@ -89,31 +89,31 @@ class Ring:
         start = PAGE_AT + _PROGRESS.size
         self._memory[start : start + _LENGTH.size + len(text)] = _LENGTH.pack(len(text)) + text
         self._memory[: len(MAGIC)] = MAGIC
-        self._next = itertools.count().__next__
-        # Called with a taken slot when the ring is full; returns whether it came free in time.
-        self.wait: Callable[[int], bool] = lambda slot: False
+        self._free: deque[int] = deque(range(SLOTS))
+        # Called when the ring is full; returns a slot that came free in time, or -1.
+        self.wait: Callable[[Ring], int] = lambda ring: -1
         self.put: Callable[[bytes], int | tuple[int, ...]] = self._made_put()
         """Copy a record in and return its slot(s) for ``free``; -1 when there is no room (nothing is copied)."""
 
     def _made_put(self) -> Callable[[bytes], int | tuple[int, ...]]:
         # A closure, because this runs at the end of every step: what it uses is looked up once.
-        memory, next_number, checksum, pack = self._memory, self._next, zlib.adler32, _HEADER.pack
-        room, slots, slot_size, header = _ROOM, SLOTS, SLOT, _HEADER.size
+        memory, take, checksum, pack = self._memory, self._free.pop, zlib.adler32, _HEADER.pack
+        room, slot_size, header = _ROOM, SLOT, _HEADER.size
         busy_at, slots_at, one = BUSY_AT, SLOTS_AT, _COUNT
 
         def put(data: bytes) -> int | tuple[int, ...]:
             size = len(data)
             if size > room:
                 return self._put_parts(data)
-            number = next_number()
-            slot = number % slots
-            busy = busy_at + slot
-            if memory[busy] and not self.wait(slot):
-                return -1
-            memory[busy] = 1
+            try:
+                slot = take()
+            except IndexError:
+                slot = self.wait(self)
+                if slot < 0:
+                    return -1
             at = slots_at + slot * slot_size
-            memory[at : at + header + size] = pack(checksum(data), one + size, number) + data
-            memory[busy] = 2
+            memory[at : at + header + size] = pack(checksum(data), one + size, slot) + data
+            memory[busy_at + slot] = 1
             return slot
 
         return put
@@ -122,38 +122,38 @@ class Ring:
         if len(data) > LARGEST:
             return -1
         memory = self._memory
-        parts = -(-len(data) // _ROOM)
-        checksum = zlib.adler32(data)
+        count = -(-len(data) // _ROOM)
         slots: list[int] = []
-        first = -1
-        for part in range(parts):
-            number = self._next()
-            first = number if part == 0 else first
-            slot = number % SLOTS
-            if memory[BUSY_AT + slot] and not self.wait(slot):
-                self.free(tuple(slots))
+        while len(slots) < count:
+            slot = self.take()
+            if slot < 0:
+                slot = self.wait(self)
+            if slot < 0:
+                self._free.extend(slots)
                 return -1
-            memory[BUSY_AT + slot] = _RESERVED
             slots.append(slot)
+        checksum = zlib.adler32(data)
+        for part, slot in enumerate(slots):
             piece = data[part * _ROOM : (part + 1) * _ROOM]
             at = SLOTS_AT + slot * SLOT
-            described = parts * _COUNT + part * _PART + len(piece)
-            memory[at : at + _HEADER.size + len(piece)] = _HEADER.pack(checksum, described, first) + piece
+            described = count * _COUNT + part * _PART + len(piece)
+            memory[at : at + _HEADER.size + len(piece)] = _HEADER.pack(checksum, described, slots[0]) + piece
             memory[BUSY_AT + slot] = _WRITTEN
         return tuple(slots)
 
-    def is_free(self, slot: int) -> bool:
-        """Tell whether *slot* may be used."""
-        return self._memory[BUSY_AT + slot] == _FREE
+    def take(self) -> int:
+        """Reserve a slot; -1 when none is free."""
+        try:
+            return self._free.pop()
+        except IndexError:
+            return -1
 
     def free(self, slots: int | tuple[int, ...]) -> None:
         """Give back the slots of a record that is in the journal."""
-        if slots.__class__ is int:
-            if slots >= 0:  # type: ignore[operator]  # narrowed by class, for speed
-                self._memory[BUSY_AT + slots] = _FREE  # type: ignore[operator]
-            return
-        for slot in slots:  # type: ignore[union-attr]
-            self._memory[BUSY_AT + slot] = _FREE
+        for slot in slots if isinstance(slots, tuple) else (slots,):
+            if slot >= 0:
+                self._memory[BUSY_AT + slot] = _FREE
+                self._free.append(slot)
 
     def note(self, progress: Progress) -> None:
         """Say how far the journal got, before the next records are written to it."""
@@ -254,23 +254,18 @@ class DeadRing:
         return Progress(**dict(zip(Progress.__dataclass_fields__, fields, strict=True)))
 
     def records(self) -> Iterator[bytes]:
-        """Yield the whole records that the journal may lack, in the order in which they were made."""
-        parts: dict[int, dict[int, bytes]] = {}
-        expected: dict[int, tuple[int, int]] = {}
+        """Yield the whole records that the journal may lack, in no particular order."""
+        parts: dict[tuple[int, int, int], dict[int, bytes]] = {}
         for slot in range(SLOTS):
             if self._data[BUSY_AT + slot] != _WRITTEN:
                 continue
             at = SLOTS_AT + slot * SLOT
             checksum, described, first = _HEADER.unpack_from(self._data, at)
             size, part, count = described % _PART, described % _COUNT // _PART, described // _COUNT
-            if size > _ROOM or part >= count:
-                continue
-            key = expected.setdefault(first, (checksum, count))
-            if key == (checksum, count):
-                parts.setdefault(first, {})[part] = self._data[at + _HEADER.size : at + _HEADER.size + size]
-        for first in sorted(parts):
-            checksum, count = expected[first]
-            pieces = parts[first]
+            if size <= _ROOM:
+                piece = self._data[at + _HEADER.size : at + _HEADER.size + size]
+                parts.setdefault((first, count, checksum), {})[part] = piece
+        for (_, count, checksum), pieces in parts.items():
             data = b"".join(pieces[part] for part in sorted(pieces))
             if len(pieces) == count and zlib.adler32(data) == checksum:
                 yield data

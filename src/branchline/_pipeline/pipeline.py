@@ -300,18 +300,15 @@ class Pipeline:
             time.sleep(0.0005)
         return True
 
-    def _wait_for_slot(self, slot: int) -> bool:
-        """Wait until the ring's *slot* is free, as long as that may take."""
-        ring = self.ring
-        if ring is None:
-            return False
+    def _wait_for_slot(self, ring: Ring) -> int:
+        """Return a slot of the full *ring* that came free in time, or -1."""
         deadline = time.monotonic() + self.options.max_wait_seconds
-        while not ring.is_free(slot):
+        while (slot := ring.take()) < 0:
             if self.is_failing or self.is_direct or time.monotonic() > deadline or self.is_writer():
-                return False
+                return -1
             self.wake()
             time.sleep(0.0002)
-        return True
+        return slot
 
     def is_writer(self) -> bool:
         """Whether this is the writer's own thread: it must not wait for itself."""
