@@ -8,6 +8,7 @@ import os
 import pty
 import re
 import select
+import subprocess
 import sys
 import termios
 import time
@@ -569,14 +570,24 @@ class Terminal:
         text = b""
         while not text.endswith(mark.encode()):
             text += os.read(self.master, 1 << 20)
-        for token in re.findall(r"\x1b\[[?0-9]*[A-Za-z]|[\r\n]|[^\x1b\r\n]+", text.decode()):
+        for token in re.findall(r"\x1b\[[?0-9]*[A-Za-z]|\x1b[78D]|[\r\n]|[^\x1b\r\n]+", text.decode()):
             self._take(token)
         return [row.rstrip() for row in self.rows]
 
+    def _down(self):
+        self.row += 1
+        self.rows += [""] * (self.row + 1 - len(self.rows))
+
     def _take(self, token):
         if token == "\n":
-            self.row, self.column = self.row + 1, 0
-            self.rows += [""] * (self.row + 1 - len(self.rows))
+            self._down()
+            self.column = 0
+        elif token == "\x1bD":
+            self._down()
+        elif token == "\x1b7":
+            self.saved = (self.row, self.column)
+        elif token == "\x1b8":
+            self.row, self.column = self.saved
         elif token == "\r":
             self.column = 0
         elif up := re.fullmatch(r"\x1b\[(\d+)A", token):
@@ -622,11 +633,11 @@ def test_the_tree_is_redrawn_in_place(terminal, monkeypatch):
     story.now += 100 * MS
     story.tell(tree)
 
-    assert first == second == ["⠋ outer                             0.0 s", ""]
+    assert first == second == ["", "⠋ outer                             0.0 s"]
     assert terminal.screen() == [
+        "",
         "⠙ outer                             0.1 s",
         "└─ ⠙ too soon to be seen            0.1 s",
-        "",
     ]
 
 
@@ -655,8 +666,29 @@ def test_prints_of_the_application_go_above_the_tree(terminal, monkeypatch):
     logger.removeHandler(handler)
 
     said = ["printed [/bold] \\[red]", "logged by a handler from before"]
-    assert begun == [*said, "half a"]
-    assert terminal.screen() == [*said, "half a line", "⠹ outer                             0.4 s", ""]
+    assert begun == [*said, "half a", "⠙ outer                             0.2 s"]
+    assert terminal.screen() == [*said, "half a line", "", "⠹ outer                             0.4 s"]
+
+
+def test_prints_of_a_child_process_are_not_lost(terminal, monkeypatch):
+    """
+    What others write to the same terminal stays, and the tree moves below it.
+    """
+    story = Story()
+    outer = story.start("outer")
+    story.start("inner", parent=outer)
+    tree = live_tree(story, terminal, monkeypatch)
+    story.tell(tree)
+    subprocess.run(["/bin/sh", "-c", "echo from a child; printf prompt:"], stdout=terminal.stream, check=True)
+    story.now += 200 * MS
+    story.tell(tree)
+
+    assert terminal.screen() == [
+        "from a child",
+        "prompt:",
+        "⠙ outer                             0.2 s",
+        "└─ ⠙ inner                          0.2 s",
+    ]
 
 
 def test_streams_are_given_back(terminal, monkeypatch, tmp_path, capsys):
@@ -696,7 +728,7 @@ def test_a_stopped_terminal_holds_nobody_up(terminal, monkeypatch, tmp_path):
     story.now += 200 * MS
     story.tell(tree)
 
-    assert terminal.screen() == ["⠙ outer                             0.2 s", ""]
+    assert terminal.screen() == ["", "⠙ outer                             0.2 s"]
 
 
 def test_a_terminal_that_goes_away(terminal, monkeypatch, tmp_path):

@@ -14,6 +14,15 @@ from typing import TextIO, cast
 # A pipe that is ready takes so much without waiting (PIPE_BUF, a quarter of it in characters of up to four bytes).
 _SLICE = 1024
 
+# What is right of the cursor, then what is below: some terminals keep a copy of a screen that is erased from its very
+# first place, hence the step to the right.
+_ERASE = "\x1b[K\x1b7\x1b[C\x1b[J\x1b8"
+
+# "Synchronised update": a terminal that knows it shows both ends of a redraw at once; the others ignore it.
+_BEGIN, _END = "\x1b[?2026h", "\x1b[?2026l"
+
+_NEXT, _REST = "\r\n", "\x1b[K"
+
 
 class Outlet:
     """A stream that is written to by the writer thread and must therefore neither raise nor hold it up.
@@ -78,39 +87,34 @@ class Outlet:
 
 
 class Screen:
-    """The last rows of a terminal, redrawn in place.
+    """Rows below the cursor of a terminal, redrawn in place.
 
-    Not `rich.live.Live`: that renders again for every line which the application prints, wraps these lines, holds back
-    a progress bar's until it ends, and raises from a `flush` of text that looks like its markup. Here a print costs one
-    erasure at most, goes through untouched, and the tree returns with the next redraw.
+    The cursor stays where the application left it, so whatever writes to the terminal writes above the rows and is
+    never lost: this program's prints, a progress bar, a debugger's prompt, a child process. Not `rich.live.Live`: its
+    cursor is below what it draws, so that what a child process prints is drawn over; it draws again for every line
+    that is printed, wraps these lines, and raises from a `flush` of text that looks like its markup.
     """
 
     def __init__(self, stream: TextIO) -> None:
         self.outlet = Outlet(stream)
         self._lock = threading.RLock()
-        self._height = 0
+        self._is_drawn = False
         self._is_line_begun = False
         self._guests = _Guests(self, stream)
 
     def draw(self, rows: list[str]) -> None:
-        """Replace what is drawn by *rows*; wait for the application to finish a line that it has begun."""
+        """Replace what is drawn by *rows*."""
         self._guests.invite()
         # The application may hold the lock while its own print waits for the terminal: no reason to wait as well.
         if not self._lock.acquire(timeout=0.05):
             return
         try:
-            if self._is_line_begun or not self.outlet.is_ready():
-                return
-            # One write, nothing erased that is not written again: no flicker. 2026 is "synchronised update".
-            body = "".join(f"{row}\x1b[K\n" for row in rows)
-            self.outlet.write_whole(f"\x1b[?2026h\r{_up(self._height)}{body}\x1b[J\x1b[?2026l")
-            self._height = len(rows)
+            if self.outlet.is_ready():
+                # One write, and nothing erased that is not written again: no flicker.
+                self.outlet.write_whole(f"{_BEGIN}{_below(rows)}{_END}" if rows else _ERASE)
+                self._is_drawn = bool(rows)
         finally:
             self._lock.release()
-
-    def forget(self) -> None:
-        """Leave what is drawn where it is: somebody else has the terminal, and the cursor is no longer below it."""
-        self._height = 0
 
     def leave(self) -> None:
         """Give the application its streams back."""
@@ -119,11 +123,9 @@ class Screen:
     def clear(self) -> None:
         """Take away what is drawn."""
         with self._lock:
-            if self._height:
-                # Row by row: some terminals keep what a single erasure of the whole screen takes away.
-                rows = "\x1b[K\n" * self._height
-                self.outlet.write_whole(f"\r{_up(self._height)}{rows}{_up(self._height)}")
-                self._height = 0
+            if self._is_drawn:
+                self.outlet.write_whole(_ERASE)
+                self._is_drawn = False
 
     def close(self, text: str) -> None:
         """Replace what is drawn by *text*, for good, and give the application its streams back."""
@@ -228,5 +230,8 @@ def _is_terminal(stream: object) -> bool:
         return False
 
 
-def _up(rows: int) -> str:
-    return f"\x1b[{rows}A" if rows else ""
+def _below(rows: list[str]) -> str:
+    # Going down row by row scrolls where it must and keeps the column: then there is room below, and the place that
+    # the cursor returns to does not move. Who wrote around us may have left the cursor on a row of ours.
+    room = "\x1b[K" + "\x1bD" * len(rows) + f"\x1b[{len(rows)}A"
+    return f"{room}\x1b7{''.join(f'{_NEXT}{row}{_REST}' for row in rows)}\x1b[J\x1b8"

@@ -57,7 +57,6 @@ class LiveTree:
         if not self._is_changed or now - self._drawn_at < _REDRAW_NANO:
             return
         if _is_at_a_prompt():
-            self._screen.forget()
             return
         self._is_changed = bool(open_)
         self._drawn_at = now
@@ -76,7 +75,9 @@ class LiveTree:
         self._screen.close("".join(f"{line}\n" for line in lines))
 
     def _lines(self, now: int, *, is_final: bool = False) -> list[str]:
-        width, height = self._screen.outlet.size()
+        columns, height = self._screen.outlet.size()
+        # With its last column taken, a terminal's cursor is neither on this row nor on the next.
+        width = columns - 1
         rows = self._frame.rows(now_unix_nano=now, width=width, height=max(height - 2, 1), is_final=is_final)
         return [self._line(row, width) for row in rows]
 
@@ -85,7 +86,7 @@ class LiveTree:
 
 
 def _is_at_a_prompt() -> bool:
-    """Whether the main thread waits in a debugger or a console: a tree drawn over what is typed would be no help."""
+    """Whether the main thread waits in a debugger or a console: what moves below it would only distract."""
     frame = sys._current_frames().get(threading.main_thread().ident or 0)  # noqa: SLF001  # documented, "for debuggers"
     for _ in range(4):
         if frame is None:
