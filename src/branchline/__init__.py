@@ -15,6 +15,7 @@ from .redaction import Redactor
 from .stamps import Stamp, StampManager, stamp
 from .steps import Step, current_step, step, traced_step
 
+
 if TYPE_CHECKING:
     from .telemetry import FlushResult, Telemetry, configure, flush, shutdown
 

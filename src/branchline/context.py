@@ -16,6 +16,7 @@ from opentelemetry import propagate, trace
 from opentelemetry.context import Context
 from opentelemetry.trace import SpanContext
 
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -100,7 +101,9 @@ class Recorder(Protocol):
     def current(self) -> Recording | None:
         """Return the innermost span of ours (any role) in this context."""
 
-    def event(self, name: str, attributes: Mapping[str, object], *, severity: str = "INFO", body: object = None) -> None:
+    def event(
+        self, name: str, attributes: Mapping[str, object], *, severity: str = "INFO", body: object = None
+    ) -> None:
         """Record a log event of the run, belonging to the current span if there is one."""
 
 

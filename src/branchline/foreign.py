@@ -17,6 +17,7 @@ from .context import IDENTITY_KEY, Identity, Recording
 from .outcomes import is_worth_recording
 from .values import freeze, freeze_key, freeze_name
 
+
 _RECORDING_KEY = otel_context.create_key("branchline-recording")
 
 
@@ -152,7 +153,7 @@ class ForeignRecorder:
             )
             if self._noted is not None:
                 self._noted(span, note)
-        except Exception:  # noqa: BLE001  # a processor or sampler of the application; the step itself must go on
+        except Exception:  # a processor or sampler of the application; the step itself must go on
             span = trace.INVALID_SPAN
         inside = trace.set_span_in_context(span, context)
         if belongs_to is not None:
@@ -166,10 +167,14 @@ class ForeignRecorder:
         found = otel_context.get_value(_RECORDING_KEY)
         return found if isinstance(found, ForeignRecording) else None
 
-    def event(self, name: str, attributes: Mapping[str, object], *, severity: str = "INFO", body: object = None) -> None:
+    def event(
+        self, name: str, attributes: Mapping[str, object], *, severity: str = "INFO", body: object = None
+    ) -> None:
         """Record a log event, where somebody takes them."""
         if self._event is not None:
-            self._event(name, attributes, severity=severity, body=body, identity=_identity_in(otel_context.get_current()))
+            self._event(
+                name, attributes, severity=severity, body=body, identity=_identity_in(otel_context.get_current())
+            )
 
 
 # Looked at on every step of a program without configure(): the public function asks the environment each time.
@@ -214,5 +219,5 @@ def _flat(value: Any) -> Any:
 def _quietly(work: Callable[[], object]) -> None:
     try:
         work()
-    except Exception:  # noqa: BLE001  # another provider's failure must not become the application's
+    except Exception:  # another provider's failure must not become the application's
         return

@@ -52,7 +52,7 @@ def traced_generator(function: Callable[..., Generator[Any, Any, Any]], open_ste
                     body.close()
                     opened.close(items)
                     raise
-                except BaseException as error:  # noqa: BLE001  # the consumer's throw() is for the body
+                except BaseException as error:  # the consumer's throw() is for the body
                     thrown = error
                 recording.resume(inside)
         except StopIteration as stop:
@@ -93,7 +93,7 @@ def traced_async_generator(function: Callable[..., AsyncGenerator[Any, Any]], op
                     if opened is not None:
                         opened.close(items)
                     raise
-                except BaseException as error:  # noqa: BLE001  # the consumer's athrow() is for the body
+                except BaseException as error:  # the consumer's athrow() is for the body
                     thrown = error
                 if recording is not None:
                     recording.resume(inside)

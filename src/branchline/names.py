@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+
 SCOPE: Final = "branchline"
 VERSION: Final = "0.1.0"
 

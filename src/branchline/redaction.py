@@ -90,7 +90,7 @@ _SUSPICIOUS = re.compile(r"[-_=:@0-9]").search
 # A key that was cut off has no end: nothing after it is worth the risk.
 _PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY.*?(?:-----END [A-Z0-9 ]{0,40}-----|\Z)", re.DOTALL)
 _URL_PASSWORD = re.compile(r"(://[^\s/:@\"']*:)[^\s/\"']+(?=@)")
-_SCHEME = re.compile(r"([Bb](?:earer|asic))(\s+)([A-Za-z0-9._~+/-]+={0,2})")
+_SCHEME = re.compile(r"([Bb](?:earer|asic))([ \t]+)([A-Za-z0-9._~+/-]+={0,2})")
 
 
 # How the keys of providers begin, and go on. Each takes all it can or fails within a bounded number of characters:
@@ -115,7 +115,7 @@ _TOKENS = (
     ("hooks\\.", r"slack\.com/services/[\w/]+"),
     ("npm_", r"(?=[a-z]{0,29}[0-9A-Z]|[a-z]{30})[A-Za-z0-9]{20,}"),
     ("pypi-", r"(?:Ag[\w-]{8,}|(?=[a-z]{0,19}[0-9A-Z])[A-Za-z0-9]{20,}[\w-]*)"),
-    ("dap", r"i[0-9a-f]{32}"),
+    ("dap", r"i[0-9a-f]{32}[\w-]*"),
     ("hvs\\.", r"[\w-]{16,}"),
     ("SG\\.", r"[\w-]{16,}\.[\w-]{16,}"),
     ("lsv2_", r"(?:pt|sk)_\w{16,}"),
@@ -319,14 +319,15 @@ class Redactor:
             text = _PRIVATE_KEY.sub(REDACTED, text)
         if "://" in text and "@" in text:
             text = _URL_PASSWORD.sub(rf"\g<1>{REDACTED}", text)
+        # Before the shapes: one of them could take the key away, and leave the value.
+        if "=" in text or ":" in text:
+            text = self._without_assigned(text)
         if _TOKEN_MARK(text):
             text = _TOKEN.sub(_token, text)
         if len(text) >= 40 and ("/" in text or "+" in text):
             text = _AWS_SECRET.sub(_aws_secret, text)
         if "earer " in text or "asic " in text:
             text = _SCHEME.sub(_scheme, text)
-        if "=" in text or ":" in text:
-            text = self._without_assigned(text)
         if "--" in text:
             text = _FLAG.sub(self._flag, text)
         if "@" in text:

@@ -16,6 +16,7 @@ from .context import CURRENT, Recorder, Recording
 from .outcomes import is_worth_recording, outcome_of
 from .values import freeze, freeze_name
 
+
 P = ParamSpec("P")
 R = TypeVar("R")
 F = TypeVar("F", bound=Callable[..., Any])

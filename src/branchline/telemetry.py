@@ -26,8 +26,8 @@ from . import context, foreign, names
 from ._journal import layout
 from ._journal.recovery import recover_runs
 from ._journal.seen import Listener
-from ._pipeline.endings import Endings, watch_forks
 from ._pipeline.active import detach
+from ._pipeline.endings import Endings, watch_forks
 from ._pipeline.guest import JournalProcessor
 from ._pipeline.pipeline import Pipeline, PipelineOptions
 from ._pipeline.propagation import PROPAGATION, on_join
@@ -37,6 +37,7 @@ from ._pipeline.writer import Writer
 from .config import UNSET, Config, find_pyproject, load_config
 from .context import CURRENT, DIRECTORY_VARIABLE, OWNER_VARIABLE, PIPELINE_KEY, RUN_ID_VARIABLE
 from .redaction import redactor_from
+
 
 _CAPTURES: Final = {False: "", True: "all", "args": "args", "result": "result"}
 _EXPORTED: Final = (RUN_ID_VARIABLE, DIRECTORY_VARIABLE, OWNER_VARIABLE)
@@ -162,7 +163,9 @@ class Telemetry:
             PROPAGATION.acquire(self._settings)
         self._trace_of_parent = _join_trace_of_environment(os.environ)
         if not is_joining:
-            pipeline.event(names.RUN_STARTED, {names.SERVICE_NAME: config.service_name, names.PROCESS: pipeline.process})
+            pipeline.event(
+                names.RUN_STARTED, {names.SERVICE_NAME: config.service_name, names.PROCESS: pipeline.process}
+            )
 
     def _join_provider(self, provider: TracerProvider, pipeline: Pipeline, capture: str) -> None:
         processor = _processors.get(provider)
@@ -325,7 +328,9 @@ class Capturing:
         self.directory = directory
         self.run_id = layout.new_run_id()
         config = Config(service_name="capture", directory=directory, durability="batch", redact=True)
-        self.pipeline = Pipeline(_options(config, self.run_id, layout.runs_directory(directory) / self.run_id, ()), Writer)
+        self.pipeline = Pipeline(
+            _options(config, self.run_id, layout.runs_directory(directory) / self.run_id, ()), Writer
+        )
 
     def flush(self) -> None:
         """Write what was recorded so far."""
@@ -411,9 +416,7 @@ def _own_provider(config: Config) -> Provider:
     return _state.provider
 
 
-def _options(
-    config: Config, run_id: str, run_directory: Path, listeners: tuple[Listener, ...]
-) -> PipelineOptions:
+def _options(config: Config, run_id: str, run_directory: Path, listeners: tuple[Listener, ...]) -> PipelineOptions:
     return PipelineOptions(
         run_id=run_id,
         run_directory=run_directory,

@@ -20,6 +20,7 @@ import orjson
 Value = None | bool | int | float | str | bytes | tuple["Value", ...] | dict[str, "Value"]
 Note = Callable[[str], None]
 
+OURS: Final = "branchline."
 # Our own lines end at 256 KiB; a collector's may be larger. Beyond this it is not a line but damage.
 LONGEST_LINE: Final = 64 * 1024 * 1024
 
@@ -75,6 +76,8 @@ class DecodedSpan(NamedTuple):
     """0 unset, 1 OK, 2 error."""
     status_message: str
     attributes: dict[str, Value]
+    ours: dict[str, Value]
+    """The attributes that branchline writes for itself: all whose names begin with its own."""
     events: list[DecodedEvent]
     links: list[DecodedLink]
     scope: str
@@ -238,18 +241,21 @@ def _span(span: dict[str, Any], scope: str, resource: Mapping[str, Value]) -> De
     get = span.get
     status = get("status")
     parent = get("parentSpanId")
+    name = get("name")
     events = get("events")
     links = get("links")
+    ours: dict[str, Value] = {}
     return DecodedSpan(
         _id(get("traceId"), 32),
         _id(get("spanId"), 16),
         _optional_id(parent, 16) if parent else None,
-        _text(get("name")),
+        name if name.__class__ is str else _text(name),
         whole_number(get("startTimeUnixNano")),
         whole_number(get("endTimeUnixNano")),
         _status(status.get("code")) if status else 0,
         _text(status.get("message")) if status else "",
-        _attributes(get("attributes")),
+        _attributes(get("attributes"), ours),
+        ours,
         [_event(event) for event in events] if events else [],
         [_link(link) for link in links] if links else [],
         scope,
@@ -390,7 +396,8 @@ def whole_number(value: Any) -> int:  # whatever stands in the file
     return number if 0 <= number < _TOO_LARGE else 0
 
 
-def _attributes(items: Iterable[Any] | None) -> dict[str, Value]:
+def _attributes(items: Iterable[Any] | None, ours: dict[str, Value] | None = None) -> dict[str, Value]:
+    """Return OTLP attributes as plain values; branchline's own go to *ours*, where that is given."""
     attributes: dict[str, Value] = {}
     for item in items or ():
         try:
@@ -398,7 +405,9 @@ def _attributes(items: Iterable[Any] | None) -> dict[str, Value]:
             value = item["value"]
             # Nearly all attributes are text or whole numbers: this is the reader's innermost loop.
             if "stringValue" in value:
-                found: Value = _text(value["stringValue"])
+                found: Value = value["stringValue"]
+                if found.__class__ is not str:
+                    found = _text(found)
             elif "intValue" in value:
                 found = int(value["intValue"])
             else:
@@ -407,8 +416,19 @@ def _attributes(items: Iterable[Any] | None) -> dict[str, Value]:
             if not isinstance(item, dict) or "key" not in item:
                 continue
             key, found = item["key"], any_value(item.get("value"))
-        attributes[key if key.__class__ is str else _text(key)] = found
+        if key.__class__ is not str:
+            key = _text(key)
+        if ours is not None and OURS in key and key.startswith(OURS):
+            ours[key] = found
+        else:
+            attributes[key] = found
     return attributes
+
+
+def parted(attributes: Mapping[str, Value]) -> tuple[dict[str, Value], dict[str, Value]]:
+    """Return the user's *attributes*, and branchline's own."""
+    theirs = {key: value for key, value in attributes.items() if not key.startswith(OURS)}
+    return theirs, {key: value for key, value in attributes.items() if key.startswith(OURS)}
 
 
 def any_value(value: object) -> Value:

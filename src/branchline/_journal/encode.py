@@ -13,6 +13,7 @@ from ..redaction import REDACTED, Redactor
 from ..values import freeze
 from .records import Bond, LogLike, Mark, SpanLike
 
+
 SPANS_PER_LINE: Final = 64
 # The OpenTelemetry Collector's file receiver breaks lines over 1 MiB; this leaves room for what UTF-8 adds.
 LINE_BYTES: Final = 256 * 1024
@@ -57,9 +58,7 @@ class Encoder:
 
     def span_lines(self, spans: Sequence[SpanLike]) -> bytes:
         """Return *spans* as whole lines; events that do not fit are left in ``spilled``."""
-        return self._lines(
-            [(span.scope, self.span(span)) for span in spans], "resourceSpans", "scopeSpans", "spans"
-        )
+        return self._lines([(span.scope, self.span(span)) for span in spans], "resourceSpans", "scopeSpans", "spans")
 
     def log_lines(self, records: Sequence[LogLike]) -> bytes:
         """Return log *records* as whole lines."""
@@ -328,7 +327,9 @@ def _container(value: Any) -> str:
     if isinstance(value, str):
         return f'"stringValue":{_quoted(value)}'
     if isinstance(value, Mapping):
-        items = ",".join([f'{{"key":{_quoted(str(key))},"value":{{{_any_value(item)}}}}}' for key, item in value.items()])
+        items = ",".join(
+            [f'{{"key":{_quoted(str(key))},"value":{{{_any_value(item)}}}}}' for key, item in value.items()]
+        )
         return f'"kvlistValue":{{"values":[{items}]}}'
     items = ",".join([f"{{{_any_value(item)}}}" for item in value])
     return f'"arrayValue":{{"values":[{items}]}}'

@@ -13,6 +13,7 @@ from typing import Any, Final, Literal
 
 import orjson
 
+
 VERSION: Final = 1
 Signal = Literal["traces", "logs", "metrics"]
 SIGNALS: Final[tuple[Signal, ...]] = ("traces", "logs", "metrics")

@@ -6,8 +6,14 @@ import base64
 from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
+import orjson
+
+
 SPAN_RECORD: Final = 1
 LOG_RECORD: Final = 2
+dumps: Final = orjson.dumps
+loads: Final = orjson.loads
+
 _BYTES_KEY: Final = "$bytes"
 # code, note, scope, links, trace state, kind, whether the parent is remote
 _DEFAULTS: Final = (0, None, None, None, "", 1, False)

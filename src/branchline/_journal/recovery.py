@@ -21,6 +21,7 @@ from .records import LogRecord, Scope, SpanRecord, from_tuple
 from .ring import DeadRing, Progress, ring_folder, rings
 from .segments import Appender
 
+
 _OPENING: Final = frozenset({names.EXPERIMENT_STARTED, names.BRANCH_STARTED, names.STEP_STARTED})
 _LIFECYCLE: Final = frozenset({*_OPENING, names.STEP_CHECKPOINT})
 
@@ -277,7 +278,9 @@ def _closing(span_id: str, opened: dict[str, Any], checkpoints: Iterable[dict[st
         )
     if role == names.KIND_BRANCH:
         data[names.BRANCH_STATUS] = names.INTERRUPTED
-    identity = {key: described[key] for key in (names.EXPERIMENT_NAME, names.BRANCH_ID, names.BRANCH_NAME) if key in described}
+    identity = {
+        key: described[key] for key in (names.EXPERIMENT_NAME, names.BRANCH_ID, names.BRANCH_NAME) if key in described
+    }
     began = int(described.get(names.SPAN_START, end))
     parent = described.get(names.SPAN_PARENT_ID)
     return SpanRecord(

@@ -26,6 +26,7 @@ import orjson
 
 from ..errors import JournalError
 
+
 MAGIC: Final = b"branchline-ring1"
 SIZE: Final = 4 * 1024 * 1024
 SLOT: Final = 512

@@ -13,6 +13,7 @@ from typing import Final
 from . import layout
 from .layout import Signal
 
+
 ROTATE_BYTES: Final = 32 * 1024 * 1024
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from . import ids
 
+
 _forkable: weakref.WeakSet[Any] = weakref.WeakSet()
 _is_hooked: list[bool] = []
 

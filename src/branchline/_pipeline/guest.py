@@ -18,6 +18,7 @@ from ..values import freeze, freeze_key, freeze_name
 from .pipeline import Pipeline
 from .spans import otlp_kind
 
+
 _CODES = {StatusCode.UNSET: 0, StatusCode.OK: 1, StatusCode.ERROR: 2}
 
 
@@ -139,7 +140,7 @@ class JournalProcessor(SpanProcessor):
                 identity = context.get(IDENTITY_KEY)
                 shown = GuestSpan(span, pipeline, None, identity if isinstance(identity, Identity) else None)
                 pipeline.open[shown.number] = shown
-        except Exception as error:  # noqa: BLE001  # an exception here would reach the application
+        except Exception as error:  # an exception here would reach the application
             self._failed(error)
 
     def on_end(self, span: ReadableSpan) -> None:
@@ -154,7 +155,7 @@ class JournalProcessor(SpanProcessor):
                 return
             shown.end(span)
             shown.trace.pipeline.submit(shown)
-        except Exception as error:  # noqa: BLE001  # an exception here would reach the application
+        except Exception as error:  # an exception here would reach the application
             self._failed(error)
 
     def _failed(self, error: Exception) -> None:

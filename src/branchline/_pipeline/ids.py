@@ -7,6 +7,7 @@ import random
 
 from opentelemetry.sdk.trace.id_generator import IdGenerator
 
+
 _random = random.Random(os.urandom(32))  # noqa: S311  # ids must be unique, not secret
 
 # One C call, so that threads and signal handlers need no lock.

@@ -8,6 +8,7 @@ from typing import Any
 
 from opentelemetry.sdk.trace import SpanLimits
 
+
 _VARIABLES = (
     "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT",
     "OTEL_SPAN_EVENT_COUNT_LIMIT",

@@ -6,6 +6,7 @@ import sys
 import time
 from typing import Final
 
+
 _REPEAT_AFTER_SECONDS: Final = 60.0
 
 
@@ -63,5 +64,5 @@ def say(text: str) -> None:
 def _said(error: BaseException) -> str:
     try:
         return str(error)
-    except Exception:  # noqa: BLE001  # user code
+    except Exception:  # user code
         return "<unprintable>"

@@ -12,11 +12,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-import orjson
-
 from .. import names
 from .._journal import layout
-from .._journal.records import LogRecord, log_tuple, ring_default, span_tuple
+from .._journal.records import LogRecord, dumps, loads, log_tuple, ring_default, span_tuple
 from .._journal.ring import Ring, create_ring, ring_folder
 from .._journal.seen import Listener
 from ..errors import BranchlineError
@@ -25,12 +23,21 @@ from ..values import freeze, freeze_key
 from . import ids
 from .notices import Notices
 
-_dumps: Final = orjson.dumps
+
 _WAKE_EVERY: Final = 512
 _RECORD_BYTES: Final = 1024
 _NEVER: Final = 1 << 60
 
-_SEVERITIES: Final = {"TRACE": 1, "DEBUG": 5, "INFO": 9, "WARN": 13, "WARNING": 13, "ERROR": 17, "FATAL": 21, "CRITICAL": 21}
+_SEVERITIES: Final = {
+    "TRACE": 1,
+    "DEBUG": 5,
+    "INFO": 9,
+    "WARN": 13,
+    "WARNING": 13,
+    "ERROR": 17,
+    "FATAL": 21,
+    "CRITICAL": 21,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,7 +136,7 @@ class Pipeline:
         self,
         record: Any,
         # Bound once: this runs at the end of every step.
-        _dumps: Callable[..., bytes] = orjson.dumps,
+        _dumps: Callable[..., bytes] = dumps,
         _default: Callable[[object], object] = ring_default,
     ) -> None:
         """Take a finished span."""
@@ -158,7 +165,7 @@ class Pipeline:
                 else:
                     fields = span_tuple(record)
                 slots = record.slots = put(_dumps(fields, _default))
-            except Exception:  # noqa: BLE001  # a value that JSON cannot take: see below
+            except Exception:  # a value that JSON cannot take: see below
                 slots = self._put_cleaned(record)
             if slots == -1 and not self._admit(record, "spans"):
                 return
@@ -172,8 +179,8 @@ class Pipeline:
         """Take a log record."""
         if self._put is not None:
             try:
-                record.slots = self._put(_dumps(log_tuple(record), ring_default))
-            except Exception:  # noqa: BLE001  # a value that JSON cannot take: see below
+                record.slots = self._put(dumps(log_tuple(record), ring_default))
+            except Exception:  # a value that JSON cannot take: see below
                 self._put_cleaned(record)
             if record.slots == -1 and not self._admit(record, "logs"):
                 return
@@ -209,7 +216,7 @@ class Pipeline:
                 data={key: freeze(value, self.odd) for key, value in attributes.items()},
             )
             self.submit_log(record)
-        except Exception as error:  # noqa: BLE001  # recording never raises
+        except Exception as error:  # recording never raises
             self.failed("event", error)
 
     def started(self, span: Any) -> None:
@@ -240,7 +247,7 @@ class Pipeline:
             if isinstance(record, LogRecord):
                 record.data = freeze(record.data, self.odd)  # type: ignore[assignment]  # a mapping stays one
                 record.body = freeze(record.body, self.odd)
-                data = _dumps(log_tuple(record), ring_default)
+                data = dumps(log_tuple(record), ring_default)
             else:
                 record.title = freeze(record.title, self.odd)
                 record.note = freeze(record.note, self.odd)
@@ -249,9 +256,9 @@ class Pipeline:
                     (freeze(mark[0], self.odd), mark[1], mark[2] and cleaned(mark[2], self.odd), mark[3])
                     for mark in record.marks or ()
                 ]
-                data = _dumps(span_tuple(record), ring_default)
+                data = dumps(span_tuple(record), ring_default)
             record.slots = -1 if self._put is None else self._put(data)
-        except Exception as error:  # noqa: BLE001  # recording never raises
+        except Exception as error:  # recording never raises
             record.slots = -1
             self.failed("ring", error)
         return record.slots  # type: ignore[no-any-return]
@@ -260,7 +267,7 @@ class Pipeline:
         """Put *data* into a ring that lies on the disk: what must not leave memory is taken out first."""
         redactor = self.options.redactor
         if redactor is not None and self.ring is not None:
-            data = _dumps(_redacted(redactor, "", orjson.loads(data)))
+            data = dumps(_redacted(redactor, "", loads(data)))
         return -1 if self.ring is None else self.ring.put(data)
 
     def _admit(self, record: Any, signal: str) -> bool:
@@ -343,7 +350,7 @@ class Pipeline:
                 writer = self._make_writer(self)
                 writer.start()
                 self.writer = writer
-        except Exception as error:  # noqa: BLE001  # recording never raises
+        except Exception as error:  # recording never raises
             self.failed("start", error)
         finally:
             self._starting.release()
@@ -359,7 +366,7 @@ class Pipeline:
             "pid": self.pid,
             "service_name": self.options.service_name,
             "started_unix_nano": self.started_unix_nano,
-            "resource": _dumps(dict(self.resource), ring_default).decode(),
+            "resource": dumps(dict(self.resource), ring_default).decode(),
         }
         folder = ring_folder()
         try:
@@ -435,7 +442,7 @@ class Pipeline:
         if self.writer is not None and self._starting.acquire(blocking=False):
             try:
                 self.writer.drain()
-            except Exception as error:  # noqa: BLE001  # recording never raises
+            except Exception as error:  # recording never raises
                 self.failed("exit", error)
             finally:
                 self._starting.release()
@@ -464,6 +471,8 @@ def _redacted(redactor: Redactor, key: str, value: Any) -> Any:
         return [_redacted(redactor, key, item) for item in value]
     if isinstance(value, dict):
         return {name: _redacted(redactor, name, item) for name, item in value.items()}
-    return redactor.value(key, value) if isinstance(value, (str, int, float)) and key else (
-        redactor.text(value) if isinstance(value, str) else value
+    return (
+        redactor.value(key, value)
+        if isinstance(value, (str, int, float)) and key
+        else (redactor.text(value) if isinstance(value, str) else value)
     )

@@ -19,6 +19,7 @@ from opentelemetry.context import Context
 
 from ..context import CURRENT, Carried, attached, carrier, extracted
 
+
 Join = Callable[[Mapping[str, Any]], None]
 
 

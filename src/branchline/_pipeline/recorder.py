@@ -7,8 +7,8 @@ from time import perf_counter_ns
 from typing import Any
 
 from opentelemetry.context import Context
-from opentelemetry.trace import SpanContext
 from opentelemetry.trace import Span as ApiSpan
+from opentelemetry.trace import SpanContext
 
 from .. import names
 from ..context import IDENTITY_KEY, PIPELINE_KEY, Identity, Recording
@@ -17,6 +17,7 @@ from .active import SPAN_KEY, detach, get_current, set_current
 from .pipeline import Pipeline
 from .spans import Span
 from .tracing import Provider
+
 
 _new = object.__new__
 _bits = ids.bits
@@ -78,9 +79,7 @@ class NativeRecorder:
         if span.role != names.KIND_STEP:
             span.trace.pipeline.started(span)
 
-    def _begin(
-        self, name: str, role: str, context: Context, identity: Identity | None, *, new_trace: bool
-    ) -> ApiSpan:
+    def _begin(self, name: str, role: str, context: Context, identity: Identity | None, *, new_trace: bool) -> ApiSpan:
         origin = context.get(SPAN_KEY) if new_trace else None
         if new_trace:
             identity = identity or self._identity(context)

@@ -21,6 +21,7 @@ from .. import names
 from ..values import MAX_TEXT, freeze, freeze_key, freeze_name
 from .active import SPAN_KEY, detach, get_current, reset_current, set_current
 
+
 if TYPE_CHECKING:
     from .pipeline import Pipeline
 
@@ -155,7 +156,7 @@ class Span(SdkSpan):
                 self.data = dict(attributes)
             else:
                 data.update(attributes)
-        except Exception as error:  # noqa: BLE001  # recording never raises
+        except Exception as error:  # recording never raises
             self.trace.pipeline.failed("attributes", error)
         if self.limits is not None:
             self.limits.hold_attributes(self)
@@ -175,7 +176,7 @@ class Span(SdkSpan):
                 self.marks = [mark]
             else:
                 self.marks.append(mark)
-        except Exception as error:  # noqa: BLE001  # recording never raises
+        except Exception as error:  # recording never raises
             self.trace.pipeline.failed("event", error)
         if self.limits is not None:
             self.limits.hold_events(self)
@@ -186,7 +187,7 @@ class Span(SdkSpan):
             if self.marks is None:
                 self.marks = []
             self.marks.append((freeze_name(name, self.trace.pipeline.odd), time, data, 0))
-        except Exception as error:  # noqa: BLE001  # recording never raises
+        except Exception as error:  # recording never raises
             self.trace.pipeline.failed("event", error)
         if self.limits is not None:
             self.limits.hold_events(self)
@@ -210,7 +211,7 @@ class Span(SdkSpan):
                 value = self._frozen(value)  # noqa: PLW2901
             try:
                 is_known = key in _KNOWN
-            except Exception:  # noqa: BLE001  # a key of the user's whose __hash__ or __eq__ raises
+            except Exception:  # a key of the user's whose __hash__ or __eq__ raises
                 is_known = False
             if not is_known:
                 key = freeze_key(key, odd)  # noqa: PLW2901
@@ -241,7 +242,7 @@ class Span(SdkSpan):
             odd = self.trace.pipeline.odd
             data = {freeze_key(key, odd): freeze(value, odd) for key, value in (attributes or {}).items()}
             bond = (f"{other.trace_id:032x}", f"{other.span_id:016x}", state, data, flags, 0)
-        except Exception as error:  # noqa: BLE001  # recording never raises
+        except Exception as error:  # recording never raises
             self.trace.pipeline.failed("link", error)
             return
         self.is_common = False
@@ -326,7 +327,7 @@ class Span(SdkSpan):
                     names.EXCEPTION_STACKTRACE: stack_of(error, error.__traceback__),
                 },
             )
-        except Exception as failure:  # noqa: BLE001  # recording never raises
+        except Exception as failure:  # recording never raises
             self.trace.pipeline.failed("exception", failure)
 
     def _finish(self, ended: int) -> None:
@@ -367,9 +368,7 @@ class Span(SdkSpan):
         """Set one attribute."""
         self.set_attributes({key: value})
 
-    def add_event(
-        self, name: str, attributes: types.Attributes = None, timestamp: int | None = None
-    ) -> None:
+    def add_event(self, name: str, attributes: types.Attributes = None, timestamp: int | None = None) -> None:
         """Add an event."""
         if self.ended is not None:
             _log.warning("Calling add_event() on an ended span.")
@@ -591,11 +590,16 @@ def said(error: BaseException) -> str:
     """Return an exception's message, whatever its ``__str__`` does."""
     try:
         return str(error)
-    except Exception:  # noqa: BLE001  # user code
+    except Exception:  # user code
         return f"<unprintable {type(error).__name__}>"
 
 
-_OUR_FILES: Final = ("/branchline/steps.py", "/branchline/branches.py", "/branchline/generators.py", "/branchline/context.py")
+_OUR_FILES: Final = (
+    "/branchline/steps.py",
+    "/branchline/branches.py",
+    "/branchline/generators.py",
+    "/branchline/context.py",
+)
 
 
 def stack_of(error: BaseException, stack: TracebackType | None, skip: int = 8) -> str:
@@ -605,5 +609,5 @@ def stack_of(error: BaseException, stack: TracebackType | None, skip: int = 8) -
         skip -= 1
     try:
         return "".join(traceback.format_exception(type(error), error, stack))
-    except Exception:  # noqa: BLE001  # user code: a __str__ in the chain, or a source that cannot be read
+    except Exception:  # user code: a __str__ in the chain, or a source that cannot be read
         return f"{qualified_name(type(error))}: {said(error)}\n"

@@ -28,6 +28,7 @@ from .limits import limits_from
 from .pipeline import Pipeline
 from .spans import Span, Trace, otlp_kind
 
+
 # Both bits of the W3C flags: sampled, and a trace id that is random in all its bytes.
 _SAMPLED = 0x03
 _new = object.__new__
@@ -100,7 +101,11 @@ class Provider(TracerProvider):
         if pipeline is not None:
             pipeline.watchers = self.watchers
             pipeline.is_simple = not (
-                self.watchers or self.asks_sampler or not self.is_own_ids or self.limits is not None or pipeline.is_closed
+                self.watchers
+                or self.asks_sampler
+                or not self.is_own_ids
+                or self.limits is not None
+                or pipeline.is_closed
             )
 
     def began(self, span: Span, parent: Context | None) -> None:
@@ -108,7 +113,7 @@ class Provider(TracerProvider):
         for processor in self.watchers:
             try:
                 processor.on_start(span, parent_context=parent)
-            except Exception as error:  # noqa: BLE001  # somebody else's code
+            except Exception as error:  # somebody else's code
                 span.trace.pipeline.failed("processor", error)
 
     def ended(self, span: Span) -> None:
@@ -120,7 +125,7 @@ class Provider(TracerProvider):
                 if ending is not None:
                     ending(span)
                 processor.on_end(copy)
-            except Exception as error:  # noqa: BLE001  # somebody else's code
+            except Exception as error:  # somebody else's code
                 span.trace.pipeline.failed("processor", error)
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:

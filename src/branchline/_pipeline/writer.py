@@ -19,6 +19,7 @@ from .._journal.segments import Appender
 from . import ids
 from .pipeline import Marker, Pipeline
 
+
 _BATCH: Final = 512
 # The longest that a record may wait in memory: what a kill can cost with durability="batch".
 _POLL_SECONDS: Final = 0.1
@@ -106,10 +107,10 @@ class Writer:
     def _guarded(self, work: Callable[[], None]) -> None:
         try:
             work()
-        except Exception as error:  # noqa: BLE001  # the writer must live: it has everybody's data
+        except Exception as error:  # the writer must live: it has everybody's data
             try:
                 self.pipeline.failed("writing", error)
-            except Exception:  # noqa: BLE001  # strict mode raises where somebody can see it; here nobody can
+            except Exception:  # strict mode raises where somebody can see it; here nobody can
                 return
 
     def _turn(self) -> None:
@@ -194,12 +195,12 @@ class Writer:
     def _encoded(self, encode: Callable[[Any], bytes], records: list[Any], signal: str) -> bytes:
         try:
             return encode(records)
-        except Exception:  # noqa: BLE001  # one record is to blame: the others must not go with it
+        except Exception:  # one record is to blame: the others must not go with it
             parts: list[bytes] = []
             for record in list(records):
                 try:
                     parts.append(encode([record]))
-                except Exception as error:  # noqa: BLE001  # counted, said once
+                except Exception as error:  # counted, said once
                     records.remove(record)
                     self.pipeline.drop(signal, "unencodable")
                     self.recorded[signal] -= 1

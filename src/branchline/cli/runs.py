@@ -16,6 +16,7 @@ from rich.text import Text
 from ..exporters.console.text import plural
 from ..read import Run, Runs
 from ..read.tree import ending_of, printable
+from ..read.values import errors_in
 from .options import common_options, found_runs, iso, print_json, terminal
 from .paint import STYLES, ago, seconds, sign, table
 
@@ -61,7 +62,7 @@ def totals(run: Run) -> Totals:
         return Totals(steps=_journaled(run))
     return Totals(
         steps=len(run.steps),
-        errors=sum(1 for step in run.steps if step.is_failed),
+        errors=errors_in(run.roots),
         branches=Counter(ending_of(branch) for branch in run.branches),
     )
 

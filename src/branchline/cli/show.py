@@ -15,7 +15,7 @@ from rich.text import Text
 from ..exporters.console.text import plural
 from ..read import Branch, Run, Stamp, Value
 from ..read.tree import ending_of, items_of, printable, shown, stamp_line
-from ..read.values import walk
+from ..read.values import errors_in, walk
 from .document import run_document
 from .options import common_options, found_run, found_runs, print_json, terminal
 from .paint import STYLES, ago, moment, seconds, sign, step_sign, table
@@ -160,13 +160,13 @@ def _fitting(
 
 
 def _figures(console: Console, branch: Branch) -> Iterator[Text]:
-    failed = sum(1 for step in branch.steps if step.is_failed)
+    errors = errors_in([branch])
     stamps = len(branch.stamps) + sum(len(step.stamps) for step in branch.steps)
     yield Text(printable(branch.name), "bold")
     yield step_sign(console, branch).append(f" {printable(branch.status)}")
     yield Text(seconds(branch.duration))
     yield Text(f"{len(branch.steps):,}")
-    yield Text(f"{failed:,}", "red" if failed else "dim")
+    yield Text(f"{errors:,}", "red" if errors else "dim")
     yield Text(f"{stamps:,}", "" if stamps else "dim")
 
 

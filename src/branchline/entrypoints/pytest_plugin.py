@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+
 if TYPE_CHECKING:
     from ..testing import Captured
 

@@ -9,7 +9,7 @@ from operator import attrgetter
 from typing import Any, Final, cast
 
 from .. import names
-from .._journal.decode import DecodedEvent, DecodedLog, DecodedSpan, Line, Skipped, Value, whole_number
+from .._journal.decode import DecodedEvent, DecodedLog, DecodedSpan, Line, Skipped, Value, parted, whole_number
 from .values import (
     Branch,
     Contents,
@@ -33,14 +33,13 @@ _STATUS: Final = ("UNSET", "OK", "ERROR")
 _LEVELS: Final = ("", "TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL")
 # A key with more dots than this was not made by flattening.
 _DEEPEST: Final = 16
-_OURS: Final = "branchline."
 _TEXT_FIELDS: Final = (
     ("branch_name", names.BRANCH_NAME),
     ("branch_id", names.BRANCH_ID),
     ("experiment_name", names.EXPERIMENT_NAME),
     ("skip_reason", names.SKIP_REASON),
 )
-_USUAL: Final = frozenset({names.KIND, names.OUTCOME, *(key for _, key in _TEXT_FIELDS)})
+_PLAIN: Final = frozenset({names.KIND, names.OUTCOME})
 # What our lifecycle records say about themselves, beside the identity that belongs to the span they are about.
 _ABOUT_SPAN: Final = "branchline.span."
 _OF_STAMP: Final = (names.STAMP_STEP, names.STAMP_ID)
@@ -65,7 +64,7 @@ class Gathered:
             key = (span.trace_id, span.span_id)
             known = self.spans.get(key)
             # A recoverer that came too early closed it as interrupted: the real end says more.
-            if known is None or known.attributes.get(names.OUTCOME) == names.INTERRUPTED:
+            if known is None or known.ours.get(names.OUTCOME) == names.INTERRUPTED:
                 self.spans[key] = span
                 self.places[key] = process
         for log in line.logs:
@@ -105,7 +104,7 @@ def assemble(gathered: Gathered, *, alive: Container[str], skipped: tuple[Skippe
     interrupted = {key for key in opened if gathered.places[key] not in alive}
     roots = _tree(spans, gathered.places, opened, interrupted)
     everything = sorted(walk(roots), key=started)
-    by_key = {(step.trace_id, step.span_id): step for step in everything}
+    by_key = {(step.trace_id, step.span_id): step for step in everything if gathered.logs}
     stamps = [loose_stamp(log) for log in gathered.logs if log.event_name == names.STAMP_EVENT]
     logs = [log_line(log, by_key) for log in gathered.logs]
     return Contents(
@@ -120,21 +119,8 @@ def assemble(gathered: Gathered, *, alive: Container[str], skipped: tuple[Skippe
 
 
 # ── what was spilled or checkpointed ──────────────────────────────────────────────────────────────
-def _parted(attributes: Mapping[str, Value]) -> tuple[dict[str, Value], dict[str, Value]]:
-    """Return the user's attributes, and ours."""
-    own: dict[str, Value] = {}
-    ours: dict[str, Value] = {}
-    for key, value in attributes.items():
-        # `in` needs no call, and for nearly all of the user's keys it is the whole answer.
-        if _OURS in key and key.startswith(_OURS):
-            ours[key] = value
-        else:
-            own[key] = value
-    return own, ours
-
-
 def _user_attributes(log: DecodedLog) -> dict[str, Value]:
-    own, _ = _parted(log.attributes)
+    own, _ = parted(log.attributes)
     own.pop(names.LOG_UID, None)
     return own
 
@@ -160,6 +146,7 @@ def open_span(key: Key, start: DecodedLog | None, checkpoints: Iterable[DecodedL
         events += _checkpointed(record.attributes.get(names.SPAN_EVENTS))
         name = name or record.attributes.get(names.SPAN_NAME)
     source = records[0]
+    own, ours = parted(attributes)
     parent = known.get(names.SPAN_PARENT_ID)
     return DecodedSpan(
         *key,
@@ -169,7 +156,8 @@ def open_span(key: Key, start: DecodedLog | None, checkpoints: Iterable[DecodedL
         end_unix_nano=0,
         status=0,
         status_message="",
-        attributes=attributes,
+        attributes=own,
+        ours=ours,
         events=events,
         links=[],
         scope=source.scope,
@@ -232,7 +220,7 @@ def _related(spans: Mapping[Key, DecodedSpan]) -> tuple[list[Key], dict[Key, lis
             below[key[0], spans[key].parent_id or ""].remove(key)
             visited |= _parents_first([key], below)
     # Branches with a trace of their own come first: their experiments, made last, have to know them.
-    tops.sort(key=lambda key: spans[key].attributes.get(names.KIND) != names.KIND_BRANCH)
+    tops.sort(key=lambda key: spans[key].ours.get(names.KIND) != names.KIND_BRANCH)
     return tops, below
 
 
@@ -257,10 +245,11 @@ def step_of(
     loose: Mapping[str | None, list[Branch]] | None = None,
 ) -> Step:
     """Return *span* as a value; *loose* are the branches that belong to an experiment but lie in another trace."""
-    own, ours = _parted(span.attributes)
-    get = ours.get
-    kind = get(names.KIND)
-    stamps, exception = _events(span.events) if span.events else ((), None)
+    ours = span.ours
+    kind = ours.get(names.KIND)
+    outcome = ours.get(names.OUTCOME)
+    if is_open or not isinstance(outcome, str):
+        outcome = _outcome(span, is_open=is_open, is_interrupted=is_interrupted)
     fields: dict[str, Any] = {
         "name": span.name,
         "kind": kind if isinstance(kind, str) and kind in names.STARTED_EVENTS else "span",
@@ -269,24 +258,22 @@ def step_of(
         "parent_id": span.parent_id,
         "start_unix_nano": span.start_unix_nano,
         "end_unix_nano": None if is_open else span.end_unix_nano or None,
-        "outcome": names.INTERRUPTED if is_interrupted else _outcome(span, is_open=is_open),
+        "outcome": outcome,
         "status": "ERROR" if is_interrupted else _STATUS[span.status],
         "status_message": span.status_message,
-        "attributes": own,
-        "stamps": stamps,
-        "exception": exception,
+        "attributes": span.attributes,
+        "arguments": {},
         "children": children,
         "process": process,
         "scope": span.scope,
         "is_open": is_open,
     }
+    if span.events:
+        fields["stamps"], fields["exception"] = _events(span.events)
     if span.links:
         fields["links"] = tuple(Link(**link._asdict()) for link in span.links)
-    for name, key in _TEXT_FIELDS:
-        if key in ours:
-            fields[name] = _optional_text(ours[key])
-    fields["arguments"] = _below(ours, names.ARGUMENTS_PREFIX) if ours.keys() - _USUAL else {}
-    fields["result"] = get(names.RESULT)
+    if not ours.keys() <= _PLAIN:
+        fields |= _more_fields(ours)
     if kind == names.KIND_BRANCH:
         return _branch(fields, ours, is_interrupted=is_interrupted)
     if kind == names.KIND_EXPERIMENT:
@@ -297,6 +284,14 @@ def step_of(
     # A frozen dataclass sets each of its fields by a call of its own: for steps, of which there are many, too slow.
     step.__dict__.update(fields)
     return step
+
+
+def _more_fields(ours: Mapping[str, Value]) -> dict[str, Any]:
+    """Return the fields for which our own attributes stand; those that are not there keep their defaults."""
+    fields: dict[str, Any] = {name: _text(ours[key]) for name, key in _TEXT_FIELDS if ours.get(key) is not None}
+    fields["arguments"] = _below(ours, names.ARGUMENTS_PREFIX)
+    fields["result"] = ours.get(names.RESULT)
+    return fields
 
 
 def _branch(fields: dict[str, Any], attributes: Mapping[str, Value], *, is_interrupted: bool) -> Branch:
@@ -310,12 +305,9 @@ def _branch(fields: dict[str, Any], attributes: Mapping[str, Value], *, is_inter
     )
 
 
-def _outcome(span: DecodedSpan, *, is_open: bool) -> str | None:
+def _outcome(span: DecodedSpan, *, is_open: bool, is_interrupted: bool) -> str | None:
     if is_open:
-        return None
-    outcome = span.attributes.get(names.OUTCOME)
-    if isinstance(outcome, str):
-        return outcome
+        return names.INTERRUPTED if is_interrupted else None
     return names.FAILED if span.status == 2 else names.SUCCESS
 
 
@@ -336,7 +328,7 @@ def _events(events: Iterable[DecodedEvent]) -> tuple[tuple[Stamp, ...], Exceptio
 
 
 def _stamp(name: str, time_unix_nano: int, attributes: Mapping[str, Value]) -> Stamp:
-    own, ours = _parted(attributes)
+    own, ours = parted(attributes)
     own.pop(names.LOG_UID, None)
     if not ours:
         return Stamp(name, own, time_unix_nano=time_unix_nano)

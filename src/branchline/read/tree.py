@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from .._journal.decode import Value
-from .values import Branch, Experiment, Run, Stamp, Step
+from .values import Experiment, Run, Stamp, Step
 
 
 Item = Step | Stamp
@@ -55,9 +55,9 @@ def step_line(step: Step) -> str:
 
 def ending_of(step: Step) -> str:
     """Return how *step* ended, in one word; ``open`` while it runs."""
-    if isinstance(step, Branch) and not (step.is_open and step.outcome is None):
-        return printable(step.status)
-    return printable(step.outcome or "open")
+    if step.outcome is None:
+        return "open"
+    return printable(step.status if step.kind == "branch" else step.outcome)
 
 
 def stamp_line(stamp: Stamp) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from functools import cached_property
+from operator import attrgetter
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -330,11 +331,15 @@ def walk(steps: Iterable[Step]) -> Iterator[Step]:
             stack.append(iter(step.children))
 
 
+def errors_in(steps: Iterable[Step]) -> int:
+    """Return how often something went wrong in *steps* and below; what travels up from a child is no other error."""
+    failed = [step for step in walk(steps) if step.is_failed]
+    return sum(1 for step in failed if not any(child.is_failed for child in step.children))
+
+
 def steps_of(spans: Iterable[Step]) -> tuple[Step, ...]:
     """Return those of *spans* that are neither branches nor experiments, in order of start."""
-    return tuple(sorted((span for span in spans if span.kind in {"step", "span"}), key=started))
+    return tuple(sorted([span for span in spans if span.kind in {"step", "span"}], key=started))
 
 
-def started(step: Step) -> int:
-    """Return when *step* started, for sorting."""
-    return step.start_unix_nano
+started = attrgetter("start_unix_nano")
