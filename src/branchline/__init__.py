@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 from .branches import Branch, BranchContainer, Experiment, branch, current_branch, experiment
 from .context import attach, carrier, carry
 from .errors import BranchlineError, ConfigError, JournalError, MissingExtraError
-from .names import VERSION as __version__
+from .names import VERSION
 from .redaction import Redactor
 from .stamps import Stamp, StampManager, stamp
 from .steps import Step, current_step, step, traced_step
 
+
+__version__ = VERSION
 
 if TYPE_CHECKING:
     from .telemetry import FlushResult, Telemetry, configure, flush, shutdown

@@ -209,6 +209,7 @@ class Carried:
         self.context = context
 
     def __call__(self, *args: object, **kwargs: object) -> object:
+        """Call the function in its context."""
         with attached(self.context):
             return self.function(*args, **kwargs)
 

@@ -6,7 +6,7 @@ import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Literal, ParamSpec, TypeVar, cast, overload
+from typing import Any, Literal, ParamSpec, Self, TypeVar, cast, overload
 
 from opentelemetry import trace
 from opentelemetry.trace import SpanContext
@@ -45,7 +45,7 @@ class Step:
         self._links = links
         self._recording = recording
 
-    def __enter__(self) -> Step:
+    def __enter__(self) -> Self:
         """Start the step."""
         recorder = CURRENT.recorder or foreign.recorder()
         if recorder is not None:
@@ -68,7 +68,7 @@ class Step:
         else:
             left_with(recording, error)
 
-    async def __aenter__(self) -> Step:
+    async def __aenter__(self) -> Self:
         """Start the step."""
         return self.__enter__()
 

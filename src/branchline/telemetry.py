@@ -11,15 +11,17 @@ import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final
+from typing import Any, Final, Literal, Self
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.sampling import Sampler
 from opentelemetry.trace import ProxyTracerProvider
 
 from . import context, foreign, names
@@ -34,9 +36,9 @@ from ._pipeline.propagation import PROPAGATION, on_join
 from ._pipeline.recorder import NativeRecorder
 from ._pipeline.tracing import Provider, forget_provider
 from ._pipeline.writer import Writer
-from .config import UNSET, Config, find_pyproject, load_config
+from .config import UNSET, Config, Durability, ResourceValue, Unset, Verbosity, find_pyproject, load_config
 from .context import CURRENT, DIRECTORY_VARIABLE, OWNER_VARIABLE, PIPELINE_KEY, RUN_ID_VARIABLE
-from .redaction import redactor_from
+from .redaction import Redactor, redactor_from
 
 
 _CAPTURES: Final = {False: "", True: "all", "args": "args", "result": "result"}
@@ -71,7 +73,7 @@ class Telemetry:
         self._pipeline: Pipeline | None = None
         self._endings: Endings | None = None
         self._settings: Mapping[str, Any] | None = None
-        self._trace_of_parent: Any = None
+        self._trace_of_parent: object = None
         self._processor: JournalProcessor | None = None
         self._environment: dict[str, str | None] = {}
         self._is_down = False
@@ -129,7 +131,7 @@ class Telemetry:
             is_complete=is_written,
         )
 
-    def __enter__(self) -> Telemetry:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -236,31 +238,31 @@ _processors: weakref.WeakKeyDictionary[TracerProvider, JournalProcessor] = weakr
 
 
 def configure(
-    service_name: Any = UNSET,
+    service_name: str | Unset | None = UNSET,
     *,
-    directory: Any = UNSET,
-    run_id: Any = UNSET,
-    otlp: Any = UNSET,
-    mlflow: Any = UNSET,
-    upload: Any = UNSET,
-    console: Any = UNSET,
-    verbosity: Any = UNSET,
-    log_file: Any = UNSET,
-    capture_logs: Any = UNSET,
-    capture: Any = UNSET,
-    budget: Any = UNSET,
-    redact: Any = UNSET,
-    sampler: Any = UNSET,
-    system_metrics: Any = UNSET,
-    resource: Any = UNSET,
-    propagate: Any = UNSET,
-    durability: Any = UNSET,
-    memory_limit: Any = UNSET,
-    max_wait: Any = UNSET,
-    retention: Any = UNSET,
-    max_total: Any = UNSET,
-    signals: Any = UNSET,
-    exit_timeout: Any = UNSET,
+    directory: str | os.PathLike[str] | Unset | None = UNSET,
+    run_id: str | Unset | None = UNSET,
+    otlp: Literal[False] | Unset | None = UNSET,
+    mlflow: Literal[False] | Unset | None = UNSET,
+    upload: Literal[False] | Unset | None = UNSET,
+    console: bool | Literal["auto"] | Unset | None = UNSET,
+    verbosity: Verbosity | Unset | None = UNSET,
+    log_file: Literal[False] | Unset | None = UNSET,
+    capture_logs: int | str | Literal[False] | Unset | None = UNSET,
+    capture: bool | Literal["args", "result"] | Unset | None = UNSET,
+    budget: Literal[False] | Unset | None = UNSET,
+    redact: bool | Redactor | Unset | None = UNSET,
+    sampler: Sampler | Unset | None = UNSET,
+    system_metrics: Literal[False] | Unset | None = UNSET,
+    resource: Mapping[str, ResourceValue] | Unset | None = UNSET,
+    propagate: bool | Unset | None = UNSET,
+    durability: Durability | Unset | None = UNSET,
+    memory_limit: int | str | Unset | None = UNSET,
+    max_wait: float | str | timedelta | Unset | None = UNSET,
+    retention: float | str | timedelta | Unset | None = UNSET,
+    max_total: int | str | Unset | None = UNSET,
+    signals: bool | Unset | None = UNSET,
+    exit_timeout: float | str | timedelta | Unset | None = UNSET,
 ) -> Telemetry:
     """Start recording this process's steps and branches into a run, and return it.
 
@@ -443,7 +445,7 @@ def _options(config: Config, run_id: str, run_directory: Path, listeners: tuple[
     )
 
 
-def _join_trace_of_environment(env: Mapping[str, str]) -> Any:
+def _join_trace_of_environment(env: Mapping[str, str]) -> object:
     """Continue the trace that whoever started this process put into the environment; return what undoes it."""
     fields = {
         key: env[key] for key in ("TRACEPARENT", "TRACESTATE", "BAGGAGE", context.CARRIER_KEY.upper()) if env.get(key)
@@ -460,7 +462,7 @@ def _join(settings: Mapping[str, Any]) -> None:
         _configured(dict(settings), is_joining=True)
 
 
-def _end_child(settings: Mapping[str, Any]) -> None:
+def _end_child() -> None:
     if _state.current is not None:
         _state.current._end("exit")  # noqa: SLF001  # the same module
 

@@ -245,9 +245,13 @@ def _span(span: dict[str, Any], scope: str, resource: Mapping[str, Value]) -> De
     events = get("events")
     links = get("links")
     ours: dict[str, Value] = {}
+    trace_id = _optional_id(get("traceId"), 32)
+    span_id = _optional_id(get("spanId"), 16)
+    if trace_id is None or span_id is None:
+        raise _IdError
     return DecodedSpan(
-        _id(get("traceId"), 32),
-        _id(get("spanId"), 16),
+        trace_id,
+        span_id,
         _optional_id(parent, 16) if parent else None,
         name if name.__class__ is str else _text(name),
         whole_number(get("startTimeUnixNano")),
@@ -342,14 +346,8 @@ class _IdError(ValueError):
     """A span that cannot be told from others."""
 
 
-def _id(text: object, length: int) -> str:
-    found = _optional_id(text, length)
-    if found is None:
-        raise _IdError
-    return found
-
-
 def _optional_id(text: object, length: int) -> str | None:
+    """Return an id in lower-case hex; None for what is none, or only zeros."""
     if not isinstance(text, str):
         return None
     if len(text) != length:

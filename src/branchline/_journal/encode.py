@@ -68,8 +68,8 @@ class Encoder:
         head = f'{{"{outer}":[{{"resource":{self._resource},"{middle}":['
         lines: list[str] = []
         for start in range(0, len(items), SPANS_PER_LINE):
-            for part in _within(items[start : start + SPANS_PER_LINE], LINE_BYTES - len(head)):
-                lines.append(head + ",".join(self._scoped(part, inner)) + "]}]}\n")
+            parts = _within(items[start : start + SPANS_PER_LINE], LINE_BYTES - len(head))
+            lines.extend([head + ",".join(self._scoped(part, inner)) + "]}]}\n" for part in parts])
         return "".join(lines).encode()
 
     def _scoped(self, items: list[tuple[Any, str]], inner: str) -> Iterable[str]:

@@ -115,7 +115,7 @@ def create_json(path: Path, value: dict[str, Any]) -> bool:
             return False
         return True
     finally:
-        os.unlink(temporary)
+        Path(temporary).unlink()
 
 
 def replace_json(path: Path, value: dict[str, Any]) -> None:
@@ -124,7 +124,7 @@ def replace_json(path: Path, value: dict[str, Any]) -> None:
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         file.write(orjson.dumps(value, option=orjson.OPT_INDENT_2))
-    os.replace(temporary, path)
+    temporary.replace(path)
 
 
 def create_json_once(path: Path, value: dict[str, Any]) -> None:

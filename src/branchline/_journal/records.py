@@ -222,7 +222,7 @@ class LogRecord:
 
 
 def span_tuple(span: SpanLike) -> tuple[Any, ...]:
-    """Return the compact form of a finished span; one whose rarer fields all have their defaults ends after the flags."""
+    """Return the compact form of a finished span; its rarer fields may be left out when they have their defaults."""
     trace = span.trace
     identity = span.identity
     scope = span.scope

@@ -114,7 +114,7 @@ def _recover(ring: DeadRing, page: dict[str, Any]) -> str:
     logs = [record for record in missing if isinstance(record, LogRecord)]
 
     last_alive = max([progress.heartbeat_unix_nano, known.latest, *(_moment(record) for record in missing)])
-    interrupted = _interrupted(process, known, missing, last_alive)
+    interrupted = _interrupted(known, missing, last_alive)
     if missing or interrupted:
         _write(process, page, [*spans, *interrupted], logs)
     _note_state(process, page, len(spans), len(logs), last_alive, [span.title for span in interrupted])
@@ -234,9 +234,7 @@ def _value(value: dict[str, Any]) -> Any:
 # ── what was open ─────────────────────────────────────────────────────────────────────────────────
 
 
-def _interrupted(
-    process: Path, known: _Found, missing: list[SpanRecord | LogRecord], last_alive: int
-) -> list[SpanRecord]:
+def _interrupted(known: _Found, missing: list[SpanRecord | LogRecord], last_alive: int) -> list[SpanRecord]:
     for record in missing:
         if isinstance(record, LogRecord) and record.name in _LIFECYCLE and record.span_number is not None:
             span_id = f"{record.span_number:016x}"

@@ -104,7 +104,7 @@ def seal(path: Path) -> None:
             raw.flush()
             os.fsync(raw.fileno())
         _note(temporary, packed)
-        os.replace(temporary, packed)
+        temporary.replace(packed)
         path.unlink()
     except OSError:
         # No room to compress: the plain file stays, and is as good.

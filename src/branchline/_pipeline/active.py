@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any, Final
 
@@ -15,8 +16,8 @@ def _direct() -> ContextVar[Context] | None:
     try:
         from opentelemetry.context import _RUNTIME_CONTEXT
 
-        variable = _RUNTIME_CONTEXT._current_context  # type: ignore[attr-defined]
-    except (ImportError, AttributeError):
+        variable = vars(_RUNTIME_CONTEXT)["_current_context"]
+    except (ImportError, KeyError, TypeError):
         return None
     # Believed only after a round trip through the public functions shows the same value.
     probe = Context({"branchline-probe": True})
@@ -38,7 +39,7 @@ SPAN_KEY: Final = _span_key()
 VARIABLE: Final = _direct()
 
 if VARIABLE is not None:
-    get_current = VARIABLE.get
+    get_current: Callable[[], Context] = VARIABLE.get
     set_current: Any = VARIABLE.set
     reset_current: Any = VARIABLE.reset
 else:

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+from opentelemetry.trace import SpanContext
+
 from .. import names
 from .._journal import layout
 from .._journal.records import LogRecord, dumps, loads, log_tuple, ring_default, span_tuple
@@ -198,10 +200,18 @@ class Pipeline:
         severity: str = "INFO",
         body: Any = None,
         span: Any = None,
+        place: SpanContext | None = None,
+        identity: object = None,
         time_unix_nano: int | None = None,
     ) -> None:
-        """Record a log event, belonging to *span* (ours) if given."""
+        """Record a log event, belonging to *span* (ours) if given, else to *place* and *identity*."""
         try:
+            if span is not None:
+                trace_hex, number, flags, identity = span.trace.hex, span.number, span.trace.flags, span.identity
+            elif place is not None and place.is_valid:
+                trace_hex, number, flags = f"{place.trace_id:032x}", place.span_id, int(place.trace_flags)
+            else:
+                trace_hex, number, flags = None, None, 0
             record = LogRecord(
                 name=name,
                 time=time.time_ns() if time_unix_nano is None else time_unix_nano,
@@ -209,10 +219,10 @@ class Pipeline:
                 severity=_SEVERITIES.get(severity, 9),
                 severity_text=severity,
                 body=None if body is None else freeze(body, self.odd),
-                trace_hex=None if span is None else span.trace.hex,
-                span_number=None if span is None else span.number,
-                flags=0 if span is None else span.trace.flags,
-                identity=None if span is None else span.identity,
+                trace_hex=trace_hex,
+                span_number=number,
+                flags=flags,
+                identity=identity,
                 data={key: freeze(value, self.odd) for key, value in attributes.items()},
             )
             self.submit_log(record)

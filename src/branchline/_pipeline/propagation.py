@@ -48,19 +48,20 @@ def _join_here(settings: Mapping[str, Any], fields: Mapping[str, str]) -> Inheri
 
 # Set by ``telemetry`` when it is imported: this room may not import that one.
 _joining: dict[str, Join] = {}
+_ending: list[Callable[[], None]] = []
 
 
 def _load_telemetry() -> None:
     import importlib
 
     # By name: the layers forbid this room to know it, and a fresh process has nobody else to ask.
-    importlib.import_module(f"{__package__.rpartition('.')[0]}.telemetry")  # type: ignore[union-attr]  # it has a package
+    importlib.import_module(f"{__package__.rpartition('.')[0]}.telemetry")
 
 
-def on_join(join: Join, end: Join) -> None:
+def on_join(join: Join, end: Callable[[], None]) -> None:
     """Let *join* make a new process join the run that its parent's settings describe, and *end* end it there."""
     _joining["join"] = join
-    _joining["end"] = end
+    _ending.append(end)
 
 
 class _CarriedTask:
@@ -173,9 +174,8 @@ class Propagation:
                 return original(process, *args, **kwargs)
             finally:
                 # What follows is os._exit: atexit does not run in these children.
-                ended = _joining.get("end")
-                if ended is not None:
-                    ended({})
+                for end in _ending[-1:]:
+                    end()
 
         return bootstrap
 
@@ -212,8 +212,8 @@ class Propagation:
             patch(module)
             return
         finder = _Finder(name, lambda loaded: patch(loaded) if self.is_on else None)
-        sys.meta_path.insert(0, finder)  # type: ignore[arg-type]  # has what the import system calls
-        self._undo.append(lambda: sys.meta_path.remove(finder) if finder in sys.meta_path else None)  # type: ignore[arg-type]
+        sys.meta_path.insert(0, finder)
+        self._undo.append(lambda: sys.meta_path.remove(finder) if finder in sys.meta_path else None)
 
 
 # Popen(args, bufsize, executable, stdin, stdout, stderr, preexec_fn, close_fds, shell, cwd, env, …)
@@ -234,9 +234,9 @@ class _Finder:
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
         """Find the awaited module as everybody else would, and hear when it has run."""
-        if name != self._name or self not in sys.meta_path:  # type: ignore[comparison-overlap]
+        if name != self._name or self not in sys.meta_path:
             return None
-        sys.meta_path.remove(self)  # type: ignore[arg-type]
+        sys.meta_path.remove(self)
         import importlib.util
 
         spec = importlib.util.find_spec(name)

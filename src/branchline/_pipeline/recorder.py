@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from time import perf_counter_ns
-from typing import Any
+from typing import Any, cast
 
 from opentelemetry.context import Context
 from opentelemetry.trace import Span as ApiSpan
@@ -46,7 +46,7 @@ class NativeRecorder:
         context = get_current()
         parent: Any = context.get(SPAN_KEY)
         if parent.__class__ is Span and parent.trace.pipeline.is_simple and not new_trace:
-            span = _new(Span)
+            span: Span = _new(Span)
             trace = span.trace = parent.trace
             number = span.number = _bits(64) or 1
             span.title = name
@@ -58,9 +58,9 @@ class NativeRecorder:
             trace.pipeline.open[number] = span
         else:
             made = self._begin(name, role, context, identity, new_trace=new_trace)
-            if made.__class__ is not Span:
+            if not isinstance(made, Span):
                 return Unsampled(made, context)
-            span = made  # type: ignore[assignment]
+            span = made
         inside = Context(context)
         _set_item(inside, SPAN_KEY, span)
         span.token = set_current(inside)
@@ -101,7 +101,7 @@ class NativeRecorder:
         span: Any = get_current().get(SPAN_KEY)
         while span.__class__ is Span:
             if span.role is not None:
-                return span  # type: ignore[no-any-return]  # its class says that it is ours
+                return cast("Span", span)
             span = span.up
         return None
 
@@ -110,13 +110,16 @@ class NativeRecorder:
     ) -> None:
         """Record a log event of the run."""
         context = get_current()
-        span = context.get(SPAN_KEY)
-        pipeline = context.get(PIPELINE_KEY) or self._pipeline
-        if span.__class__ is Span:
-            pipeline = span.trace.pipeline  # type: ignore[union-attr]
-        pipeline.event(  # type: ignore[attr-defined]  # only a capture sets the key, and to a pipeline
-            name, attributes, severity=severity, body=body, span=span if span.__class__ is Span else None
-        )
+        current = context.get(SPAN_KEY)
+        captured = context.get(PIPELINE_KEY)
+        pipeline = captured if isinstance(captured, Pipeline) else self._pipeline
+        if isinstance(current, Span):
+            current.trace.pipeline.event(name, attributes, severity=severity, body=body, span=current)
+            return
+        # No span of this process: perhaps the one that another process or provider is in.
+        place = current.get_span_context() if isinstance(current, ApiSpan) else None
+        identity = context.get(IDENTITY_KEY)
+        pipeline.event(name, attributes, severity=severity, body=body, place=place, identity=identity)
 
 
 class Unsampled:

@@ -222,7 +222,7 @@ class Span(SdkSpan):
     def _frozen(self, value: Any) -> Any:
         frozen = freeze(value, self.trace.pipeline.odd)
         if frozen.__class__ is not float and frozen is not None:
-            self.weight += 256 if not hasattr(frozen, "__len__") else 64 * len(frozen)  # type: ignore[arg-type]
+            self.weight += 256 if not hasattr(frozen, "__len__") else 64 * len(frozen)
         return frozen
 
     def _long(self, text: str) -> Any:
@@ -280,7 +280,7 @@ class Span(SdkSpan):
         token = self.token
         if token is not None:
             self.token = None
-            try:
+            try:  # noqa: SIM105 - this runs at the end of every step, and suppress() costs as much as all the rest
                 reset_current(token)
             except (ValueError, RuntimeError):
                 # Left in another task or thread than entered: there is nothing of ours to give back here.
@@ -495,15 +495,8 @@ class Span(SdkSpan):
             found[names.KIND] = self.role
             if self.outcome is not None:
                 found[names.OUTCOME] = self.outcome
-        identity = self.identity
-        if identity is not None:
-            for key, value in (
-                (names.EXPERIMENT_NAME, identity.experiment_name),
-                (names.BRANCH_ID, identity.branch_id),
-                (names.BRANCH_NAME, identity.branch_name),
-            ):
-                if value is not None:
-                    found[key] = value
+        if self.identity is not None:
+            found.update(identity_attributes(self.identity))
         if self.data:
             found.update(self.data)
         return found
@@ -569,10 +562,20 @@ class Span(SdkSpan):
 
     def to_json(self, indent: int | None = 4) -> str:
         """Return it as the SDK's JSON text."""
-        return self.readable().to_json(indent)
+        return str(self.readable().to_json(indent))
 
     def __repr__(self) -> str:
         return f"<span {self.title!r} {self.number:016x} {'open' if self.ended is None else self.outcome or 'ended'}>"
+
+
+def identity_attributes(identity: Any) -> dict[str, str]:
+    """Return the attributes that say which experiment and branch something belongs to."""
+    described = {
+        names.EXPERIMENT_NAME: identity.experiment_name,
+        names.BRANCH_ID: identity.branch_id,
+        names.BRANCH_NAME: identity.branch_name,
+    }
+    return {key: value for key, value in described.items() if value is not None}
 
 
 def otlp_kind(kind: SpanKind) -> int:
