@@ -107,7 +107,7 @@ class _Freezer:
                 return self._float(value)
             if value is None or type(value) is bool:
                 return value
-            if type(value) is dict or type(value) is list:
+            if type(value) is dict or type(value) is list or type(value) is tuple:
                 return self._container(value, depth)
             return self._other(value, depth)
         except (KeyboardInterrupt, SystemExit):
@@ -337,6 +337,11 @@ def _is_array(value: object) -> bool:
 
 def _entries(value: object) -> Iterable[tuple[object, object]] | None:
     """Return the keys and values of *value*, or None when it has no keys."""
+    # The exact types first: asking for a Mapping takes longer than all the rest.
+    if type(value) is dict:
+        return value.items()
+    if type(value) in (list, tuple):
+        return None
     if isinstance(value, Mapping):
         return value.items()
     if hasattr(type(value), "model_dump"):
