@@ -380,13 +380,20 @@ def capturing(directory: Path) -> Iterator[Capturing]:
 
 
 def _listeners(config: Config) -> tuple[Listener, ...]:
-    if config.console is False or config.verbosity == "NONE" or (config.console == "auto" and not _is_terminal()):
+    if config.console is False or config.verbosity == "NONE":
+        return ()
+    if config.console == "auto" and (not _is_terminal() or _is_child(os.environ)):
         return ()
     # Drawing needs rich, which a program without a terminal should not pay for.
     from .exporters.console import console_listener
 
     listener = console_listener(config.console, verbosity=config.verbosity)
     return () if listener is None else (listener,)
+
+
+def _is_child(env: Mapping[str, str]) -> bool:
+    """Whether another process of the same run has started this one: that one shows what there is to see."""
+    return env.get(OWNER_VARIABLE) not in (None, str(os.getpid())) and RUN_ID_VARIABLE in env
 
 
 def _is_terminal() -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import threading
 import time
@@ -29,6 +30,7 @@ _CHECKPOINT_SECONDS: Final = 1.0
 _STATE_SECONDS: Final = 5.0
 _LISTEN_SECONDS: Final = 0.12
 _MOST_OPEN: Final = 100_000
+_MOST_SHOWN: Final = 1_000
 
 
 @dataclass(slots=True)
@@ -135,9 +137,6 @@ class Writer:
         self.drain(True)
         self._traces.close()
         self._logs.close()
-        self._listen()
-        for listener in pipeline.options.listeners:
-            listener.close(self._summary())
         left = sum(item.count for item in self._unwritten)
         if left:
             where = "recovered when there is room" if pipeline.ring is not None else "lost"
@@ -148,6 +147,10 @@ class Writer:
             # What could not be written stays in the ring, for whoever opens the directory next.
             pipeline.ring.close(remove=not left)
             pipeline.ring = None
+        # Last, because a terminal that has stopped can hold them for a second.
+        self._listen()
+        for listener in pipeline.options.listeners:
+            self._guarded(functools.partial(listener.close, self._summary()))
 
     # ── queue to disk ─────────────────────────────────────────────────────────────────────────────
 
@@ -351,9 +354,9 @@ class Writer:
         if not listeners:
             return
         ended, self._seen = self._seen, []
-        open_ = [seen(span) for span in list(self.pipeline.open.values())[-2000:]]
+        open_ = list(map(seen, _worth_showing(list(self.pipeline.open.values()))))
         for listener in listeners:
-            listener.listen(ended, open_)
+            self._guarded(functools.partial(listener.listen, ended, open_))
 
     def _summary(self) -> Summary:
         pipeline = self.pipeline
@@ -371,6 +374,13 @@ class Writer:
             oddities=dict(pipeline.notices.counts),
             seconds=(time.time_ns() - pipeline.started_unix_nano) / 1e9,
         )
+
+
+def _worth_showing(spans: list[Any]) -> list[Any]:
+    """Return every open experiment and branch, and the newest of the rest: nobody watches thousands."""
+    roots = [span for span in spans if span.role not in (None, names.KIND_STEP)]
+    others = [span for span in spans if span.role in (None, names.KIND_STEP)]
+    return roots + others[-_MOST_SHOWN:]
 
 
 def seen(span: Any) -> Seen:
