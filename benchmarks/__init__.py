@@ -1,0 +1,1 @@
+"""What recording costs, as ratios measured side by side: ``python -m benchmarks``."""

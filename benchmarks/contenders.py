@@ -1,0 +1,182 @@
+"""The contenders: each records the same work its own way, in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+Work = Callable[[int, str], None]
+
+BARE: Final = "bare"
+API: Final = "api"
+UNCONFIGURED: Final = "unconfigured"
+SDK: Final = "sdk"
+SDK_OTLP: Final = "sdk+otlp"
+CRASH: Final = "crash"
+BATCH: Final = "batch"
+
+# Large enough that nothing is dropped: what is measured is recording, not losing.
+_STOCK_QUEUE: Final = 1 << 21
+_FLUSH_SECONDS: Final = 120.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contender:
+    """How one way of recording does what the cases need."""
+
+    traced: Callable[[str], Decorator]
+    """Decorates a function of the case, sync or async."""
+    annotate: Work
+    """Puts six attributes and two events, with one attribute each, on the current span."""
+    block: Work
+    """A with-block with the same six attributes and two events."""
+    settle: Callable[[], object] = lambda: None
+    """Waits until everything recorded so far is where it goes."""
+    finish: Callable[[], int | None] = lambda: None
+    """Ends it, and says how many spans arrived there; None where nobody counts."""
+
+
+def bare() -> Contender:
+    """Return plain functions: what the work itself costs."""
+    return Contender(traced=lambda name: lambda function: function, annotate=_nothing, block=_nothing)
+
+
+def api() -> Contender:
+    """Return the OpenTelemetry API, with no SDK behind it."""
+    from opentelemetry import trace
+
+    return _with_tracer(trace.get_tracer("benchmarks"))
+
+
+def unconfigured() -> Contender:
+    """Return branchline, imported but not configured."""
+    return _with_steps()
+
+
+def stock(*, is_encoding: bool, has_default_queue: bool = False) -> Contender:
+    """Return the OpenTelemetry SDK with its batch processor; the exporter encodes to OTLP, or only counts."""
+    from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+
+    encode: Callable[[Sequence[ReadableSpan]], Any] = len
+    if is_encoding:
+        from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
+
+        def encode(spans: Sequence[ReadableSpan]) -> Any:
+            return encode_spans(spans).SerializeToString()
+
+    class Counting(SpanExporter):
+        """Counts what arrives and drops it."""
+
+        count = 0
+
+        def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+            encode(spans)
+            self.count += len(spans)
+            return SpanExportResult.SUCCESS
+
+    exporter = Counting()
+    provider = TracerProvider()
+    if has_default_queue:
+        # It warns of what it drops; here that is counted.
+        logging.getLogger("opentelemetry.sdk").setLevel(logging.ERROR)
+    size = None if has_default_queue else _STOCK_QUEUE
+    provider.add_span_processor(BatchSpanProcessor(exporter, max_queue_size=size))
+
+    def settle() -> None:
+        assert provider.force_flush(int(_FLUSH_SECONDS * 1000))
+
+    def finish() -> int:
+        provider.shutdown()
+        return exporter.count
+
+    return _with_tracer(provider.get_tracer("benchmarks"), settle=settle, finish=finish)
+
+
+def branchline(*, durability: Literal["crash", "batch"]) -> Contender:
+    """Return branchline, writing its journal below the working directory."""
+    import branchline as bl
+
+    telemetry = bl.configure("benchmarks", durability=durability, console=False)
+
+    def settle() -> None:
+        assert bl.flush(_FLUSH_SECONDS)
+
+    def finish() -> int:
+        telemetry.shutdown(_FLUSH_SECONDS)
+        return _journaled(telemetry.run_directory)
+
+    return _with_steps(settle=settle, finish=finish)
+
+
+def _journaled(run: Path) -> int:
+    states = [json.loads(path.read_bytes()) for path in run.glob("*/process.json")]
+    return sum(state["counters"]["spans"]["journaled"] for state in states)
+
+
+def _with_steps(**others: Any) -> Contender:
+    import branchline as bl
+
+    def annotate(index: int, text: str) -> None:
+        step = bl.current_step()
+        if step is not None:
+            step.set(model="small", split="train", source=text, rows=index, score=index * 0.5, cached=True)
+            step.stamp("loaded", rows=index)
+            step.stamp("scored", score=0.5)
+
+    def block(index: int, text: str) -> None:
+        with bl.step(
+            "block", model="small", split="train", source=text, rows=index, score=index * 0.5, cached=True
+        ) as step:
+            step.stamp("loaded", rows=index)
+            step.stamp("scored", score=0.5)
+
+    return Contender(traced=bl.traced_step, annotate=annotate, block=block, **others)
+
+
+def _with_tracer(tracer: Any, **others: Any) -> Contender:
+    from opentelemetry import trace
+
+    def annotate(index: int, text: str) -> None:
+        span = trace.get_current_span()
+        span.set_attributes(
+            {"model": "small", "split": "train", "source": text, "rows": index, "score": index * 0.5, "cached": True}
+        )
+        span.add_event("loaded", {"rows": index})
+        span.add_event("scored", {"score": 0.5})
+
+    def block(index: int, text: str) -> None:
+        attributes = {
+            "model": "small", "split": "train", "source": text, "rows": index, "score": index * 0.5, "cached": True,
+        }  # fmt: skip
+        with tracer.start_as_current_span("block", attributes=attributes) as span:
+            span.add_event("loaded", {"rows": index})
+            span.add_event("scored", {"score": 0.5})
+
+    return Contender(traced=tracer.start_as_current_span, annotate=annotate, block=block, **others)
+
+
+def _nothing(index: int, text: str) -> None:
+    """Do the work that is traced: none."""
+
+
+MAKERS: Final[dict[str, Callable[[], Contender]]] = {
+    BARE: bare,
+    API: api,
+    UNCONFIGURED: unconfigured,
+    SDK: lambda: stock(is_encoding=False),
+    SDK_OTLP: lambda: stock(is_encoding=True),
+    CRASH: lambda: branchline(durability="crash"),
+    BATCH: lambda: branchline(durability="batch"),
+}
+
+# Only where it is asked for by name: with the queue that it has when nobody thinks of it.
+OTHERS: Final[dict[str, Callable[[], Contender]]] = {
+    "sdk+otlp, default queue": lambda: stock(is_encoding=True, has_default_queue=True),
+}
