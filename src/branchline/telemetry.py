@@ -6,6 +6,7 @@ import os
 import platform
 import socket
 import sys
+import threading
 import time
 import weakref
 from collections.abc import Iterator, Mapping
@@ -27,10 +28,12 @@ from opentelemetry.trace import ProxyTracerProvider
 from . import context, foreign, names
 from ._journal import layout
 from ._journal.recovery import recover_runs
+from ._journal.retention import enforce as enforce_retention
 from ._journal.seen import Listener
 from ._pipeline.active import detach
 from ._pipeline.endings import Endings, watch_forks
 from ._pipeline.guest import JournalProcessor
+from ._pipeline.notices import say
 from ._pipeline.pipeline import Pipeline, PipelineOptions
 from ._pipeline.propagation import PROPAGATION, on_join
 from ._pipeline.recorder import NativeRecorder
@@ -404,10 +407,19 @@ def _is_terminal() -> bool:
 
 
 def _tidy(config: Config) -> None:
-    """Recover what processes of earlier runs left in memory."""
+    """Recover what processes of earlier runs left in memory, and take away the runs that are past their time."""
     for sentence in recover_runs(config.directory):
         if sentence.startswith("could not"):
-            sys.stderr.write(f"branchline: {sentence}\n")
+            say(sentence)
+    retention_seconds = None if config.retention is None else config.retention.total_seconds()
+    # Beside the application: looking through thousands of files takes its time, and nobody waits for it.
+    threading.Thread(
+        target=enforce_retention,
+        args=(config.directory,),
+        kwargs={"retention_seconds": retention_seconds, "max_total": config.max_total},
+        name="branchline-tidy",
+        daemon=True,
+    ).start()
 
 
 def _own_provider(config: Config) -> Provider:
