@@ -6,14 +6,16 @@ import logging
 import traceback
 from collections.abc import Mapping, Sequence
 from time import perf_counter_ns, time_ns
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry import trace as api
+from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.sdk.trace import Span as SdkSpan
 from opentelemetry.sdk.util import BoundedList
+from opentelemetry.sdk.util.instrumentation import InstrumentationInfo
 from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags, TraceState
 from opentelemetry.util import types
 
@@ -32,6 +34,7 @@ _API_KINDS: Final = {number: kind for kind, number in _KINDS.items()}
 _CODES: Final = {StatusCode.UNSET: 0, StatusCode.OK: 1, StatusCode.ERROR: 2}
 _API_CODES: Final = {number: code for code, number in _CODES.items()}
 _KEY_LENGTH: Final = 512
+_END_OF_TIME: Final = 2**64
 
 
 # Keys and names that were found good once: looking one up is cheaper than judging it again.
@@ -344,6 +347,10 @@ class Span(SdkSpan):
 
     # ── the OpenTelemetry API ─────────────────────────────────────────────────────────────────────
 
+    # What ``with tracer.start_span(...)`` does about an exception.
+    records_exception = True
+    sets_status = True
+
     def get_span_context(self) -> SpanContext:
         """Return what others need to refer to it."""
         context = self._own_context
@@ -362,7 +369,8 @@ class Span(SdkSpan):
         if self.ended is not None:
             _log.warning("Setting attribute on ended span.")
             return
-        self.put(attributes)
+        if attributes:
+            self.put(attributes)
 
     def set_attribute(self, key: str, value: types.AttributeValue) -> None:
         """Set one attribute."""
@@ -373,8 +381,13 @@ class Span(SdkSpan):
         if self.ended is not None:
             _log.warning("Calling add_event() on an ended span.")
             return
-        time = perf_counter_ns() + self.trace.offset if timestamp is None else timestamp
-        self._add_mark(name, time, attributes)
+        time = perf_counter_ns() + self.trace.offset if timestamp is None else moment(timestamp, self.trace)
+        try:
+            own = dict(attributes) if attributes else None
+        except Exception as error:  # recording never raises
+            self.trace.pipeline.failed("attributes", error)
+            own = None
+        self._add_mark(name, time, own)
 
     def add_link(self, context: SpanContext, attributes: types.Attributes = None) -> None:
         """Add a link."""
@@ -402,11 +415,12 @@ class Span(SdkSpan):
                 _log.warning("Description %s ignored. Use either `Status` or `(StatusCode, Description)`", description)
         else:
             code, note = status, description
-        if self.code == 1 or code is StatusCode.UNSET:
+        if self.code == 1 or code not in (StatusCode.OK, StatusCode.ERROR):
             return
         self.is_common = False
-        self.code = _CODES.get(code, 0)
-        self.note = note if code is StatusCode.ERROR else None
+        self.code = _CODES[code]
+        is_described = code is StatusCode.ERROR and note is not None
+        self.note = str(freeze(note, self.trace.pipeline.odd)) if is_described else None
 
     def record_exception(
         self,
@@ -416,14 +430,17 @@ class Span(SdkSpan):
         escaped: bool = False,
     ) -> None:
         """Record *exception* as an event."""
-        described: dict[str, Any] = {
-            names.EXCEPTION_TYPE: qualified_name(type(exception)),
-            names.EXCEPTION_MESSAGE: said(exception),
-            names.EXCEPTION_STACKTRACE: stack_of(exception, exception.__traceback__, skip=0),
-            names.EXCEPTION_ESCAPED: str(escaped),
-        }
-        if attributes:
-            described.update(attributes)
+        try:
+            described: dict[str, Any] = {
+                names.EXCEPTION_TYPE: qualified_name(type(exception)),
+                names.EXCEPTION_MESSAGE: said(exception),
+                names.EXCEPTION_STACKTRACE: stack_of(exception, exception.__traceback__, skip=0),
+                names.EXCEPTION_ESCAPED: str(escaped),
+                **(attributes or {}),
+            }
+        except Exception as error:  # recording never raises
+            self.trace.pipeline.failed("exception", error)
+            return
         self.add_event(names.EXCEPTION, described, timestamp)
 
     def end(self, end_time: int | None = None) -> None:
@@ -431,15 +448,17 @@ class Span(SdkSpan):
         if self.ended is not None:
             _log.warning("Calling end() on an ended span.")
             return
-        self._finish(perf_counter_ns() + self.trace.offset if end_time is None else end_time)
+        self._finish(perf_counter_ns() + self.trace.offset if end_time is None else moment(end_time, self.trace))
 
     def __exit__(
         self, exc_type: type[BaseException] | None, exc_val: BaseException | None, exc_tb: TracebackType | None
     ) -> None:
         """End it, with the exception that left its block."""
-        if exc_val is not None and self.ended is None and isinstance(exc_val, Exception):
-            self.record_exception(exc_val)
-            self.set_status(Status(StatusCode.ERROR, f"{exc_type.__name__ if exc_type else ''}: {said(exc_val)}"))
+        if exc_val is not None and self.ended is None:
+            if self.records_exception:
+                self.record_exception(exc_val, escaped=True)
+            if self.sets_status:
+                self.set_status(StatusCode.ERROR, f"{type(exc_val).__name__}: {said(exc_val)}")
         self.end()
 
     # ── what other people's processors read (ReadableSpan) ──────────────────────────────────────────
@@ -485,8 +504,8 @@ class Span(SdkSpan):
 
     @property
     def attributes(self) -> types.Attributes:
-        """Its attributes, with those that branchline writes."""
-        return self.described()
+        """Its attributes, with those that branchline writes; to be read."""
+        return MappingProxyType(self.described())
 
     def described(self) -> dict[str, Any]:
         """Return the attributes as the journal will have them."""
@@ -504,7 +523,10 @@ class Span(SdkSpan):
     @property
     def events(self) -> Sequence[Event]:
         """Its events."""
-        return tuple(Event(name, attributes=data, timestamp=time) for name, time, data, _ in self.marks or ())
+        return tuple(
+            Event(name, attributes=bounded(data, dropped), timestamp=time)
+            for name, time, data, dropped in self.marks or ()
+        )
 
     @property
     def links(self) -> Sequence[api.Link]:
@@ -518,9 +540,9 @@ class Span(SdkSpan):
                     TraceFlags(flags & 0xFF),
                     TraceState.from_header([state]) if state else TraceState(),
                 ),
-                data,
+                bounded(data, dropped),
             )
-            for trace_hex, span_hex, state, data, flags, _ in self.bonds or ()
+            for trace_hex, span_hex, state, data, flags, dropped in self.bonds or ()
         )
 
     @property
@@ -536,18 +558,21 @@ class Span(SdkSpan):
     @property
     def instrumentation_info(self) -> Any:
         """Who made it, under the older name."""
-        return self.instrumentation_scope
+        scope = self.instrumentation_scope
+        return InstrumentationInfo(scope.name, scope.version or "", scope.schema_url)
 
     def readable(self) -> ReadableSpan:
         """Return an ordinary, immutable copy for other people's processors."""
         events: Any = BoundedList.from_seq(None, self.events)
+        events.dropped = self.dropped_events
         links: Any = BoundedList.from_seq(None, self.links)
+        links.dropped = self.dropped_links
         return ReadableSpan(
             name=self.title,
             context=self.get_span_context(),
             parent=self.parent,
             resource=self.resource,
-            attributes=self.described(),
+            attributes=bounded(self.described(), self.dropped_attributes),
             events=events,
             links=links,
             kind=self.kind,
@@ -576,6 +601,25 @@ def identity_attributes(identity: Any) -> dict[str, str]:
         names.BRANCH_NAME: identity.branch_name,
     }
     return {key: value for key, value in described.items() if value is not None}
+
+
+def bounded(attributes: Mapping[str, Any] | None, dropped: int) -> BoundedAttributes:
+    """Return *attributes* as the SDK's own spans have them: immutable, and knowing how many more there were."""
+    kept = BoundedAttributes(None, attributes or {}, immutable=True)
+    kept.dropped += dropped
+    return kept
+
+
+def moment(given: Any, trace: Trace) -> int:
+    """Return *given* nanoseconds since 1970 as OTLP can carry them: now, where they are none."""
+    if given.__class__ is int and 0 <= given < _END_OF_TIME:
+        return int(given)
+    trace.pipeline.odd("time")
+    try:
+        whole = int(given)
+    except Exception:  # whatever the user gave
+        return trace.now()
+    return whole if 0 <= whole < _END_OF_TIME else trace.now()
 
 
 def otlp_kind(kind: SpanKind) -> int:
