@@ -5,13 +5,13 @@ Importing it configures nothing, opens nothing and loads no SDK: ``configure`` d
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 from .branches import Branch, BranchContainer, Experiment, branch, current_branch, experiment
 from .context import attach, carrier, carry
 from .errors import BranchlineError, ConfigError, JournalError, MissingExtraError
 from .names import VERSION
-from .redaction import Redactor
 from .stamps import Stamp, StampManager, stamp
 from .steps import Step, current_step, step, traced_step
 
@@ -19,6 +19,7 @@ from .steps import Step, current_step, step, traced_step
 __version__ = VERSION
 
 if TYPE_CHECKING:
+    from .redaction import Redactor
     from .telemetry import FlushResult, Telemetry, configure, flush, shutdown
 
 __all__ = [
@@ -51,17 +52,24 @@ __all__ = [
     "traced_step",
 ]
 
-# These need the OpenTelemetry SDK, and whoever only decorates functions must not pay for it.
-_WIRING = frozenset({"FlushResult", "Telemetry", "configure", "flush", "shutdown"})
+# Whoever only decorates functions must not pay for the OpenTelemetry SDK, nor for compiling patterns of secrets.
+_LATER = {
+    "FlushResult": "telemetry",
+    "Redactor": "redaction",
+    "Telemetry": "telemetry",
+    "configure": "telemetry",
+    "flush": "telemetry",
+    "shutdown": "telemetry",
+}
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401 - it is whatever the name stands for; type checkers see the imports
-    if name not in _WIRING:
+def __getattr__(name: str) -> object:
+    if name not in _LATER:
         msg = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(msg)
-    from . import telemetry
-
-    return getattr(telemetry, name)
+    found: object = getattr(import_module(f".{_LATER[name]}", __name__), name)
+    globals()[name] = found
+    return found
 
 
 def __dir__() -> list[str]:

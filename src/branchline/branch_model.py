@@ -7,13 +7,16 @@ import traceback
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Literal, Self, TypedDict, cast, overload
+from typing import TYPE_CHECKING, Literal, Self, TypedDict, cast, overload
 
 from . import names
 from .branch_config import logging_params, mapping_of
 from .outcomes import outcome_of
-from .redaction import Redactor, redactor_from
 from .values import freeze, freeze_name
+
+
+if TYPE_CHECKING:
+    from .redaction import Redactor
 
 
 Status = Literal["pending", "success", "failed", "skipped", "cancelled", "interrupted", "lost"]
@@ -147,6 +150,11 @@ class Branch:
         }
         if self.name is not None:
             fields["name"] = self.name
+        if redact is False:
+            return fields
+        # Its patterns take longer to compile than all the rest of branchline takes to import.
+        from .redaction import redactor_from
+
         redactor = redactor_from(redact)
         if redactor is None:
             return fields
