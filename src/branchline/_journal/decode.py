@@ -10,6 +10,7 @@ import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -245,14 +246,14 @@ def _span(span: dict[str, Any], scope: str, resource: Mapping[str, Value]) -> De
     events = get("events")
     links = get("links")
     ours: dict[str, Value] = {}
-    trace_id = _optional_id(get("traceId"), 32)
+    trace_id = _known_trace_id(get("traceId"))
     span_id = _optional_id(get("spanId"), 16)
     if trace_id is None or span_id is None:
         raise _IdError
     return DecodedSpan(
         trace_id,
         span_id,
-        _optional_id(parent, 16) if parent else None,
+        _known_parent_id(parent) if parent else None,
         name if name.__class__ is str else _text(name),
         whole_number(get("startTimeUnixNano")),
         whole_number(get("endTimeUnixNano")),
@@ -357,6 +358,17 @@ def _optional_id(text: object, length: int) -> str | None:
         if not _HEX(text):
             return None
     return text if text not in _NO_ID else None
+
+
+# Of traces and of parents there are fewer than of spans.
+@lru_cache(maxsize=256)
+def _known_trace_id(text: object) -> str | None:
+    return _optional_id(text, 32)
+
+
+@lru_cache(maxsize=256)
+def _known_parent_id(text: object) -> str | None:
+    return _optional_id(text, 16)
 
 
 def _id_in_base64(text: str, length: int) -> str | None:

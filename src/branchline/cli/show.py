@@ -14,6 +14,7 @@ from rich.text import Text
 
 from ..exporters.console.text import plural
 from ..read import Branch, Run, Stamp, Value
+from ..read.load import uncollected
 from ..read.tree import ending_of, items_of, printable, shown, stamp_line
 from ..read.values import errors_in, walk
 from .document import run_document
@@ -40,15 +41,20 @@ def show(run: str, directory: Path, *, is_whole: bool, is_json: bool) -> None:
     """Show RUN (an id, the beginning of one, or `last`) as a tree; compare its branches."""
     runs = found_runs(directory)
     found = found_run(runs, run)
-    if is_json:
-        print_json(run_document(found))
-        return
+    with uncollected():
+        if is_json:
+            print_json(run_document(found))
+            return
+        _print_run(found, is_whole=is_whole)
+    for sentence in runs.recovered:
+        terminal().print(Text(printable(sentence), "dim"), soft_wrap=True)
+
+
+def _print_run(run: Run, *, is_whole: bool) -> None:
     console = terminal()
-    for part in run_picture(console, found, now=time.time(), is_whole=is_whole):
+    for part in run_picture(console, run, now=time.time(), is_whole=is_whole):
         # Cut to the terminal's width, where there is one: a broken tree is hard to read.
         console.print(part, soft_wrap=not console.is_terminal or is_whole, no_wrap=True, overflow="ellipsis")
-    for sentence in runs.recovered:
-        console.print(Text(printable(sentence), "dim"), soft_wrap=True)
 
 
 def run_picture(console: Console, run: Run, *, now: float, is_whole: bool = False) -> Iterator[RenderableType]:

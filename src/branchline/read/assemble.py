@@ -20,7 +20,6 @@ from .values import (
     Stamp,
     Step,
     started,
-    steps_of,
     walk,
 )
 
@@ -39,7 +38,7 @@ _TEXT_FIELDS: Final = (
     ("experiment_name", names.EXPERIMENT_NAME),
     ("skip_reason", names.SKIP_REASON),
 )
-_PLAIN: Final = frozenset({names.KIND, names.OUTCOME})
+_USUAL: Final = frozenset({names.KIND, names.OUTCOME, *(key for _, key in _TEXT_FIELDS)})
 # What our lifecycle records say about themselves, beside the identity that belongs to the span they are about.
 _ABOUT_SPAN: Final = "branchline.span."
 _OF_STAMP: Final = (names.STAMP_STEP, names.STAMP_ID)
@@ -102,16 +101,17 @@ def assemble(gathered: Gathered, *, alive: Container[str], skipped: tuple[Skippe
         if key in spans:
             spans[key] = spans[key]._replace(events=sorted([*spans[key].events, *events], key=_TIME))
     interrupted = {key for key in opened if gathered.places[key] not in alive}
-    roots = _tree(spans, gathered.places, opened, interrupted)
-    everything = sorted(walk(roots), key=started)
-    by_key = {(step.trace_id, step.span_id): step for step in everything if gathered.logs}
+    spans = dict(sorted(spans.items(), key=_start))
+    tops, below = _related(spans)
+    made = _made(spans, tops, below, gathered.places, opened, interrupted)
+    everything = [made[key] for key in spans]
     stamps = [loose_stamp(log) for log in gathered.logs if log.event_name == names.STAMP_EVENT]
-    logs = [log_line(log, by_key) for log in gathered.logs]
+    logs = [log_line(log, made) for log in gathered.logs]
     return Contents(
-        roots=roots,
-        experiments=tuple(step for step in everything if isinstance(step, Experiment)),
-        branches=tuple(step for step in everything if isinstance(step, Branch)),
-        steps=steps_of(everything),
+        roots=tuple(sorted([made[key] for key in tops], key=started)),
+        experiments=tuple([step for step in everything if step.__class__ is Experiment]),
+        branches=tuple([step for step in everything if step.__class__ is Branch]),
+        steps=tuple([step for step in everything if step.__class__ is Step]),
         stamps=tuple(sorted(stamps, key=_TIME)),
         logs=tuple(sorted(logs, key=_TIME)),
         skipped=skipped,
@@ -179,42 +179,44 @@ def _checkpointed(value: Value) -> list[DecodedEvent]:
 
 
 # ── the tree ──────────────────────────────────────────────────────────────────────────────────────
-def _tree(
-    spans: Mapping[Key, DecodedSpan], places: Mapping[Key, str], opened: set[Key], interrupted: set[Key]
-) -> tuple[Step, ...]:
-    tops, below = _related(spans)
+def _start(item: tuple[Key, DecodedSpan]) -> int:
+    return item[1].start_unix_nano
+
+
+def _made(
+    spans: Mapping[Key, DecodedSpan],
+    tops: list[Key],
+    below: Mapping[Key, list[Key]],
+    places: Mapping[Key, str],
+    opened: set[Key],
+    interrupted: set[Key],
+) -> dict[Key, Step]:
+    """Return all *spans* as values, children before their parents."""
     made: dict[Key, Step] = {}
     loose: dict[str | None, list[Branch]] = defaultdict(list)
     top_keys = set(tops)
     for key in reversed(_parents_first(tops, below)):
-        step = step_of(
-            spans[key],
-            tuple([made[child] for child in below[key]]) if key in below else (),
-            places.get(key, ""),
-            is_open=key in opened,
-            is_interrupted=key in interrupted,
-            loose=loose,
-        )
+        children = tuple([made[child] for child in below[key]]) if key in below else ()
+        step = step_of(spans[key], children, places.get(key, ""), key in opened, key in interrupted, loose)
         made[key] = step
-        if isinstance(step, Branch) and key in top_keys:
+        if step.__class__ is Branch and key in top_keys:
             loose[step.experiment_name].append(step)
-    return tuple(sorted((made[key] for key in tops), key=started))
+    return made
 
 
 def _related(spans: Mapping[Key, DecodedSpan]) -> tuple[list[Key], dict[Key, list[Key]]]:
-    """Return the keys at the top and the children of each key, in order of start; every span is in one of them."""
-    ordered = sorted(spans, key=lambda key: spans[key].start_unix_nano)
+    """Return the keys at the top and the children of each key, in the order of *spans*; each span is in one of them."""
     below: dict[Key, list[Key]] = defaultdict(list)
     tops: list[Key] = []
-    for key in ordered:
-        above = (key[0], spans[key].parent_id or "")
-        if above in spans and above != key:
+    for key, span in spans.items():
+        parent = span.parent_id
+        if parent is not None and (above := (key[0], parent)) in spans and above != key:
             below[above].append(key)
         else:
             tops.append(key)
     visited = _parents_first(tops, below)
     # Damaged ids can make a ring of parents; whoever started first is then the top.
-    for key in ordered if len(visited) < len(spans) else ():
+    for key in spans if len(visited) < len(spans) else ():
         if key not in visited:
             tops.append(key)
             below[key[0], spans[key].parent_id or ""].remove(key)
@@ -239,9 +241,8 @@ def step_of(
     span: DecodedSpan,
     children: tuple[Step, ...],
     process: str,
-    *,
-    is_open: bool = False,
-    is_interrupted: bool = False,
+    is_open: bool = False,  # called for every span: keywords take time
+    is_interrupted: bool = False,  # the same
     loose: Mapping[str | None, list[Branch]] | None = None,
 ) -> Step:
     """Return *span* as a value; *loose* are the branches that belong to an experiment but lie in another trace."""
@@ -272,8 +273,13 @@ def step_of(
         fields["stamps"], fields["exception"] = _events(span.events)
     if span.links:
         fields["links"] = tuple(Link(**link._asdict()) for link in span.links)
-    if not ours.keys() <= _PLAIN:
-        fields |= _more_fields(ours)
+    for name, key in _TEXT_FIELDS:
+        text = ours.get(key)
+        if text is not None:
+            fields[name] = text if text.__class__ is str else _text(text)
+    if not ours.keys() <= _USUAL:
+        fields["arguments"] = _below(ours, names.ARGUMENTS_PREFIX)
+        fields["result"] = ours.get(names.RESULT)
     if kind == names.KIND_BRANCH:
         return _branch(fields, ours, is_interrupted=is_interrupted)
     if kind == names.KIND_EXPERIMENT:
@@ -282,16 +288,8 @@ def step_of(
         return Experiment(**fields, branches=tuple(sorted(branches, key=started)))
     step = object.__new__(Step)
     # A frozen dataclass sets each of its fields by a call of its own: for steps, of which there are many, too slow.
-    step.__dict__.update(fields)
+    object.__setattr__(step, "__dict__", fields)
     return step
-
-
-def _more_fields(ours: Mapping[str, Value]) -> dict[str, Any]:
-    """Return the fields for which our own attributes stand; those that are not there keep their defaults."""
-    fields: dict[str, Any] = {name: _text(ours[key]) for name, key in _TEXT_FIELDS if ours.get(key) is not None}
-    fields["arguments"] = _below(ours, names.ARGUMENTS_PREFIX)
-    fields["result"] = ours.get(names.RESULT)
-    return fields
 
 
 def _branch(fields: dict[str, Any], attributes: Mapping[str, Value], *, is_interrupted: bool) -> Branch:

@@ -151,7 +151,7 @@ class RunFiles:
     def contents(self, processes: tuple[ProcessInfo, ...]) -> Contents:
         """Parse everything; which of the *processes* still run decides what an open step is."""
         alive = {process.name for process in processes if process.state == "running"}
-        with _uncollected():
+        with uncollected():
             return self._contents(alive)
 
     def _contents(self, alive: set[str]) -> Contents:
@@ -173,7 +173,7 @@ class RunFiles:
 
 
 @contextmanager
-def _uncollected() -> Iterator[None]:
+def uncollected() -> Iterator[None]:
     """Keep the garbage collector from looking through all that is read, again and again, for cycles it cannot have."""
     was_enabled = gc.isenabled()
     gc.disable()
