@@ -18,6 +18,7 @@ from rich.console import Console
 from branchline.cli import main
 from branchline.cli.paint import ago
 from branchline.cli.show import run_picture
+from branchline.cli.tree import tree_text
 from branchline.read import open_runs
 from journals import BEGIN, SECOND, Journal, checkpoint, event, journal, log, opened, raised, span
 
@@ -115,6 +116,27 @@ baseline  ✓ success    1.10 s     14       0       1  small  0.1
 bold      ✗ failed     800 ms      1       1       0  large  0.5
 idle      ↷ skipped      0 µs      0       0       0  large"""
     )
+
+
+def test_colours(tmp_path: Path) -> None:
+    """
+    Only what matters has colour: signs, errors; guides and times are dim, and names are plain.
+    """
+    journal(tmp_path).spans(
+        span(1, "job", events=[event("begun", 0, n=1)]),
+        span(2, "load", parent=1, start=0.5, outcome="failed", code=2, message="gone"),
+    )
+    [run] = open_runs(tmp_path, recover=False)
+    console = Console(file=io.StringIO(), width=80, force_terminal=True, color_system="standard")
+
+    console.print(tree_text(console, run.roots))
+
+    assert isinstance(console.file, io.StringIO)
+    assert console.file.getvalue().replace("\x1b", "~").splitlines() == [
+        "~[32m✓~[0m job    ~[2m     1.00 s~[0m",
+        "~[2m│  ~[0m~[36m· ~[0mbegun~[2m n=1~[0m",
+        "~[2m└─ ~[0m~[31m✗~[0m load~[2m     500 ms~[0m  ~[31mgone~[0m",
+    ]
 
 
 def test_show_a_killed_run(tmp_path: Path) -> None:

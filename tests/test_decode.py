@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from branchline._journal.anyvalue import any_value
 from branchline._journal.decode import (
     BAD_RECORD,
     CUT_FILE,
@@ -21,7 +22,7 @@ from branchline._journal.decode import (
     NO_FILE,
     NO_IDS,
     NOT_OTLP,
-    REPLACED,
+    NOT_STRICT,
     TOO_LONG,
     TORN,
     DecodedEvent,
@@ -31,7 +32,6 @@ from branchline._journal.decode import (
     Line,
     Skipped,
     Skips,
-    any_value,
     decode_line,
     read_file,
 )
@@ -222,7 +222,7 @@ def test_damaged_text_is_kept() -> None:
     line, notes = decoded(spans_line(span(1, "caf!")).replace(b"caf!", b"caf\xff"))
 
     assert [found.name for found in line.spans] == ["caf�"]
-    assert notes == [REPLACED]
+    assert notes == [NOT_STRICT]
 
 
 def test_lone_surrogates_and_bare_nan() -> None:

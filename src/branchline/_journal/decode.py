@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import gzip
 import json
 import re
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import orjson
 
+from .anyvalue import (
+    Value,
+    any_value,
+    attributes_of,
+    camel_cased,
+    known_parent_id,
+    known_trace_id,
+    optional_id,
+    text_of,
+    whole_number,
+)
 
-Value = None | bool | int | float | str | bytes | tuple["Value", ...] | dict[str, "Value"]
+
 Note = Callable[[str], None]
 
-OURS: Final = "branchline."
 # Our own lines end at 256 KiB; a collector's may be larger. Beyond this it is not a line but damage.
 LONGEST_LINE: Final = 64 * 1024 * 1024
 
@@ -29,7 +36,7 @@ TORN: Final = "torn line"
 DAMAGED: Final = "damaged line"
 TOO_LONG: Final = "line longer than 64 MiB"
 NOT_OTLP: Final = "line that is no OTLP"
-REPLACED: Final = "damaged text (kept, with replacement characters)"
+NOT_STRICT: Final = "line that is no strict JSON (read all the same)"
 NO_IDS: Final = "span without valid ids"
 BAD_RECORD: Final = "damaged record"
 CUT_FILE: Final = "compressed file damaged or cut short"
@@ -38,10 +45,6 @@ NO_FILE: Final = "file that cannot be read"
 # One line torn more often than this is not worth a search that takes the square of its length.
 _MOST_TEARS: Final = 8
 _START: Final = re.compile(rb'\{\s*"(?:resource|instrumentation|scope)[A-Z_]')
-_TOO_LARGE: Final = 2**64
-_HEX: Final = re.compile(r"[0-9a-f]+").fullmatch
-_NO_ID: Final = frozenset({"0" * 16, "0" * 32})
-_UNDERSCORE: Final = re.compile(r"_([a-z])")
 _STATUS: Final = {"STATUS_CODE_UNSET": 0, "STATUS_CODE_OK": 1, "STATUS_CODE_ERROR": 2}
 _UNREADABLE: Final = object()
 _NOTHING: Final[Mapping[str, Value]] = {}
@@ -179,7 +182,7 @@ def decode_line(line: bytes, note: Note) -> Line:
             note(NOT_OTLP)
         return found
     try:
-        content = _camel_cased(content) if any(key.startswith("resource_") for key in content) else content
+        content = camel_cased(content) if any(key.startswith("resource_") for key in content) else content
     except RecursionError:
         note(DAMAGED)
         return found
@@ -212,7 +215,7 @@ def _parsed(line: bytes, note: Note) -> object:
         except (ValueError, RecursionError):
             continue
         if start or isinstance(content, dict):
-            note(TORN if start else REPLACED)
+            note(TORN if start else NOT_STRICT)
         return content
     note(DAMAGED if line.endswith(b"\n") else TORN)
     return _UNREADABLE
@@ -246,20 +249,20 @@ def _span(span: dict[str, Any], scope: str, resource: Mapping[str, Value]) -> De
     events = get("events")
     links = get("links")
     ours: dict[str, Value] = {}
-    trace_id = _known_trace_id(get("traceId"))
-    span_id = _optional_id(get("spanId"), 16)
+    trace_id = known_trace_id(get("traceId"))
+    span_id = optional_id(get("spanId"), 16)
     if trace_id is None or span_id is None:
         raise _IdError
     return DecodedSpan(
         trace_id,
         span_id,
-        _known_parent_id(parent) if parent else None,
-        name if name.__class__ is str else _text(name),
+        known_parent_id(parent) if parent else None,
+        name if name.__class__ is str else text_of(name),
         whole_number(get("startTimeUnixNano")),
         whole_number(get("endTimeUnixNano")),
         _status(status.get("code")) if status else 0,
-        _text(status.get("message")) if status else "",
-        _attributes(get("attributes"), ours),
+        text_of(status.get("message")) if status else "",
+        attributes_of(get("attributes"), ours),
         ours,
         [_event(event) for event in events] if events else [],
         [_link(link) for link in links] if links else [],
@@ -270,14 +273,14 @@ def _span(span: dict[str, Any], scope: str, resource: Mapping[str, Value]) -> De
 
 def _event(event: dict[str, Any]) -> DecodedEvent:
     time = event.get("timeUnixNano")
-    return DecodedEvent(_text(event.get("name")), whole_number(time), _attributes(event.get("attributes")))
+    return DecodedEvent(text_of(event.get("name")), whole_number(time), attributes_of(event.get("attributes")))
 
 
 def _link(link: dict[str, Any]) -> DecodedLink:
     return DecodedLink(
-        _optional_id(link.get("traceId"), 32) or "",
-        _optional_id(link.get("spanId"), 16) or "",
-        _attributes(link.get("attributes")),
+        optional_id(link.get("traceId"), 32) or "",
+        optional_id(link.get("spanId"), 16) or "",
+        attributes_of(link.get("attributes")),
     )
 
 
@@ -299,19 +302,19 @@ def _resource_logs(item: dict[str, Any], found: Line, note: Note) -> None:
 
 def _log(record: dict[str, Any], scope: str, resource: Mapping[str, Value]) -> DecodedLog:
     get = record.get
-    attributes = _attributes(get("attributes"))
+    attributes = attributes_of(get("attributes"))
     name = get("eventName") or attributes.get("event.name")
     severity = get("severityNumber")
     return DecodedLog(
         # The observed time is the only one that a collector's receivers always set.
         whole_number(get("timeUnixNano")) or whole_number(get("observedTimeUnixNano")),
         whole_number(severity) if not isinstance(severity, str) or severity.isdigit() else 0,
-        _text(get("severityText")),
-        _text(name),
+        text_of(get("severityText")),
+        text_of(name),
         any_value(get("body")),
         attributes,
-        _optional_id(get("traceId"), 32),
-        _optional_id(get("spanId"), 16),
+        optional_id(get("traceId"), 32),
+        optional_id(get("spanId"), 16),
         scope,
         resource,
     )
@@ -332,7 +335,7 @@ _SIGNALS: Final[Mapping[str, Callable[[Any, Line, Note], None]]] = {
 # ── what both are made of ─────────────────────────────────────────────────────────────────────────
 def _resource(item: dict[str, Any]) -> Mapping[str, Value]:
     resource = item.get("resource")
-    return _attributes(resource.get("attributes")) if resource else _NOTHING
+    return attributes_of(resource.get("attributes")) if resource else _NOTHING
 
 
 def _scopes(item: dict[str, Any], signal: str, key: str) -> Iterator[tuple[str, list[Any]]]:
@@ -340,153 +343,8 @@ def _scopes(item: dict[str, Any], signal: str, key: str) -> Iterator[tuple[str, 
     for name in (f"scope{signal}", f"instrumentationLibrary{signal}"):
         for scoped in item.get(name) or ():
             scope = scoped.get("scope") or scoped.get("instrumentationLibrary") or {}
-            yield _text(scope.get("name")), scoped.get(key) or []
+            yield text_of(scope.get("name")), scoped.get(key) or []
 
 
 class _IdError(ValueError):
     """A span that cannot be told from others."""
-
-
-def _optional_id(text: object, length: int) -> str | None:
-    """Return an id in lower-case hex; None for what is none, or only zeros."""
-    if not isinstance(text, str):
-        return None
-    if len(text) != length:
-        return _id_in_base64(text, length)
-    if not _HEX(text):
-        text = text.lower()
-        if not _HEX(text):
-            return None
-    return text if text not in _NO_ID else None
-
-
-# Of traces and of parents there are fewer than of spans.
-@lru_cache(maxsize=256)
-def _known_trace_id(text: object) -> str | None:
-    return _optional_id(text, 32)
-
-
-@lru_cache(maxsize=256)
-def _known_parent_id(text: object) -> str | None:
-    return _optional_id(text, 16)
-
-
-def _id_in_base64(text: str, length: int) -> str | None:
-    # Plain protobuf JSON has bytes in base64; OTLP asks for hex, but not every exporter listened.
-    try:
-        raw = base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        return None
-    return raw.hex() if len(raw) * 2 == length and any(raw) else None
-
-
-def _camel_cased(content: Any) -> Any:
-    """Return *content* with the keys of plain protobuf (``trace_id``) as OTLP has them (``traceId``)."""
-    if isinstance(content, dict):
-        return {
-            _UNDERSCORE.sub(lambda match: match[1].upper(), key): _camel_cased(item) for key, item in content.items()
-        }
-    return [_camel_cased(item) for item in content] if isinstance(content, list) else content
-
-
-def _raised(match: re.Match[str]) -> str:
-    return match[1].upper()
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else "" if value is None else str(value)
-
-
-def whole_number(value: Any) -> int:  # whatever stands in the file
-    """Return *value* as a number of 64 bits; 0 for what is none."""
-    try:
-        number = int(value) if value is not None else 0
-    except (TypeError, ValueError, OverflowError):
-        return 0
-    return number if 0 <= number < _TOO_LARGE else 0
-
-
-def _attributes(items: Iterable[Any] | None, ours: dict[str, Value] | None = None) -> dict[str, Value]:
-    """Return OTLP attributes as plain values; branchline's own go to *ours*, where that is given."""
-    attributes: dict[str, Value] = {}
-    for item in items or ():
-        try:
-            key = item["key"]
-            value = item["value"]
-            # Nearly all attributes are text or whole numbers: this is the reader's innermost loop.
-            if "stringValue" in value:
-                found: Value = value["stringValue"]
-                if found.__class__ is not str:
-                    found = _text(found)
-            elif "intValue" in value:
-                found = int(value["intValue"])
-            else:
-                found = any_value(value)
-        except (TypeError, KeyError, ValueError, OverflowError):
-            if not isinstance(item, dict) or "key" not in item:
-                continue
-            key, found = item["key"], any_value(item.get("value"))
-        if key.__class__ is not str:
-            key = _text(key)
-        if ours is not None and OURS in key and key.startswith(OURS):
-            ours[key] = found
-        else:
-            attributes[key] = found
-    return attributes
-
-
-def parted(attributes: Mapping[str, Value]) -> tuple[dict[str, Value], dict[str, Value]]:
-    """Return the user's *attributes*, and branchline's own."""
-    theirs = {key: value for key, value in attributes.items() if not key.startswith(OURS)}
-    return theirs, {key: value for key, value in attributes.items() if key.startswith(OURS)}
-
-
-def any_value(value: object) -> Value:
-    """Return an OTLP AnyValue as a plain value; sequences become tuples."""
-    if not isinstance(value, dict):
-        return value if isinstance(value, (str, bool, int, float)) else None
-    for key, content in value.items():
-        decode = _VALUES.get(key)
-        if decode is not None:
-            return decode(content)
-    return None
-
-
-def _int_value(content: object) -> Value:
-    try:
-        return int(content)  # type: ignore[call-overload,no-any-return]  # what is no number stays as it is
-    except (TypeError, ValueError, OverflowError):
-        return _text(content)
-
-
-def _double_value(content: object) -> Value:
-    try:
-        return float(content)  # type: ignore[arg-type]  # what is no number stays as it is
-    except (TypeError, ValueError, OverflowError):
-        return _text(content)
-
-
-def _bytes_value(content: object) -> Value:
-    try:
-        return base64.b64decode(_text(content), validate=True)
-    except (binascii.Error, ValueError):
-        return _text(content)
-
-
-def _array_value(content: dict[str, Any]) -> Value:
-    return tuple([any_value(item) for item in content.get("values") or ()])
-
-
-def _map_value(content: dict[str, Any]) -> Value:
-    return _attributes(content.get("values"))
-
-
-_VALUES: Final[Mapping[str, Callable[[Any], Value]]] = {
-    "stringValue": _text,
-    "intValue": _int_value,
-    "boolValue": bool,
-    "doubleValue": _double_value,
-    "bytesValue": _bytes_value,
-    "arrayValue": _array_value,
-    "kvlistValue": _map_value,
-}

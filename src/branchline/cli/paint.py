@@ -38,17 +38,25 @@ def glyphs(console: Console) -> Glyphs:
 
 def sign(console: Console, ending: str) -> Text:
     """Return the sign for an *ending*; for what has none yet, the sign of a start."""
+    known = glyphs(console)
     if ending in {"open", "pending", "running"}:
-        return Text(glyphs(console).start, STYLES["open"])
+        return styled((known.start, STYLES["open"]))
     if ending == "closed":
-        return Text(glyphs(console).success, "dim")
-    text, style = glyphs(console).outcome(ending)
-    return Text(text, style)
+        return styled((known.success, "dim"))
+    return styled(known.outcome(ending))
 
 
 def step_sign(console: Console, step: Step) -> Text:
     """Return the sign for how *step* ended."""
     return sign(console, ending_of(step))
+
+
+def styled(*pieces: tuple[str, str]) -> Text:
+    """Return *pieces* of text, each in its own style; what is appended later has none of them."""
+    text = Text()
+    for piece, style in pieces:
+        text.append(piece, style)
+    return text
 
 
 def reason_of(step: Step) -> str | None:

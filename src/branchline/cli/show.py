@@ -87,7 +87,10 @@ def header(console: Console, run: Run, *, now: float) -> Text:
         parts.append(Text(plural(len(run.processes), "process")))
     title = sign(console, {"ended": "success", "killed": "failed"}.get(run.state, "open"))
     title.append(" ").append(printable(run.service_name) or "run", "bold").append(f"  {printable(run.id)}", "dim")
-    return title.append("\n  ").append_text(Text(" · ", "dim").join(parts))
+    title.append("\n ")
+    for number, part in enumerate(parts):
+        title.append(" · " if number else " ", "dim").append_text(part)
+    return title
 
 
 def killed_lines(run: Run) -> Iterator[str]:
@@ -169,7 +172,7 @@ def _figures(console: Console, branch: Branch) -> Iterator[Text]:
     errors = errors_in([branch])
     stamps = len(branch.stamps) + sum(len(step.stamps) for step in branch.steps)
     yield Text(printable(branch.name), "bold")
-    yield step_sign(console, branch).append(f" {printable(branch.status)}")
+    yield step_sign(console, branch).append(f" {printable(branch.status)}", STYLES.get(branch.status, ""))
     yield Text(seconds(branch.duration))
     yield Text(f"{len(branch.steps):,}")
     yield Text(f"{errors:,}", "red" if errors else "dim")

@@ -15,7 +15,7 @@ from ..read import Follower, Happening, LogLine, Run, Step, open_runs
 from ..read.tree import ending_of, pairs, printable
 from .document import log_document, stamp_document, step_document
 from .options import common_options, found_run, found_runs, iso, print_json, terminal
-from .paint import STYLES, glyphs, moment, reason_of, seconds, step_sign
+from .paint import STYLES, glyphs, moment, reason_of, seconds, step_sign, styled
 
 
 _LEVELS = {"ERROR": "red", "FATAL": "red", "CRITICAL": "red", "WARN": "yellow", "WARNING": "yellow"}
@@ -62,7 +62,7 @@ def _print(console: Console, happenings: Iterable[Happening], *, is_json: bool) 
 
 def happening_line(console: Console, happening: Happening) -> Text:
     """Return one thing that happened as a line: time, sign, what."""
-    line = Text(moment(happening.time_unix_nano), "dim").append("  ")
+    line = styled((moment(happening.time_unix_nano), "dim"), ("  ", ""))
     step = happening.step
     if happening.log is not None:
         return line.append_text(_log(happening.log))
@@ -90,7 +90,7 @@ def _step(console: Console, step: Step) -> Text:
 
 
 def _log(line: LogLine) -> Text:
-    text = Text(printable(line.level) or "LOG", _LEVELS.get(line.level, "dim"))
+    text = styled((printable(line.level) or "LOG", _LEVELS.get(line.level, "dim")))
     for word in (line.event_name, line.message):
         if word:
             text.append(f"  {printable(word)}")

@@ -14,7 +14,7 @@ from rich.text import Text
 from ..exporters.console.text import plural
 from ..read import Stamp, Step
 from ..read.tree import ending_of, pairs, printable
-from .paint import STYLES, glyphs, reason_of, seconds, sign, step_sign
+from .paint import STYLES, glyphs, reason_of, seconds, sign, step_sign, styled
 
 
 # More siblings of one name than this say more as one line.
@@ -82,14 +82,14 @@ def _rows(console: Console, items: Sequence[Step | Stamp], *, is_whole: bool) ->
     ]
     while stack:
         entry, before, branch, below = stack.pop()
-        guide = Text(before + branch, "dim")
+        guide = styled((before + branch, "dim"))
         if not isinstance(entry, Step):
             yield _leaf(console, entry, guide)
             continue
         yield _step_row(console, entry, guide)
         for stamp in _fewer(entry.stamps, is_whole=is_whole):
             bar = known.bar if entry.children else "   "
-            yield _leaf(console, stamp, Text(before + below + bar, "dim"))
+            yield _leaf(console, stamp, styled((before + below + bar, "dim")))
         for number, child in enumerate(reversed(_entries(entry.children, is_whole=is_whole))):
             corner, under = (known.tee, known.bar) if number else (known.bend, "   ")
             stack.append((child, before + below, corner, under))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from .._journal.decode import Skipped, Value
+from .._journal.anyvalue import Value
+from .._journal.decode import Skipped
 from .follow import Follower, Happening
 from .load import Runs, open_runs
 from .tree import tree

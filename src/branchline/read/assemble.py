@@ -9,7 +9,8 @@ from operator import attrgetter
 from typing import Any, Final, cast
 
 from .. import names
-from .._journal.decode import DecodedEvent, DecodedLog, DecodedSpan, Line, Skipped, Value, parted, whole_number
+from .._journal.anyvalue import Value, parted, whole_number
+from .._journal.decode import DecodedEvent, DecodedLog, DecodedSpan, Line, Skipped
 from .values import (
     Branch,
     Contents,

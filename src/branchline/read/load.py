@@ -12,7 +12,8 @@ from typing import Final, overload
 
 from .. import names
 from .._journal import layout
-from .._journal.decode import TORN, Line, Skipped, Skips, Value, read_file
+from .._journal.anyvalue import Value
+from .._journal.decode import TORN, Line, Skipped, Skips, read_file
 from .assemble import Gathered, assemble
 from .processes import process_info
 from .values import Contents, ProcessInfo, Run

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from .._journal.decode import Value
+from .._journal.anyvalue import Value
 from .values import Experiment, Run, Stamp, Step
 
 

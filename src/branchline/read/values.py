@@ -9,7 +9,8 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Final, Protocol
 
-from .._journal.decode import Skipped, Value
+from .._journal.anyvalue import Value
+from .._journal.decode import Skipped
 
 
 SECOND: Final = 1_000_000_000
