@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from . import foreign, names
 from .context import CURRENT, Recorder, Recording
@@ -24,8 +25,19 @@ def stamp(name: str, /, **attributes: object) -> None:
 
 
 def mark(recording: Recording, name: str, attributes: Mapping[str, object]) -> None:
-    """Put a stamp on *recording*: the one place that knows that a stamp is a span event."""
+    """Put a stamp on *recording*: this module is the one place that knows that a stamp is a span event."""
     recording.mark(name, attributes)
+
+
+class _HasRecording(Protocol):
+    _recording: Recording | None
+
+
+def mark_step(step: _HasRecording, name: str, /, **attributes: object) -> None:
+    """Note a moment of this step."""
+    recording = step._recording  # noqa: SLF001 - the method of Step, which is called in hot loops: no way around
+    if recording is not None:
+        recording.mark(name, attributes)
 
 
 def _record(recorder: Recorder, name: str, attributes: Mapping[str, object]) -> None:

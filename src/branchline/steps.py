@@ -78,10 +78,7 @@ class Step:
         """End the step."""
         self.__exit__(kind, error, stack)
 
-    def stamp(self, name: str, /, **attributes: object) -> None:
-        """Note a moment of this step."""
-        if self._recording is not None:
-            stamps.mark(self._recording, name, attributes)
+    stamp = stamps.mark_step
 
     def set(self, **attributes: object) -> None:
         """Set attributes."""

@@ -65,7 +65,8 @@ class NativeRecorder:
         _set_item(inside, SPAN_KEY, span)
         span.token = set_current(inside)
         if attributes:
-            span.put(attributes)
+            # A copy: the decorator's own attributes serve every call.
+            span.put(dict(attributes))
         if role != "step" or links or identity is not None:
             self._settle_in(span, links, identity)
         return span

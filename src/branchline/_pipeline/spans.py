@@ -61,7 +61,10 @@ def _is_plain(attributes: Mapping[str, Any]) -> bool:
                 return False
         elif kind is not int and kind is not bool and (kind is not float or value - value):
             return False
-    return _knows_all(attributes)
+    try:
+        return _knows_all(attributes)
+    except Exception:  # a key of the user's whose __eq__ raises
+        return False
 
 
 class Trace:
@@ -148,17 +151,15 @@ class Span(SdkSpan):
         return self
 
     def put(self, attributes: Mapping[str, Any]) -> None:
-        """Set attributes; never raises."""
+        """Set attributes; never raises. A dictionary becomes the span's own."""
         if self.ended is not None:
             return
         try:
-            if not _is_plain(attributes):
-                attributes = self._made_plain(attributes)
-            data = self.data
-            if data is None:
-                self.data = dict(attributes)
+            plain: Any = attributes if _is_plain(attributes) else self._made_plain(attributes)
+            if self.data is None:
+                self.data = plain
             else:
-                data.update(attributes)
+                self.data.update(plain)
         except Exception as error:  # recording never raises
             self.trace.pipeline.failed("attributes", error)
         if self.limits is not None:
@@ -179,8 +180,9 @@ class Span(SdkSpan):
                 self.marks = [mark]
             else:
                 self.marks.append(mark)
-        except Exception as error:  # recording never raises
-            self.trace.pipeline.failed("event", error)
+        except Exception:  # a name or a key that cannot be looked up: the thorough way takes them as they are
+            self._add_mark(name, perf_counter_ns() + self.trace.offset, attributes)
+            return
         if self.limits is not None:
             self.limits.hold_events(self)
 
@@ -370,7 +372,7 @@ class Span(SdkSpan):
             _log.warning("Setting attribute on ended span.")
             return
         if attributes:
-            self.put(attributes)
+            self.put(dict(attributes) if isinstance(attributes, dict) else attributes)
 
     def set_attribute(self, key: str, value: types.AttributeValue) -> None:
         """Set one attribute."""

@@ -299,7 +299,7 @@ class Tracer(SdkTracer):
         span.began = trace.now() if start_time is None else moment(start_time, trace)
         trace.pipeline.open[number] = span
         if started_with:
-            span.put(started_with)
+            span.put(dict(started_with))
         for link in links:
             if link is not None:
                 span.connect(link.context, link.attributes)
