@@ -57,11 +57,11 @@ def tree_part(directory: Path, *, is_whole: bool = False) -> str:
     return picture(directory, is_whole=is_whole).split("\n\n")[1]
 
 
-def branch(number: int, name: str, status: str, /, *, start: float, end: float, **config: object) -> dict[str, object]:
-    own = {"branchline.branch.id": name, "branchline.branch.name": name, "branchline.branch.status": status}
+def branch(number: int, title: str, status: str, /, *, start: float, end: float, **config: object) -> dict[str, object]:
+    own = {"branchline.branch.id": title, "branchline.branch.name": title, "branchline.branch.status": status}
     settings = {f"branchline.config.{key}": value for key, value in config.items()}
     return span(
-        number, name, kind="branch", parent=1, outcome=status, start=start, end=end, own=own | settings | {"note": 1}
+        number, title, kind="branch", parent=1, outcome=status, start=start, end=end, own=own | settings | {"note": 1}
     )
 
 
@@ -69,10 +69,10 @@ def search(directory: Path) -> Journal:
     """Write a run with an experiment of three branches."""
     return journal(directory, end=3.2).spans(
         span(1, "search", kind="experiment", end=3.1),
-        branch(2, "baseline", "success", start=0.1, end=1.2, model="small", lr=0.1, seed=1),
+        branch(2, "baseline", "success", start=0.1, end=1.2, name="baseline", model="very small", lr=0.1, seed=1),
         span(3, "load", parent=2, start=0.2, end=0.23, events=[event("loaded", 0.21, rows=3)]),
         *[span(100 + number, "embed", parent=2, start=0.3, end=0.3 + number / 1000) for number in range(1, 14)],
-        branch(4, "bold", "failed", start=1.2, end=2, model="large", lr=0.5, seed=1),
+        branch(4, "bold", "failed", start=1.2, end=2, name="bold", model="large", lr=0.5, seed=1),
         span(
             5,
             "train",
@@ -83,7 +83,7 @@ def search(directory: Path) -> Journal:
             end=1.9,
             events=[raised("ValueError", "too bold")],
         ),
-        branch(6, "idle", "skipped", start=2, end=2, model="large", seed=1),
+        branch(6, "idle", "skipped", start=2, end=2, name="idle", model="large", seed=1),
     )
 
 
@@ -91,7 +91,8 @@ def search(directory: Path) -> Journal:
 def test_show(tmp_path: Path) -> None:
     """
     A run is its head, its tree with durations in one column and many of the same as one line, and its branches compared
-    by what they did and by the settings in which they differ.
+    by what they did and by the settings in which they differ
+    (a setting that is the branch's name says nothing more).
     """
     search(tmp_path)
 
@@ -110,10 +111,10 @@ def test_show(tmp_path: Path) -> None:
 │  └─ ✗ train            600 ms  ValueError: too bold
 └─ ↷ branch idle           0 µs  skipped
 
-branch    status     duration  steps  errors  stamps  model  lr
-────────────────────────────────────────────────────────────────
-baseline  ✓ success    1.10 s     14       0       1  small  0.1
-bold      ✗ failed     800 ms      1       1       0  large  0.5
+branch    status     duration  steps  errors  stamps  model       lr
+─────────────────────────────────────────────────────────────────────
+baseline  ✓ success    1.10 s     14       0       1  very small  0.1
+bold      ✗ failed     800 ms      1       1       0  large       0.5
 idle      ↷ skipped      0 µs      0       0       0  large"""
     )
 

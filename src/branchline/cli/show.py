@@ -135,7 +135,7 @@ def comparison(
 ) -> RenderableType:
     """Return *branches* as a table, with the settings in which they differ."""
     configs = {branch: dict(_flat(branch.config)) for branch in branches}
-    differing = _differing(list(configs.values()))
+    differing = [key for key in _differing(list(configs.values())) if not _is_name(key, configs)]
     columns = differing if is_whole else differing[: _fitting(console.width, branches, configs, differing)]
     drawn = table()
     drawn.add_column("branch", overflow="ellipsis", no_wrap=True)
@@ -148,7 +148,7 @@ def comparison(
         )
     rows = branches if is_whole else branches[:_BRANCH_ROWS]
     for branch in rows:
-        settings = [shown(configs[branch][key]) if key in configs[branch] else "" for key in columns]
+        settings = [_cell(configs[branch][key]) if key in configs[branch] else "" for key in columns]
         drawn.add_row(*_figures(console, branch), *(Text(setting) for setting in settings))
     more = _left_out(len(branches) - len(rows), len(differing) - len(columns))
     heading = [Text(title, "bold")] if title else []
@@ -161,7 +161,7 @@ def _fitting(
     """Return how many of the *keys* have room beside the figures of the *branches*."""
     room = width - _FIGURES_WIDTH - max(cell_len(printable(branch.name)) for branch in branches)
     for number, key in enumerate(keys):
-        values = [shown(config[key]) for config in configs.values() if key in config]
+        values = [_cell(config[key]) for config in configs.values() if key in config]
         room -= min(max(cell_len(text) for text in (printable(key), *values)), _LONGEST_VALUE) + 2
         if room < 0:
             return number
@@ -197,6 +197,15 @@ def _differing(configs: Sequence[Mapping[str, Value]]) -> list[str]:
     """Return the keys, in the order of their first appearance, that do not mean the same in all *configs*."""
     keys = dict.fromkeys(key for config in configs for key in config)
     return [key for key in keys if any(_setting(config, key) != _setting(configs[0], key) for config in configs)]
+
+
+def _is_name(key: str, configs: Mapping[Branch, Mapping[str, Value]]) -> bool:
+    """Whether the setting says what the first column says already."""
+    return all(config.get(key) == branch.name for branch, config in configs.items())
+
+
+def _cell(value: Value) -> str:
+    return printable(value) if isinstance(value, str) else shown(value)
 
 
 def _setting(config: Mapping[str, Value], key: str) -> tuple[bool, Value]:
