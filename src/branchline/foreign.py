@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
+import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from opentelemetry import context as otel_context
@@ -15,29 +17,68 @@ from opentelemetry.trace import Link, ProxyTracerProvider, SpanContext, Status, 
 from . import names
 from .context import IDENTITY_KEY, Identity, Recording
 from .outcomes import is_worth_recording
-from .values import freeze, freeze_key, freeze_name
+from .values import Value, freeze, freeze_key, freeze_name
 
 
 _RECORDING_KEY = otel_context.create_key("branchline-recording")
+# What only a journal of ours wants to know of a span.
+_HOUSEKEEPING = "branchline."
 
 
 @dataclass(slots=True)
 class Note:
-    """What a span of ours is, beside what it says: for a journal that wants to know."""
+    """What a span of ours is and was given, whatever its provider makes of it: for a journal that wants to know."""
 
     role: str
     identity: Identity | None
+    is_read: bool
     outcome: str | None = None
+    data: dict[str, Value] = field(default_factory=dict)
+    marks: list[tuple[str, int, dict[str, Value] | None, int]] = field(default_factory=list)
+    oddities: list[str] = field(default_factory=list)
+    heard: Callable[[str], None] | None = None
+
+    def odd(self, kind: str) -> None:
+        """Note that something odd was recorded, until somebody hears of it."""
+        if self.heard is not None:
+            self.heard(kind)
+        else:
+            self.oddities.append(kind)
+
+    def put(self, attributes: Mapping[str, object]) -> dict[str, Any]:
+        """Keep *attributes*, and return what the provider is told of them."""
+        frozen = self._frozen(attributes)
+        if self.is_read:
+            self.data.update(frozen)
+        return self._told(frozen)
+
+    def mark(self, title: str, now: int, attributes: Mapping[str, object]) -> dict[str, Any]:
+        """Keep an event, and return what the provider is told of its attributes."""
+        frozen = self._frozen(attributes)
+        if self.is_read:
+            self.marks.append((title, now, frozen, 0))
+        return self._told(frozen)
+
+    def _frozen(self, attributes: Mapping[str, object]) -> dict[str, Value]:
+        return {freeze_key(key, self.odd): freeze(value, self.odd) for key, value in attributes.items()}
+
+    def _told(self, attributes: Mapping[str, Value]) -> dict[str, Any]:
+        """Leave out what is our own business, where a journal has it."""
+        return {
+            key: _flat(value)
+            for key, value in attributes.items()
+            if value is not None and not (self.is_read and key.startswith(_HOUSEKEEPING))
+        }
 
 
 class ForeignRecording:
     """One open step, branch or experiment as a span of another provider."""
 
-    def __init__(self, span: trace.Span, note: Note, token: Any) -> None:
-        """Record onto *span*, which *token* made current."""
+    def __init__(self, span: trace.Span, note: Note) -> None:
+        """Record onto *span*, and what it is and gets onto *note*."""
         self._span = span
         self._note = note
-        self._token = token
+        self._token: Any = None
         self._is_open = True
         self._settled: tuple[str, str | None] | None = None
 
@@ -63,15 +104,24 @@ class ForeignRecording:
 
     def put(self, attributes: Mapping[str, object]) -> None:
         """Set attributes."""
-        _quietly(lambda: self._span.set_attributes(_plain(attributes)))
+        if self._is_open:
+            _quietly(lambda: self._span.set_attributes(self._note.put(attributes)))
 
     def mark(self, name: str, attributes: Mapping[str, object]) -> None:
         """Add a span event, now."""
-        _quietly(lambda: self._span.add_event(freeze_name(name), _plain(attributes)))
+        if self._is_open:
+            _quietly(lambda: self._mark(name, attributes))
+
+    def _mark(self, name: str, attributes: Mapping[str, object]) -> None:
+        title = freeze_name(name, self._note.odd)
+        # Said, so that the journal knows this event again among those that the provider has kept.
+        now = time.time_ns()
+        self._span.add_event(title, self._note.mark(title, now, attributes), now)
 
     def connect(self, other: SpanContext, attributes: Mapping[str, object] | None = None) -> None:
         """Add a link."""
-        _quietly(lambda: self._span.add_link(other, _plain(attributes or {})))
+        if self._is_open:
+            _quietly(lambda: self._span.add_link(other, _plain(attributes or {})))
 
     def settle(self, outcome: str, message: str | None = None) -> None:
         """Decide how it will have ended, unless an exception says otherwise."""
@@ -85,8 +135,14 @@ class ForeignRecording:
 
     def resume(self, inside: Context | None = None) -> None:
         """Make it, or the context it was suspended with, current again."""
-        context = inside if inside is not None else trace.set_span_in_context(self._span)
-        self._token = otel_context.attach(context)
+        self._token = otel_context.attach(inside if inside is not None else self.within(otel_context.get_current()))
+
+    def within(self, context: Context) -> Context:
+        """Return *context* with this recording as what is current."""
+        inside = otel_context.set_value(_RECORDING_KEY, self, trace.set_span_in_context(self._span, context))
+        if self._note.identity is None:
+            return inside
+        return otel_context.set_value(IDENTITY_KEY, self._note.identity, inside)
 
     def leave(self, outcome: str, error: BaseException | None = None, message: str | None = None) -> None:
         """Take it off the current context and end it."""
@@ -101,17 +157,21 @@ class ForeignRecording:
 
     def _end(self, outcome: str, error: BaseException | None, message: str | None) -> None:
         span = self._span
-        if error is not None and is_worth_recording(error):
-            span.set_attribute(names.ERROR_TYPE, type(error).__qualname__)
-            _quietly(lambda: span.record_exception(error))
-        if outcome in names.ERROR_OUTCOMES:
-            span.set_status(Status(StatusCode.ERROR, message if message is not None else str(freeze(error))))
-        span.end()
+        try:
+            if error is not None and is_worth_recording(error):
+                kind = _type_of(error)
+                span.set_attribute(names.ERROR_TYPE, kind)
+                _quietly(lambda: span.record_exception(error))
+                message = message if message is not None else _text_of(error) or kind
+            if outcome in names.ERROR_OUTCOMES:
+                span.set_status(Status(StatusCode.ERROR, message))
+        finally:
+            span.end()
 
     def _detach(self) -> None:
         if self._token is not None:
             token, self._token = self._token, None
-            otel_context.detach(token)
+            _detach_quietly(token)
 
 
 class ForeignRecorder:
@@ -144,23 +204,36 @@ class ForeignRecorder:
     ) -> Recording:
         """Start a span and make it current."""
         context = otel_context.get_current()
-        belongs_to = identity or _identity_in(context)
-        parent = trace.set_span_in_context(trace.INVALID_SPAN, context) if new_trace else context
-        note = Note(role, belongs_to)
-        try:
-            span = self._tracer.start_span(
-                freeze_name(name), parent, attributes=_plain(attributes or {}), links=[Link(link) for link in links]
-            )
-            if self._noted is not None:
-                self._noted(span, note)
-        except Exception:  # a processor or sampler of the application; the step itself must go on
-            span = trace.INVALID_SPAN
-        inside = trace.set_span_in_context(span, context)
-        if belongs_to is not None:
-            inside = otel_context.set_value(IDENTITY_KEY, belongs_to, inside)
-        recording = ForeignRecording(span, note, None)
-        recording.resume(otel_context.set_value(_RECORDING_KEY, recording, inside))
+        note = Note(role, identity or _identity_in(context), is_read=self._noted is not None)
+        span = self._started(name, note, context, attributes or {}, links, new_trace=new_trace)
+        if self._noted is not None:
+            noted = self._noted
+            _quietly(lambda: noted(span, note))
+        recording = ForeignRecording(span, note)
+        recording.resume(recording.within(context))
         return recording
+
+    def _started(
+        self,
+        name: str,
+        note: Note,
+        context: Context,
+        attributes: Mapping[str, object],
+        links: Sequence[SpanContext],
+        *,
+        new_trace: bool,
+    ) -> trace.Span:
+        linked = [Link(link) for link in links]
+        parent = context
+        if new_trace:
+            parent = trace.set_span_in_context(trace.INVALID_SPAN, context)
+            origin = trace.get_current_span(context).get_span_context()
+            linked += [Link(origin)] if origin.is_valid else []
+        try:
+            title = freeze_name(name, note.odd)
+            return self._tracer.start_span(title, parent, attributes=note.put(attributes), links=linked)
+        except Exception:  # a processor or sampler of the application; the step itself must go on
+            return trace.INVALID_SPAN
 
     def current(self) -> Recording | None:
         """Return the innermost open span of ours in this context."""
@@ -172,9 +245,7 @@ class ForeignRecorder:
     ) -> None:
         """Record a log event, where somebody takes them."""
         if self._event is not None:
-            self._event(
-                name, attributes, severity=severity, body=body, identity=_identity_in(otel_context.get_current())
-            )
+            self._event(name, attributes, severity=severity, body=body)
 
 
 # Looked at on every step of a program without configure(): the public function asks the environment each time.
@@ -195,7 +266,7 @@ def recorder() -> ForeignRecorder | None:
     if kept is None:
         kept = ForeignRecorder(provider)
         _quietly(lambda: setattr(provider, "_branchline_recorder", kept))
-    return kept  # type: ignore[no-any-return]  # only we set the attribute
+    return kept
 
 
 def _identity_in(context: Context) -> Identity | None:
@@ -208,12 +279,39 @@ def _plain(attributes: Mapping[str, object]) -> dict[str, Any]:
 
 
 def _flat(value: Any) -> Any:
-    """Return *value* as every version of the API takes it: scalars, and sequences of one kind of them."""
-    if isinstance(value, (str, bool, int, float)):
+    """Return *value* as every version of the API takes it: scalars, and sequences of one kind of them; else JSON."""
+    if isinstance(value, (str, bool, int, float, bytes)):
         return value
-    if isinstance(value, (list, tuple)) and len({type(item) for item in value}) <= 1:
-        return [_flat(item) for item in value]
-    return str(value)
+    if isinstance(value, tuple):
+        kinds = {type(item) for item in value}
+        if len(kinds) <= 1 and kinds <= {str, bool, int, float}:
+            return list(value)
+    return json.dumps(value, default=str, ensure_ascii=False)
+
+
+def _type_of(error: BaseException) -> str:
+    kind = type(error)
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _text_of(error: BaseException) -> str:
+    try:
+        return str(freeze(str(error)))
+    except Exception:  # the user's __str__
+        return f"<unprintable {type(error).__name__}>"
+
+
+def _detach_quietly(token: Any) -> None:
+    """Give the previous context back; from a context other than the one that set it, change nothing."""
+    runtime = getattr(otel_context, "_RUNTIME_CONTEXT", None)
+    if runtime is None:
+        otel_context.detach(token)
+        return
+    try:
+        # The public function logs an error with a traceback, and a block may well be left in another task.
+        runtime.detach(token)
+    except (ValueError, RuntimeError):
+        return
 
 
 def _quietly(work: Callable[[], object]) -> None:

@@ -1,11 +1,13 @@
-"""Joining a tracer provider that the application has set: its ended spans, written to the journal."""
+"""Joining a tracer provider that the application has set: its spans, written to the journal."""
 
 from __future__ import annotations
 
 import time
+import weakref
 from collections.abc import Mapping
 from typing import Any
 
+from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 from opentelemetry.trace import Span as ApiSpan
@@ -15,11 +17,14 @@ from .. import names
 from .._journal.records import SpanRecord
 from ..context import IDENTITY_KEY, PIPELINE_KEY, Identity
 from ..values import freeze, freeze_key, freeze_name
+from .active import get_current
 from .pipeline import Pipeline
 from .spans import otlp_kind
 
 
 _CODES = {StatusCode.UNSET: 0, StatusCode.OK: 1, StatusCode.ERROR: 2}
+# Characters of one text beyond which it counts against the memory limit by itself.
+_LONG = 2048
 
 
 class _Trace:
@@ -41,10 +46,11 @@ class GuestSpan(SpanRecord):
     weight = 0
     checkpoint: Any = None
 
-    def __init__(self, span: Any, pipeline: Pipeline, note: Any, identity: Any) -> None:
-        """Show *span*; *note* says what it is to branchline, when it is one of ours."""
-        self._span = span
-        self._note = note
+    def __init__(self, span: Any, pipeline: Pipeline, identity: Identity | None) -> None:
+        """Show *span*, which belongs to the experiment and branch of *identity*."""
+        self._source = span
+        # What it is to branchline and was given through it (a foreign.Note), when it is one of ours.
+        self._ours: Any = None
         context = span.get_span_context()
         parent = span.parent
         super().__init__(
@@ -54,58 +60,114 @@ class GuestSpan(SpanRecord):
             title=freeze_name(span.name, pipeline.odd),
             began=span.start_time or time.time_ns(),
             ended=0,
-            role=None if note is None else note.role,
+            role=None,
             outcome=None,
             span_kind=otlp_kind(span.kind),
-            identity=identity if note is None else note.identity,
-            scope=None if note is not None else span.instrumentation_scope,
+            identity=identity,
+            scope=span.instrumentation_scope,
             has_remote_parent=parent is not None and parent.is_remote,
         )
         self.trace: Any = _Trace(context, pipeline)
         self.ended = None
-        self._read(span)
 
-    def _read(self, span: Any) -> None:
-        odd = self.trace.pipeline.odd
-        self.data = {freeze_key(key, odd): freeze(value, odd) for key, value in (span.attributes or {}).items()}
-        self.marks = [
-            (
-                freeze_name(event.name, odd),
-                event.timestamp,
-                {freeze_key(key, odd): freeze(value, odd) for key, value in (event.attributes or {}).items()},
-                0,
-            )
-            for event in span.events
+    def is_ours(self, note: Any) -> None:
+        """Learn that it is a step, a branch or an experiment."""
+        self._ours = note
+        self.role = note.role
+        self.identity = note.identity
+        self.scope = None
+        note.heard = self.trace.pipeline.odd
+        for kind in note.oddities:
+            note.heard(kind)
+
+    # An open span is read when it is asked for: its provider does not tell of changes.
+
+    @property
+    def data(self) -> Mapping[str, Any] | None:
+        """Its attributes: with their own types and our housekeeping where it is ours."""
+        if self._data is not None:
+            return self._data
+        theirs = self._attributes(self._source)
+        ours: Mapping[str, Any] = {} if self._ours is None else dict(self._ours.data)
+        return {**theirs, **{key: value for key, value in ours.items() if key not in theirs or not _is_scalar(value)}}
+
+    @data.setter
+    def data(self, value: Mapping[str, Any] | None) -> None:
+        self._data = value
+
+    @property
+    def marks(self) -> Any:
+        """Its events: all of them where it is ours, though the provider may have kept only the last ones."""
+        if self._marks is not None:
+            return self._marks
+        ours = [] if self._ours is None else list(self._ours.marks)
+        known = {mark[:2] for mark in ours}
+        theirs = [
+            (freeze_name(event.name), event.timestamp, self._attributes(event), event.dropped_attributes)
+            for event in self._source.events
+            if (event.name, event.timestamp) not in known
         ]
+        return sorted([*ours, *theirs], key=lambda mark: mark[1])
+
+    @marks.setter
+    def marks(self, value: Any) -> None:
+        self._marks = value
+
+    def _attributes(self, source: Any) -> dict[str, Any]:
+        odd = self.trace.pipeline.odd
+        return {freeze_key(key, odd): freeze(value, odd) for key, value in (source.attributes or {}).items()}
 
     def end(self, span: ReadableSpan) -> None:
         """Take what the ended *span* says."""
-        self._read(span)
+        self._source = span
         self.title = freeze_name(span.name, self.trace.pipeline.odd)
         self.ended = span.end_time or time.time_ns()
         self.code = _CODES.get(span.status.status_code, 0)
         self.note = span.status.description
-        self.outcome = None if self._note is None else self._note.outcome
-        self.bonds = [
-            (
-                f"{link.context.trace_id:032x}",
-                f"{link.context.span_id:016x}",
-                link.context.trace_state.to_header() if link.context.trace_state else "",
-                {freeze_key(key): freeze(value) for key, value in (link.attributes or {}).items()},
-                int(link.context.trace_flags) | (0x300 if link.context.is_remote else 0x100),
-                0,
-            )
-            for link in span.links
-        ]
+        self.outcome = None if self._ours is None else self._ours.outcome
+        self._keep()
 
     def leave(self, outcome: str) -> None:
         """Write what is known of it: the run ends before the span does."""
-        self._read(self._span)
         self.ended = time.time_ns()
+        self.code = 2
         self.outcome = outcome if self.role is not None else None
+        self._keep()
         pipeline = self.trace.pipeline
         if pipeline.open.pop(self.number, None) is not None:
             pipeline.submit(self)
+
+    def _keep(self) -> None:
+        """Hold on to what it has got: nothing is added any more."""
+        span = self._source
+        self.data = self.data
+        self.marks = self.marks
+        self.bonds = [self._bond(link) for link in span.links]
+        kept = len(span.attributes or {}) + span.dropped_attributes
+        self.dropped_attributes = max(kept - len(self.data or {}), 0)
+        self.dropped_events = max(len(span.events) + span.dropped_events - len(self.marks), 0)
+        self.dropped_links = span.dropped_links
+        self._source = None
+        self.weight = sum(len(value) for value in (self.data or {}).values() if _is_long(value))
+
+    def _bond(self, link: Any) -> Any:
+        context = link.context
+        return (
+            f"{context.trace_id:032x}",
+            f"{context.span_id:016x}",
+            context.trace_state.to_header() if context.trace_state else "",
+            self._attributes(link),
+            int(context.trace_flags) | (0x300 if context.is_remote else 0x100),
+            link.dropped_attributes,
+        )
+
+
+def _is_scalar(value: object) -> bool:
+    return isinstance(value, (str, bool, int, float, bytes))
+
+
+def _is_long(value: object) -> bool:
+    return isinstance(value, (str, bytes)) and len(value) > _LONG
 
 
 class JournalProcessor(SpanProcessor):
@@ -114,31 +176,49 @@ class JournalProcessor(SpanProcessor):
     def __init__(self) -> None:
         """Do nothing until ``use``."""
         self._pipeline: Pipeline | None = None
+        self._captures: weakref.WeakSet[Pipeline] = weakref.WeakSet()
 
     def use(self, pipeline: Pipeline | None) -> None:
         """Write to *pipeline* from now on; None: to nothing."""
         self._pipeline = pipeline
 
+    def _in(self, context: Context) -> Pipeline | None:
+        """Return where a span of *context* goes."""
+        found = context.get(PIPELINE_KEY)
+        if isinstance(found, Pipeline) and found is not self._pipeline:
+            self._captures.add(found)
+        pipeline = found if isinstance(found, Pipeline) else self._pipeline
+        return None if pipeline is None or pipeline.is_closed else pipeline
+
+    def _open(self, number: int) -> GuestSpan | None:
+        """Return the open span of that *number*."""
+        for pipeline in (self._pipeline, *self._captures):
+            shown = None if pipeline is None else pipeline.open.get(number)
+            if isinstance(shown, GuestSpan):
+                return shown
+        return None
+
     def noted(self, span: ApiSpan, note: Any) -> None:
         """Hear that *span*, just started, is a step, a branch or an experiment."""
-        number = span.get_span_context().span_id
-        shown = None if self._pipeline is None else self._pipeline.open.get(number)
-        if shown is not None and self._pipeline is not None:
-            shown.role = note.role
-            shown.identity = note.identity
-            shown.scope = None
-            shown._note = note  # noqa: SLF001  # ours: it is made by this class alone
+        shown = self._open(span.get_span_context().span_id)
+        if shown is not None:
+            shown.is_ours(note)
             if note.role != names.KIND_STEP:
-                self._pipeline.started(shown)
+                shown.trace.pipeline.started(shown)
+        elif not span.is_recording() and (pipeline := self._in(get_current())) is not None:
+            # Of spans that its sampler does not want the provider says nothing; of ours we know.
+            pipeline.sampled_out += 1
 
     def on_start(self, span: Any, parent_context: Context | None = None) -> None:
         """Take note of an open span."""
         try:
-            context = parent_context if parent_context is not None else {}
-            pipeline = context.get(PIPELINE_KEY) or self._pipeline
-            if isinstance(pipeline, Pipeline) and not pipeline.is_closed:
+            context = parent_context if parent_context is not None else get_current()
+            pipeline = self._in(context)
+            if pipeline is not None and not span.get_span_context().trace_flags.sampled:
+                pipeline.sampled_out += 1
+            elif pipeline is not None:
                 identity = context.get(IDENTITY_KEY)
-                shown = GuestSpan(span, pipeline, None, identity if isinstance(identity, Identity) else None)
+                shown = GuestSpan(span, pipeline, identity if isinstance(identity, Identity) else None)
                 pipeline.open[shown.number] = shown
         except Exception as error:  # an exception here would reach the application
             self._failed(error)
@@ -146,15 +226,14 @@ class JournalProcessor(SpanProcessor):
     def on_end(self, span: ReadableSpan) -> None:
         """Write an ended span."""
         try:
-            pipeline = self._pipeline
             context = span.get_span_context()
-            if pipeline is None or pipeline.is_closed or context is None:
+            shown = None if context is None else self._open(context.span_id)
+            if shown is None or context is None:
                 return
-            shown = pipeline.open.pop(context.span_id, None)
-            if shown is None:
-                return
-            shown.end(span)
-            shown.trace.pipeline.submit(shown)
+            pipeline = shown.trace.pipeline
+            if pipeline.open.pop(shown.number, None) is not None:
+                shown.end(span)
+                pipeline.submit(shown)
         except Exception as error:  # an exception here would reach the application
             self._failed(error)
 
@@ -167,14 +246,10 @@ class JournalProcessor(SpanProcessor):
         return self._pipeline is None or self._pipeline.flush(timeout_millis / 1000)
 
     def event(
-        self,
-        name: str,
-        attributes: Mapping[str, object],
-        *,
-        severity: str = "INFO",
-        body: object = None,
-        identity: Identity | None = None,
+        self, name: str, attributes: Mapping[str, object], *, severity: str = "INFO", body: object = None
     ) -> None:
-        """Record a log event."""
-        if self._pipeline is not None:
-            self._pipeline.event(name, attributes, severity=severity, body=body)
+        """Record a log event, belonging to the span that is current."""
+        pipeline = self._in(get_current())
+        if pipeline is not None:
+            span = self._open(trace.get_current_span().get_span_context().span_id)
+            pipeline.event(name, attributes, severity=severity, body=body, span=span)
