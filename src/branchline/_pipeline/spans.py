@@ -70,16 +70,21 @@ def _is_plain(attributes: Mapping[str, Any]) -> bool:
 class Trace:
     """What all spans of one trace in this process share."""
 
-    __slots__ = ("flags", "hex", "id", "offset", "pipeline", "state")
+    __slots__ = ("began", "flags", "hex", "offset", "pipeline", "state")
 
     def __init__(self, pipeline: Pipeline, trace_id: int, flags: int, state: str) -> None:
         self.pipeline = pipeline
-        self.id = trace_id
         self.hex = f"{trace_id:032x}"
         self.flags = flags
         self.state = state
         # One clock for the whole trace: wall time at its start, the monotonic clock from there.
-        self.offset = time_ns() - perf_counter_ns()
+        self.began = time_ns()
+        self.offset = self.began - perf_counter_ns()
+
+    @property
+    def id(self) -> int:
+        """The trace id as a number."""
+        return int(self.hex, 16)
 
     def now(self) -> int:
         """Return the time, in nanoseconds since 1970."""

@@ -31,7 +31,7 @@ from .watchers import Unkept, Watchers, show_end, show_start
 
 _log = logging.getLogger(__name__)
 
-_SAMPLED = 0x01
+SAMPLED = 0x01
 # The W3C flag that says of a trace id that all of its bytes are random.
 _RANDOM = 0x02
 _new = object.__new__
@@ -324,8 +324,8 @@ class Tracer(SdkTracer):
             if parent.__class__ is Span and parent.trace.pipeline is pipeline:
                 return parent.trace, True, attributes
             if origin is None:
-                return Trace(pipeline, self._new_trace_id(), _SAMPLED | provider.root_flags, ""), True, attributes
-            is_sampled = bool(origin.trace_flags & _SAMPLED) or provider.sampler is ALWAYS_ON
+                return Trace(pipeline, self._new_trace_id(), SAMPLED | provider.root_flags, ""), True, attributes
+            is_sampled = bool(origin.trace_flags & SAMPLED) or provider.sampler is ALWAYS_ON
             state = origin.trace_state.to_header() if origin.trace_state else ""
             flags = is_sampled | (int(origin.trace_flags) & _RANDOM)
             return Trace(pipeline, origin.trace_id, flags, state), is_sampled, attributes
