@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, Protocol
 
 import orjson
+
+from .. import names
 
 
 SPAN_RECORD: Final = 1
@@ -287,6 +290,31 @@ def from_tuple(fields: list[Any]) -> SpanRecord | LogRecord:
     raise ValueError(msg)
 
 
+def spilled_records(spilled: Sequence[tuple[SpanLike, Mark]]) -> list[LogRecord]:
+    """Return the events that were too many for their span's line, as log records that readers put back.
+
+    Their ids follow from the span's: whoever writes them a second time is found out.
+    """
+    left = Counter(span.number for span, _ in spilled)
+    records: list[LogRecord] = []
+    for span, (name, moment, attributes, _) in spilled:
+        place = len(span.marks) - left[span.number]
+        left[span.number] -= 1
+        records.append(
+            LogRecord(
+                name=names.SPAN_EVENT,
+                time=moment,
+                uid=f"{span.number:016x}{place:016x}",
+                trace_hex=span.trace.hex,
+                span_number=span.number,
+                flags=span.trace.flags,
+                identity=span.identity,
+                data={names.EVENT_NAME: name, **(attributes or {})},
+            )
+        )
+    return records
+
+
 def _span_from(fields: list[Any]) -> SpanRecord:
     fields = [*fields, *_DEFAULTS[len(fields) - 20 :]] if len(fields) < 20 else fields
     return SpanRecord(
@@ -331,8 +359,16 @@ def _log_from(fields: list[Any]) -> LogRecord:
 def _restored(value: Any) -> Any:
     if isinstance(value, dict):
         if len(value) == 1 and isinstance(value.get(_BYTES_KEY), str):
-            return base64.b64decode(value[_BYTES_KEY])
+            return _bytes_from(value)
         return {key: _restored(item) for key, item in value.items()}
     if isinstance(value, list):
         return [_restored(item) for item in value]
     return value
+
+
+def _bytes_from(value: dict[str, Any]) -> Any:
+    try:
+        return base64.b64decode(value[_BYTES_KEY], validate=True)
+    except ValueError:
+        # A mapping of the user's that looks like ours, or what redaction left of one.
+        return value

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import gzip
 import os
+import re
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,35 +15,21 @@ from .. import names
 from ..redaction import Redactor
 from . import layout
 from .encode import Encoder
-from .layout import Segment
-from .records import LogRecord, Scope, SpanRecord, from_tuple
-from .ring import DeadRing, Progress, ring_folder, rings
-from .segments import Appender
+from .records import LogRecord, Scope, SpanRecord, from_tuple, spilled_records
+from .ring import RECOVERING, SLOTS_AT, SUFFIX, DeadRing, remove_unfinished, ring_folder, rings
+from .segments import Appender, finish_seals
+from .written import OPENING, Opened, Written, written_in
 
 
-_OPENING: Final = frozenset({names.EXPERIMENT_STARTED, names.BRANCH_STARTED, names.STEP_STARTED})
-_LIFECYCLE: Final = frozenset({*_OPENING, names.STEP_CHECKPOINT})
-
-
-@dataclass(slots=True)
-class _Found:
-    """What the journal of a dead process has, from a place on."""
-
-    spans: set[str] = field(default_factory=set)
-    logs: set[str] = field(default_factory=set)
-    opened: dict[str, dict[str, Any]] = field(default_factory=dict)
-    checkpoints: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
-    closed: set[str] = field(default_factory=set)
-    latest: int = 0
+_LIFECYCLE: Final = frozenset({*OPENING, names.STEP_CHECKPOINT})
+# Somebody else's recovery takes milliseconds; a huge journal takes seconds.
+_PATIENCE_SECONDS: Final = 5.0
 
 
 def recover_runs(directory: str | os.PathLike[str]) -> list[str]:
     """Recover every dead process of the runs below *directory*; return a sentence for each."""
     folder = layout.runs_directory(directory)
-    done: list[str] = []
-    for path in _ring_paths(folder):
-        done.extend(_recovered(path, folder))
-    return done
+    return [sentence for path in _ring_paths(folder) for sentence in _recovered(path, folder)]
 
 
 def recover_run(run: Path) -> list[str]:
@@ -52,38 +37,66 @@ def recover_run(run: Path) -> list[str]:
     return [sentence for path in _ring_paths(run.parent, run) for sentence in _recovered(path, run.parent, run)]
 
 
+def make_room(most: int) -> None:
+    """Recover up to *most* dead processes of any run: their rings fill the memory that another one needs."""
+    folder = ring_folder()
+    if folder is None:
+        return
+    remove_unfinished(folder)
+    done = 0
+    for path in rings(folder):
+        if done >= most:
+            return
+        ring = DeadRing.open(path) if path.suffix == SUFFIX else None
+        if ring is None:
+            continue
+        done += 1
+        page = ring.page
+        if page is not None and not Path(str(page.get("run_directory", ""))).parent.is_dir():
+            # All of its runs are gone: what it holds has nowhere to go.
+            ring.close(remove=True)
+        else:
+            _finished(ring)
+
+
 def _ring_paths(runs: Path, run: Path | None = None) -> Iterator[Path]:
     # Shared memory is the index. Only rings that found no room there lie with their process.
     yield from rings(ring_folder())
-    for folder in [run] if run is not None else _folders(runs):
+    for folder in [run] if run is not None else layout.processes(runs):
         for process in layout.processes(folder):
             yield from rings(process)
-
-
-def _folders(path: Path) -> list[Path]:
-    try:
-        return sorted(Path(entry.path) for entry in os.scandir(path) if entry.is_dir(follow_symlinks=False))
-    except OSError:
-        return []
 
 
 def _recovered(path: Path, runs: Path, run: Path | None = None) -> list[str]:
     if not _is_of(path, runs, run):
         return []
-    ring = DeadRing.open(path)
-    if ring is None:
-        return []
+    ring = _opened(path)
+    return [] if ring is None else _finished(ring)
+
+
+def _opened(path: Path) -> DeadRing | None:
+    """Return the ring at *path* if its owner is dead, or wait for another process that recovers it just now."""
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    recovering = path.with_suffix(RECOVERING)
+    while True:
+        ring = DeadRing.open(recovering if recovering.exists() else path)
+        if ring is not None or not recovering.exists() or time.monotonic() > deadline:
+            return ring
+        time.sleep(0.005)
+
+
+def _finished(ring: DeadRing) -> list[str]:
+    """Recover *ring* and remove it; where that cannot be done, it stays for the next one."""
     page = ring.page
     if page is None:
-        # Its owner died while making it: there was nothing in it yet.
-        ring.close(remove=True)
+        # One that another version made is that version's to read.
+        ring.close(remove=ring.is_blank)
         return []
     is_done = False
     try:
         sentence = _recover(ring, page)
         is_done = True
-    except OSError as error:
-        # No room, no right to write: the ring stays for the next one.
+    except Exception as error:  # no room, no right to write, or a damage that nobody thought of
         return [f"could not recover {page.get('process')}: {error}"]
     finally:
         ring.close(remove=is_done)
@@ -92,45 +105,60 @@ def _recovered(path: Path, runs: Path, run: Path | None = None) -> list[str]:
 
 def _is_of(path: Path, runs: Path, run: Path | None) -> bool:
     """Whether the ring at *path* belongs here; read without its lock, which its owner may hold."""
-    try:
-        with path.open("rb") as file:
-            head = file.read(8192)
-    except OSError:
+    head = _head(path) or _head(path.with_suffix(RECOVERING))
+    if head is None:
         return False
     page = DeadRing.page_in(head)
     if page is None:
-        return True
+        return not any(head)
     belongs_to = Path(str(page.get("run_directory", "")))
     return belongs_to == run.resolve() if run is not None else belongs_to.parent == runs.resolve()
+
+
+def _head(path: Path) -> bytes | None:
+    try:
+        with path.open("rb") as file:
+            return file.read(SLOTS_AT)
+    except OSError:
+        return None
 
 
 def _recover(ring: DeadRing, page: dict[str, Any]) -> str:
     process = Path(str(page["run_directory"])) / str(page["process"])
     progress = ring.progress
-    records = list(_records(ring))
-    known = _journal_of(process, progress)
-    missing = [record for record in records if _key(record) not in (known.spans | known.logs)]
+    known = written_in(process, progress)
+    missing = [record for record in _records(ring) if _key(record) not in known.spans | known.logs]
     spans = [record for record in missing if isinstance(record, SpanRecord)]
     logs = [record for record in missing if isinstance(record, LogRecord)]
 
     last_alive = max([progress.heartbeat_unix_nano, known.latest, *(_moment(record) for record in missing)])
-    interrupted = _interrupted(known, missing, last_alive)
+    interrupted = _interrupted(known, spans, logs, last_alive)
+    spilled = 0
     if missing or interrupted:
-        _write(process, page, [*spans, *interrupted], logs)
-    _note_state(process, page, len(spans), len(logs), last_alive, [span.title for span in interrupted])
+        spilled = _write(process, page, [*spans, *interrupted], logs, known.logs)
+    finish_seals(process)
+    counted = {
+        "spans": progress.spans + len(known.spans) + len(spans) + len(interrupted),
+        "logs": len(known.logs) + len(logs) + spilled,
+    }
+    if missing or interrupted or not _has_ended(process):
+        _note_state(process, page, counted, len(spans), len(logs), last_alive, [span.title for span in interrupted])
     return (
         f"recovered {process.name}: {len(spans)} span(s) and {len(logs)} log record(s) from its ring, "
         f"{len(interrupted)} closed as interrupted"
     )
 
 
-def _records(ring: DeadRing) -> Iterator[SpanRecord | LogRecord]:
+def _records(ring: DeadRing) -> list[SpanRecord | LogRecord]:
+    found: list[SpanRecord | LogRecord] = []
     for data in ring.records():
         try:
-            yield from_tuple(orjson.loads(data))
+            found.append(from_tuple(orjson.loads(data)))
         except (ValueError, TypeError, IndexError):
             # A version that we do not know, or damage that the checksum did not show.
             continue
+    # The ring has no order of its own, and what a later record says counts.
+    return sorted(found, key=_moment)
 
 
 def _key(record: SpanRecord | LogRecord) -> str:
@@ -141,109 +169,19 @@ def _moment(record: SpanRecord | LogRecord) -> int:
     return (record.ended or record.began) if isinstance(record, SpanRecord) else record.time
 
 
-# ── what the journal has ──────────────────────────────────────────────────────────────────────────
-
-
-def _journal_of(process: Path, progress: Progress) -> _Found:
-    found = _Found()
-    for segment in layout.segments(process):
-        if segment.signal == "traces":
-            start = _start(segment, progress.traces_segment, progress.traces_offset)
-            for span in _objects(segment, start, "resourceSpans", "scopeSpans", "spans"):
-                found.spans.add(str(span.get("spanId")))
-                found.latest = max(found.latest, int(span.get("endTimeUnixNano", 0)))
-        elif segment.signal == "logs":
-            # All of them: a span that is open now may have been opened long ago.
-            for record in _objects(segment, 0, "resourceLogs", "scopeLogs", "logRecords"):
-                _take_log(found, record)
-    _take_closed(found, process)
-    return found
-
-
-def _start(segment: Segment, number: int, offset: int) -> int | None:
-    """Return where to read *segment* from, or None for not at all."""
-    if segment.number < number:
-        return None
-    return offset if segment.number == number and not segment.is_sealed else 0
-
-
-def _objects(segment: Segment, start: int | None, outer: str, middle: str, inner: str) -> Iterator[dict[str, Any]]:
-    if start is None:
-        return
-    for line in _lines(segment, start):
-        try:
-            parsed = orjson.loads(line)
-            for resource in parsed.get(outer, ()):
-                for scope in resource.get(middle, ()):
-                    yield from scope.get(inner, ())
-        except (ValueError, AttributeError, TypeError):
-            # A torn line.
-            continue
-
-
-def _lines(segment: Segment, start: int) -> Iterator[bytes]:
-    try:
-        with gzip.open(segment.path, "rb") if segment.is_sealed else segment.path.open("rb") as file:
-            file.seek(start)
-            yield from file
-    except (OSError, EOFError):
-        return
-
-
-def _take_log(found: _Found, record: dict[str, Any]) -> None:
-    attributes = _plain(record.get("attributes", ()))
-    uid = attributes.get(names.LOG_UID)
-    if isinstance(uid, str):
-        found.logs.add(uid)
-    found.latest = max(found.latest, int(record.get("timeUnixNano", 0)))
-    name, span_id = record.get("eventName"), record.get("spanId")
-    if name in _OPENING and span_id:
-        found.opened[span_id] = {"trace_hex": record.get("traceId"), "data": attributes}
-    elif name == names.STEP_CHECKPOINT and span_id:
-        found.checkpoints.setdefault(span_id, []).append(attributes)
-
-
-def _take_closed(found: _Found, process: Path) -> None:
-    """Find out which of the opened spans have ended: the only thing that needs all of the traces."""
-    wanted = set(found.opened)
-    for segment in layout.segments(process, "traces"):
-        if not wanted:
-            return
-        for line in _lines(segment, 0):
-            for span_id in [span_id for span_id in wanted if f'"spanId":"{span_id}"'.encode() in line]:
-                found.closed.add(span_id)
-                wanted.discard(span_id)
-
-
-def _plain(attributes: Iterable[dict[str, Any]]) -> dict[str, Any]:
-    return {item["key"]: _value(item.get("value", {})) for item in attributes if "key" in item}
-
-
-def _value(value: dict[str, Any]) -> Any:
-    for kind, inner in value.items():
-        if kind == "intValue":
-            return int(inner)
-        if kind == "arrayValue":
-            return [_value(item) for item in inner.get("values", ())]
-        if kind == "kvlistValue":
-            return _plain(inner.get("values", ()))
-        return inner
-    return None
-
-
 # ── what was open ─────────────────────────────────────────────────────────────────────────────────
 
 
-def _interrupted(known: _Found, missing: list[SpanRecord | LogRecord], last_alive: int) -> list[SpanRecord]:
-    for record in missing:
-        if isinstance(record, LogRecord) and record.name in _LIFECYCLE and record.span_number is not None:
+def _interrupted(known: Written, spans: list[SpanRecord], logs: list[LogRecord], last_alive: int) -> list[SpanRecord]:
+    for record in logs:
+        if record.name in _LIFECYCLE and record.span_number is not None:
             span_id = f"{record.span_number:016x}"
             data = {**_identity_of(record), **record.data}
-            if record.name in _OPENING:
-                known.opened[span_id] = {"trace_hex": record.trace_hex, "data": data}
+            if record.name in OPENING:
+                known.opened[span_id] = Opened(trace_hex=str(record.trace_hex), data=data)
             else:
                 known.checkpoints.setdefault(span_id, []).append(data)
-    ended = known.closed | known.spans | {_key(record) for record in missing if isinstance(record, SpanRecord)}
+    ended = known.closed | known.spans | {_key(span) for span in spans}
     return [
         _closing(span_id, opened, known.checkpoints.get(span_id, ()), last_alive)
         for span_id, opened in known.opened.items()
@@ -263,26 +201,26 @@ def _identity_of(record: LogRecord) -> dict[str, Any]:
     return {key: value for key, value in described.items() if value is not None}
 
 
-def _closing(span_id: str, opened: dict[str, Any], checkpoints: Iterable[dict[str, Any]], end: int) -> SpanRecord:
-    described = opened["data"]
+def _closing(span_id: str, opened: Opened, checkpoints: Iterable[dict[str, Any]], end: int) -> SpanRecord:
+    described = opened.data
     role = described.get(names.KIND)
     data = dict(described.get(names.SPAN_ATTRIBUTES) or {})
     marks: list[Any] = []
     for checkpoint in checkpoints:
         data.update(checkpoint.get(names.SPAN_ATTRIBUTES) or {})
         marks.extend(
-            (event["name"], event["time_unix_nano"], event.get("attributes"), 0)
+            (str(event.get("name", "")), int(event.get("time_unix_nano") or end), event.get("attributes"), 0)
             for event in checkpoint.get(names.SPAN_EVENTS) or ()
         )
     if role == names.KIND_BRANCH:
         data[names.BRANCH_STATUS] = names.INTERRUPTED
-    identity = {
+    identity: dict[str, Any] = {
         key: described[key] for key in (names.EXPERIMENT_NAME, names.BRANCH_ID, names.BRANCH_NAME) if key in described
     }
-    began = int(described.get(names.SPAN_START, end))
+    began = int(described.get(names.SPAN_START) or end)
     parent = described.get(names.SPAN_PARENT_ID)
     return SpanRecord(
-        trace_hex=str(opened["trace_hex"]),
+        trace_hex=opened.trace_hex,
         number=int(span_id, 16),
         parent_number=int(parent, 16) if parent else None,
         title=str(described.get(names.SPAN_NAME, "")),
@@ -301,9 +239,16 @@ def _closing(span_id: str, opened: dict[str, Any], checkpoints: Iterable[dict[st
 # ── writing it down ───────────────────────────────────────────────────────────────────────────────
 
 
-def _write(process: Path, page: dict[str, Any], spans: list[SpanRecord], logs: list[LogRecord]) -> None:
-    # Whatever the run was told about redaction, what comes out of a dead memory is redacted.
-    encoder = Encoder(orjson.loads(str(page["resource"])), Redactor(), version=names.VERSION)
+def _redactor(page: dict[str, Any]) -> Redactor:
+    """Return what takes out what this process called secret; what comes out of a dead memory is always redacted."""
+    told = orjson.loads(str(page.get("redact") or "{}"))
+    patterns = [re.compile(pattern, flags) for pattern, flags in told.get("patterns", ())]
+    return Redactor(extra_keys=told.get("keys", ()), extra_patterns=patterns)
+
+
+def _write(process: Path, page: dict[str, Any], spans: list[SpanRecord], logs: list[LogRecord], known: set[str]) -> int:
+    """Write everything, and return how many events were spilled; a death in the middle may be repeated."""
+    encoder = Encoder(orjson.loads(str(page["resource"])), _redactor(page), version=names.VERSION)
     layout.private_directory(process)
     layout.create_json_once(
         process.parent / "run.json",
@@ -314,30 +259,33 @@ def _write(process: Path, page: dict[str, Any], spans: list[SpanRecord], logs: l
             "service_name": page["service_name"],
         },
     )
+    span_lines = encoder.span_lines(spans) if spans else b""
+    spilled = [record for record in spilled_records(encoder.spilled) if record.uid not in known]
     traces, log_files = Appender(process, "traces", sync=True), Appender(process, "logs", sync=True)
     try:
+        # A span that is there is whole: what was spilled from it comes first.
+        if logs or spilled:
+            log_files.append(encoder.log_lines([*logs, *spilled]))
         if spans:
-            traces.append(encoder.span_lines(spans))
-        for span, (name, moment, attributes, _) in encoder.spilled:
-            logs.append(
-                LogRecord(
-                    name=names.SPAN_EVENT,
-                    time=moment,
-                    uid=os.urandom(16).hex(),
-                    trace_hex=span.trace.hex,
-                    span_number=span.number,
-                    data={names.EVENT_NAME: name, **(attributes or {})},
-                )
-            )
-        if logs:
-            log_files.append(encoder.log_lines(logs))
+            traces.append(span_lines)
     finally:
         traces.close()
         log_files.close()
+    return len(spilled)
+
+
+def _has_ended(process: Path) -> bool:
+    return (layout.read_json(process / "process.json") or {}).get("state") == "ended"
 
 
 def _note_state(
-    process: Path, page: dict[str, Any], spans: int, logs: int, last_alive: int, interrupted: list[str]
+    process: Path,
+    page: dict[str, Any],
+    counted: dict[str, int],
+    spans: int,
+    logs: int,
+    last_alive: int,
+    interrupted: list[str],
 ) -> None:
     layout.private_directory(process)
     known = layout.read_json(process / "process.json") or {
@@ -349,18 +297,26 @@ def _note_state(
         "started_unix_nano": page["started_unix_nano"],
         "parent_pid": 0,
         "metadata": {},
-        "counters": {},
         "oddities": {},
     }
-    layout.replace_json(
-        process / "process.json",
-        {
-            **known,
+    # One that ended, but could not write all it had, was not killed.
+    death = (
+        {}
+        if _has_ended(process)
+        else {
             "state": "recovered",
             "ended_unix_nano": last_alive or None,
             "heartbeat_unix_nano": last_alive or None,
             "exit": "killed",
+        }
+    )
+    layout.replace_json(
+        process / "process.json",
+        {
+            **known,
+            **death,
             "ring": None,
+            "counters": {signal: _counters(known, signal, count) for signal, count in counted.items()},
             "recovered": {
                 "unix_nano": time.time_ns(),
                 "spans": spans,
@@ -369,3 +325,16 @@ def _note_state(
             },
         },
     )
+
+
+def _counters(known: dict[str, Any], signal: str, journaled: int) -> dict[str, Any]:
+    """Return what was recorded of *signal*: what the journal has now, and what the process last said it gave up."""
+    last = (known.get("counters") or {}).get(signal) or {}
+    dropped = dict(last.get("dropped") or {})
+    sampled_out = int(last.get("sampled_out") or 0)
+    return {
+        "recorded": journaled + sampled_out + sum(dropped.values()),
+        "journaled": journaled,
+        "sampled_out": sampled_out,
+        "dropped": dropped,
+    }

@@ -9,6 +9,7 @@ that came free last first, because the processor still has it at hand.
 from __future__ import annotations
 
 import dataclasses
+import errno
 import fcntl
 import mmap
 import os
@@ -27,7 +28,13 @@ import orjson
 from ..errors import JournalError
 
 
-MAGIC: Final = b"branchline-ring1"
+MAGIC: Final = b"branchline-ring2"
+SUFFIX: Final = ".ring"
+# While it is being made it has another name: whoever looks for rings finds only whole ones.
+UNFINISHED: Final = ".ring.new"
+UNFINISHED_SECONDS: Final = 60.0
+# While somebody recovers it, it has a third: who comes second knows that it is worth waiting.
+RECOVERING: Final = ".recovering"
 SIZE: Final = 4 * 1024 * 1024
 SLOT: Final = 512
 BUSY_AT: Final = 8192
@@ -43,7 +50,7 @@ _HEADER: Final = struct.Struct("<IIQ")
 _ROOM: Final = SLOT - _HEADER.size
 _PART: Final = 1 << 10
 _COUNT: Final = 1 << 21
-_PROGRESS: Final = struct.Struct("<QQQQQI")
+_PROGRESS: Final = struct.Struct("<QQQQQQQI")
 _LENGTH: Final = struct.Struct("<I")
 
 _FREE: Final = 0
@@ -63,6 +70,9 @@ class Progress:
     logs_segment: int = 0
     logs_offset: int = 0
     heartbeat_unix_nano: int = 0
+    spans: int = 0
+    """How many there are before the place."""
+    logs: int = 0
 
 
 class Ring:
@@ -72,24 +82,25 @@ class Ring:
         """Create the ring at *path*; *page* says whose it is. Raises OSError where there is no room."""
         self.path = path
         self.is_shared_memory = is_shared_memory
-        self._descriptor = _created(path)
-        try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # Reserved, not just sized: writing to a page that a full tmpfs cannot back would kill the process.
-            os.posix_fallocate(self._descriptor, 0, SIZE)
-            self._memory = mmap.mmap(self._descriptor, SIZE)
-        except OSError:
-            os.close(self._descriptor)
-            path.unlink(missing_ok=True)
-            raise
         text = orjson.dumps(page)
         if len(text) > BUSY_AT - PAGE_AT - _LENGTH.size - _PROGRESS.size:
-            self.close()
             msg = f"the ring's first page has no room for {len(text)} bytes of identity"
             raise JournalError(msg)
-        start = PAGE_AT + _PROGRESS.size
-        self._memory[start : start + _LENGTH.size + len(text)] = _LENGTH.pack(len(text)) + text
-        self._memory[: len(MAGIC)] = MAGIC
+        unfinished = path.with_name(path.name.removesuffix(SUFFIX) + UNFINISHED)
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        self._descriptor = os.open(unfinished, flags, 0o600)
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _reserve(self._descriptor)
+            self._memory = mmap.mmap(self._descriptor, SIZE)
+            start = PAGE_AT + _PROGRESS.size
+            self._memory[start : start + _LENGTH.size + len(text)] = _LENGTH.pack(len(text)) + text
+            self._memory[: len(MAGIC)] = MAGIC
+            unfinished.rename(path)
+        except OSError:
+            unfinished.unlink(missing_ok=True)
+            os.close(self._descriptor)
+            raise
         self._free: deque[int] = deque(range(SLOTS))
         # Called when the ring is full; returns a slot that came free in time, or -1.
         self.wait: Callable[[Ring], int] = lambda ring: -1
@@ -142,6 +153,11 @@ class Ring:
             memory[BUSY_AT + slot] = _WRITTEN
         return tuple(slots)
 
+    @property
+    def has_room(self) -> bool:
+        """Whether any slot is free: then what it does not take is too large for it."""
+        return bool(self._free)
+
     def take(self) -> int:
         """Reserve a slot; -1 when none is free."""
         try:
@@ -155,6 +171,12 @@ class Ring:
             if slot >= 0:
                 self._memory[BUSY_AT + slot] = _FREE
                 self._free.append(slot)
+
+    def left(self) -> list[bytes]:
+        """Return the records that are still in it: once all is written, those of calls that were torn off half-way."""
+        if self._memory.find(bytes((_WRITTEN,)), BUSY_AT, BUSY_AT + SLOTS) < 0:
+            return []
+        return list(_records_in(self._memory[:]))
 
     def note(self, progress: Progress) -> None:
         """Say how far the journal got, before the next records are written to it."""
@@ -190,12 +212,25 @@ def ring_folder() -> Path | None:
 
 def create_ring(folder: Path, page: dict[str, str | int], *, is_shared_memory: bool) -> Ring:
     """Create a ring with a name of its own in *folder*. Raises OSError where there is no room."""
-    name = f"{os.getpid()}-{time.time_ns():x}-{os.urandom(4).hex()}.ring"
+    name = f"{os.getpid()}-{time.time_ns():x}-{os.urandom(4).hex()}{SUFFIX}"
     return Ring(folder / name, page, is_shared_memory=is_shared_memory)
 
 
-def _created(path: Path) -> int:
-    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+def _reserve(descriptor: int) -> None:
+    """Reserve the ring's room, not just its size: writing to a page that a full tmpfs cannot back kills the process."""
+    if hasattr(os, "posix_fallocate"):
+        try:
+            os.posix_fallocate(descriptor, 0, SIZE)
+        except OSError as error:
+            if error.errno not in {errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS}:
+                raise
+        else:
+            return
+    # macOS and some file systems cannot be asked; what is written has its room.
+    zeros = bytes(1 << 20)
+    for _ in range(SIZE // len(zeros)):
+        if os.write(descriptor, zeros) != len(zeros):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 class DeadRing:
@@ -222,16 +257,24 @@ class DeadRing:
         except OSError:
             os.close(descriptor)
             return None
-        if not path.exists():
-            # Its recoverer removed it between our open and our lock.
+        recovering = path.with_suffix(RECOVERING)
+        try:
+            path.rename(recovering)
+        except OSError:
+            # Its recoverer removed it between our open and our lock; or this is a read-only disk.
             os.close(descriptor)
             return None
-        return cls(descriptor, path, data)
+        return cls(descriptor, recovering, data)
 
     @property
     def page(self) -> dict[str, Any] | None:
-        """Whose ring it was; None when the owner died before it could say."""
+        """Whose ring it was; None for one of another version, or a damaged one."""
         return self.page_in(self._data) if len(self._data) == SIZE else None
+
+    @property
+    def is_blank(self) -> bool:
+        """Whether nothing was ever in it: a disk that lost power may leave such a file."""
+        return not any(self._data[: len(MAGIC)])
 
     @staticmethod
     def page_in(head: bytes) -> dict[str, Any] | None:
@@ -256,26 +299,31 @@ class DeadRing:
 
     def records(self) -> Iterator[bytes]:
         """Yield the whole records that the journal may lack, in no particular order."""
-        parts: dict[tuple[int, int, int], dict[int, bytes]] = {}
-        for slot in range(SLOTS):
-            if self._data[BUSY_AT + slot] != _WRITTEN:
-                continue
-            at = SLOTS_AT + slot * SLOT
-            checksum, described, first = _HEADER.unpack_from(self._data, at)
-            size, part, count = described % _PART, described % _COUNT // _PART, described // _COUNT
-            if size <= _ROOM:
-                piece = self._data[at + _HEADER.size : at + _HEADER.size + size]
-                parts.setdefault((first, count, checksum), {})[part] = piece
-        for (_, count, checksum), pieces in parts.items():
-            data = b"".join(pieces[part] for part in sorted(pieces))
-            if len(pieces) == count and zlib.adler32(data) == checksum:
-                yield data
+        return _records_in(self._data)
 
     def close(self, *, remove: bool) -> None:
         """Let go of the ring; with *remove*, all it held is in the journal."""
         if remove:
             self.path.unlink(missing_ok=True)
+        else:
+            self.path.rename(self.path.with_suffix(SUFFIX))
         os.close(self._descriptor)
+
+
+def _records_in(data: bytes) -> Iterator[bytes]:
+    parts: dict[tuple[int, int, int], dict[int, bytes]] = {}
+    for slot in range(SLOTS):
+        if data[BUSY_AT + slot] != _WRITTEN:
+            continue
+        at = SLOTS_AT + slot * SLOT
+        checksum, described, first = _HEADER.unpack_from(data, at)
+        size, part, count = described % _PART, described % _COUNT // _PART, described // _COUNT
+        if size <= _ROOM:
+            parts.setdefault((first, count, checksum), {})[part] = data[at + _HEADER.size : at + _HEADER.size + size]
+    for (_, count, checksum), pieces in parts.items():
+        record = b"".join(pieces[part] for part in sorted(pieces))
+        if len(pieces) == count and zlib.adler32(record) == checksum:
+            yield record
 
 
 def _whole(descriptor: int) -> bytes:
@@ -286,8 +334,32 @@ def _whole(descriptor: int) -> bytes:
 
 
 def rings(folder: Path | None) -> list[Path]:
-    """Return the rings in *folder*, dead or alive."""
+    """Return the rings in *folder*, dead or alive, and those that somebody recovers."""
     try:
-        return sorted(folder.glob("*.ring")) if folder is not None else []
+        entries = [] if folder is None else list(os.scandir(folder))
     except OSError:
         return []
+    return [Path(entry.path) for entry in sorted(entries, key=lambda entry: entry.name) if _is_ring(entry.name)]
+
+
+def _is_ring(name: str) -> bool:
+    return name.endswith((SUFFIX, RECOVERING))
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what processes left in *folder* that died while they made their ring."""
+    for path in folder.glob(f"*{UNFINISHED}"):
+        try:
+            if time.time() - path.stat().st_mtime < UNFINISHED_SECONDS:
+                continue
+            descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError:
+            continue
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.unlink(missing_ok=True)
+        except OSError:
+            # It is being made after all.
+            continue
+        finally:
+            os.close(descriptor)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import hashlib
 import os
 import shutil
 import threading
+import time
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from . import layout
 from .layout import Signal
@@ -27,24 +29,39 @@ class Appender:
         self._rotate_bytes = rotate_bytes
         self._sync = sync
         self._descriptor = -1
+        self._sealing: list[threading.Thread] = []
         self.segment = 0
         self.offset = 0
 
     def append(self, lines: bytes) -> None:
         """Write whole *lines* in one call. Raises OSError, and then nothing of them counts as written."""
+        if self._descriptor >= 0 and self.offset and self.offset + len(lines) > self._rotate_bytes:
+            self.rotate()
+        elif self._descriptor >= 0 and os.fstat(self._descriptor).st_nlink == 0:
+            # Somebody removed the folder: what would be written here, nobody could ever read.
+            self._give_up_file()
         if self._descriptor < 0:
             self._open()
-        elif self.offset and self.offset + len(lines) > self._rotate_bytes:
-            self.rotate()
-            self._open()
-        written = os.write(self._descriptor, lines)
-        if written != len(lines):
+        try:
+            self._write(lines)
+        except OSError as error:
+            # A file may not grow where the disk has room all the same (ulimit -f, FAT): another file takes them.
+            is_file_full = error.errno == errno.EFBIG and self.offset > 0
             self._take_back()
-            msg = f"{written:,} of {len(lines):,} bytes were written to {self.path}: the disk is full"
-            raise OSError(msg)
+            if not is_file_full:
+                raise
+            self.rotate()
+            self.append(lines)
+        else:
+            self.offset += len(lines)
+
+    def _write(self, lines: bytes) -> None:
+        written = os.write(self._descriptor, lines)
+        while written < len(lines):
+            # A short write does not say why. The next one does.
+            written += os.write(self._descriptor, lines[written:])
         if self._sync:
             os.fsync(self._descriptor)
-        self.offset += written
 
     @property
     def path(self) -> Path:
@@ -55,13 +72,23 @@ class Appender:
         """Seal the file that is being written; the next append starts another one."""
         if self._descriptor < 0:
             return
-        os.close(self._descriptor)
-        self._descriptor = -1
         sealed = self.path
-        self.segment += 1
-        self.offset = 0
+        self._give_up_file()
         # Compressing 32 MiB takes a second, and the writer must not stand still for it.
-        threading.Thread(target=seal, args=(sealed,), name="branchline-seal", daemon=True).start()
+        thread = threading.Thread(target=seal, args=(sealed,), name="branchline-seal", daemon=True)
+        self._sealing = [other for other in self._sealing if other.is_alive()]
+        try:
+            thread.start()
+        except RuntimeError:
+            # The interpreter is ending, or there are too many threads: the plain file is as good.
+            return
+        self._sealing.append(thread)
+
+    def finish_sealing(self, timeout: float) -> None:
+        """Wait up to *timeout* seconds for what is being compressed."""
+        deadline = time.monotonic() + timeout
+        for thread in self._sealing:
+            thread.join(max(deadline - time.monotonic(), 0))
 
     def close(self) -> None:
         """Stop writing; the file stays as it is."""
@@ -71,25 +98,34 @@ class Appender:
 
     def _open(self) -> None:
         layout.private_directory(self._process)
+        # Not only what is there: a sealed file's plain one is gone, and one of its name would take its place.
+        taken = [segment.number for segment in layout.segments(self._process, self._signal)]
+        number = max([self.segment, *(number + 1 for number in taken)])
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
         while True:
+            self.segment = number
+            self.offset = 0
             try:
                 self._descriptor = os.open(self.path, flags, 0o600)
             except FileExistsError:
-                self.segment += 1
+                number += 1
             else:
-                self.offset = 0
-                return
+                break
+        if self._sync:
+            _sync_folder(self._process)
 
     def _take_back(self) -> None:
         """Cut a half-written tail off; where even that fails, leave the file and start another."""
         try:
             os.ftruncate(self._descriptor, self.offset)
         except OSError:
-            os.close(self._descriptor)
-            self._descriptor = -1
-            self.segment += 1
-            self.offset = 0
+            self._give_up_file()
+
+    def _give_up_file(self) -> None:
+        os.close(self._descriptor)
+        self._descriptor = -1
+        self.segment += 1
+        self.offset = 0
 
 
 def seal(path: Path) -> None:
@@ -97,28 +133,66 @@ def seal(path: Path) -> None:
     packed = path.with_name(path.name + ".gz")
     temporary = path.with_name(f".{packed.name}.tmp")
     try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         with path.open("rb") as plain, os.fdopen(descriptor, "wb") as raw:
             with gzip.GzipFile(filename="", fileobj=raw, mode="wb", compresslevel=3, mtime=0) as file:
                 shutil.copyfileobj(plain, file, 1 << 20)
             raw.flush()
             os.fsync(raw.fileno())
-        _note(temporary, packed)
+        content = temporary.read_bytes()
         temporary.replace(packed)
+        # Noted once it is there, and the plain file goes last: as long as that exists, it is the one that counts.
+        _note(packed, {"name": packed.name, "sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)})
         path.unlink()
     except OSError:
-        # No room to compress: the plain file stays, and is as good.
-        temporary.unlink(missing_ok=True)
+        # No room to compress, or no folder any more: the plain file stays, and is as good.
+        _remove(temporary)
 
 
-_notes_lock = threading.Lock()
+def finish_seals(process: Path) -> None:
+    """Bring to an end what a dead *process* was sealing when it died."""
+    for path in process.glob(".*.gz.tmp"):
+        _remove(path)
+    for plain in process.glob("*.jsonl"):
+        if plain.with_name(plain.name + ".gz").exists():
+            seal(plain)
 
 
-def _note(temporary: Path, packed: Path) -> None:
-    content = temporary.read_bytes()
-    entry = {"name": packed.name, "sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+def _sync_folder(folder: Path) -> None:
+    """Force a new file's name to the disk: the file alone could come back without one."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError:
+        # A read-only disk: nothing depends on it.
+        return
+
+
+class _Notes:
+    """Who may write a ``segments.json``: two signals of one process may be sealed at once."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+
+    def reset(self) -> None:
+        self.lock = threading.Lock()
+
+
+_notes = _Notes()
+# A thread that seals may hold the lock at the moment of a fork; the child has its own files.
+os.register_at_fork(after_in_child=_notes.reset)
+
+
+def _note(packed: Path, entry: dict[str, Any]) -> None:
     notes = packed.with_name("segments.json")
-    with _notes_lock:
+    with _notes.lock:
         known = layout.read_json(notes) or {"version": layout.VERSION, "sealed": []}
         others = [sealed for sealed in known["sealed"] if sealed["name"] != packed.name]
         layout.replace_json(notes, {"version": layout.VERSION, "sealed": [*others, entry]})

@@ -25,22 +25,29 @@ class Notices:
 
     def odd(self, kind: str) -> None:
         """Count something odd in what was recorded; the rest of the record arrives."""
-        self.counts[kind] = self.counts.get(kind, 0) + 1
+        self._count(kind)
         if kind not in self._said:
             self.once(kind, f"recorded something odd ({kind}); it was written as text, and is counted in process.json")
 
     def failed(self, what: str, error: BaseException) -> None:
         """Count a failure while recording *what*."""
         kind = f"failed_{what}"
-        self.counts[kind] = self.counts.get(kind, 0) + 1
+        self._count(kind)
         self.once(kind, f"could not record {what}: {type(error).__name__}: {_said(error)}")
         if self._strict:
             raise error
 
+    def _count(self, kind: str) -> None:
+        if kind not in self.counts:
+            self.counts.setdefault(kind, 0)
+        # Without a call in it, this is one step for other threads and for signal handlers: nothing is miscounted.
+        self.counts[kind] += 1
+
     def once(self, kind: str, text: str) -> None:
         """Say *text* on stderr, for each *kind* once."""
-        if kind not in self._said:
-            self._said[kind] = time.monotonic()
+        now = time.monotonic()
+        # Of several threads that come at once, only the one whose time was kept speaks.
+        if kind not in self._said and self._said.setdefault(kind, now) is now:
             say(text)
 
     def at_most_each_minute(self, kind: str, text: str) -> None:
@@ -53,11 +60,11 @@ class Notices:
 
 def say(text: str) -> None:
     """Print one line on stderr, if there is one."""
+    line = "".join(character if character.isprintable() else " " for character in f"branchline: {text}")
     try:
-        sys.stderr.write(f"branchline: {text}\n")
+        sys.stderr.write(f"{line}\n")
         sys.stderr.flush()
-    except (OSError, ValueError, AttributeError, RuntimeError):
-        # Closed, missing, or being written to by the code that a signal handler interrupted.
+    except Exception:  # closed, missing, replaced by something odd, or being written to by what a handler interrupted
         return
 
 

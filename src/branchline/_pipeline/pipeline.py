@@ -17,9 +17,10 @@ from opentelemetry.trace import SpanContext
 from .. import names
 from .._journal import layout
 from .._journal.records import LogRecord, dumps, loads, log_tuple, ring_default, span_tuple
-from .._journal.ring import Ring, create_ring, ring_folder
+from .._journal.recovery import make_room
+from .._journal.ring import Ring, create_ring, ring_folder, rings
 from .._journal.seen import Listener
-from ..errors import BranchlineError
+from ..errors import BranchlineError, JournalError
 from ..redaction import Redactor
 from ..values import freeze, freeze_key
 from . import ids
@@ -29,6 +30,14 @@ from .notices import Notices
 _WAKE_EVERY: Final = 512
 _RECORD_BYTES: Final = 1024
 _NEVER: Final = 1 << 60
+# A record of a megabyte behind a full queue takes a tenth of this.
+_AT_ONCE_SECONDS: Final = 1.0
+# Without a ring: what the writer writes in less than the 100 ms that a kill may cost.
+_MOST_UNSAFE: Final = 1024
+_START_SECONDS: Final = 2.0
+# Of dead processes, in shared memory, before a new one tidies up: 128 MiB.
+_MOST_RINGS: Final = 32
+_RECOVERED_AT_ONCE: Final = 2
 
 _SEVERITIES: Final = {
     "TRACE": 1,
@@ -86,7 +95,7 @@ class WriterLike(Protocol):
     def start(self) -> None:
         """Begin."""
 
-    def drain(self) -> None:
+    def write_here(self) -> None:
         """Write what is in the queue, in the calling thread."""
 
     def stop(self, timeout: float, reason: str) -> None:
@@ -128,6 +137,10 @@ class Pipeline:
         self.signal = _thread.allocate_lock()
         self.signal.acquire()
         self._starting = _thread.allocate_lock()
+        self._starter = 0
+        self._goes_direct = False
+        # Who may write, once the writer thread has ended.
+        self.turn = _thread.allocate_lock()
         self.writer: WriterLike | None = None
         self.sampled_out = 0
         self.dropped: dict[str, dict[str, int]] = {"spans": {}, "logs": {}}
@@ -149,9 +162,10 @@ class Pipeline:
                 if identity is not None:
                     identity = (identity.experiment_name, identity.branch_id, identity.branch_name)
                 if record.is_common:
+                    trace = record.trace
                     fields: tuple[Any, ...] = (
                         1,
-                        record.trace.hex,
+                        trace.hex,
                         record.number,
                         record.parent_number,
                         record.title,
@@ -162,7 +176,7 @@ class Pipeline:
                         record.data,
                         record.marks,
                         identity,
-                        record.trace.flags,
+                        trace.flags,
                     )
                 else:
                     fields = span_tuple(record)
@@ -175,7 +189,7 @@ class Pipeline:
             return
         self.queue.append(record)
         if self.is_direct:
-            self._write_here()
+            self.write_here()
 
     def submit_log(self, record: LogRecord) -> None:
         """Take a log record."""
@@ -190,7 +204,7 @@ class Pipeline:
             return
         self.queue.append(record)
         if self.is_direct:
-            self._write_here()
+            self.write_here()
 
     def event(
         self,
@@ -281,18 +295,38 @@ class Pipeline:
         return -1 if self.ring is None else self.ring.put(data)
 
     def _admit(self, record: Any, signal: str) -> bool:
-        """Take a record for which the ring has no room, while memory lasts; count it as dropped beyond that."""
-        if self.is_failing or len(self.queue) * _RECORD_BYTES + self.heavy + record.weight > self.options.memory_limit:
+        """Take a record for which the ring has no room; return whether the queue is still to get it."""
+        if self.is_failing:
             if len(self.queue) * _RECORD_BYTES + self.heavy + record.weight > self.options.memory_limit:
-                self.drop(signal, "disk_error" if self.is_failing else "queue_full")
+                self.drop(signal, "disk_error")
                 return False
-            return True
-        self.wake()
+        elif self.ring is not None and self.ring.has_room and not self.is_writer():
+            self._write_at_once(record)
+            return False
+        else:
+            self.wake()
         return True
+
+    def _write_at_once(self, record: Any) -> None:
+        """Take a record that is too large for any ring, and wait until it is in the journal."""
+        marker = Marker()
+        self.heavy += record.weight
+        self.queue.append(record)
+        self.queue.append(marker)
+        self.wake()
+        marker.wait(_AT_ONCE_SECONDS)
+
+    def give_back(self, record: Any) -> None:
+        """Free a record's place in the ring: it is given up."""
+        ring = self.ring
+        if ring is not None and record.slots != -1:
+            ring.free(record.slots)
+            record.slots = -1
 
     def _attend(self, record: Any, signal: str) -> bool:
         """Wake or start the writer, and hold the memory limit; return whether the record is taken."""
         if self.is_closed:
+            self.give_back(record)
             self.drop(signal, "after_shutdown")
             return False
         if self.writer is None and not self.is_direct:
@@ -301,12 +335,23 @@ class Pipeline:
         pending = len(self.queue) * _RECORD_BYTES + self.heavy
         if pending > self.options.memory_limit and not self._wait_for_room():
             self.heavy -= record.weight
+            self.give_back(record)
             self.drop(signal, "disk_error" if self.is_failing else "queue_full")
             return False
         if len(self.queue) > self.wake_at:
             self.wake_at = len(self.queue) + _WAKE_EVERY
             self.wake()
+        if len(self.queue) > _MOST_UNSAFE and self.ring is None:
+            self._wait_for_writer()
         return True
+
+    def _wait_for_writer(self) -> None:
+        """Without a ring, what waits is lost in a kill: let the writer come near."""
+        deadline = time.monotonic() + self.options.max_wait_seconds
+        while len(self.queue) > _MOST_UNSAFE and time.monotonic() < deadline:
+            if self.is_failing or self.is_direct or self.is_writer():
+                return
+            time.sleep(0.0005)
 
     def _wait_for_room(self) -> bool:
         deadline = time.monotonic() + self.options.max_wait_seconds
@@ -334,7 +379,10 @@ class Pipeline:
     def drop(self, signal: str, reason: str) -> None:
         """Count a record that is given up."""
         counted = self.dropped[signal]
-        counted[reason] = counted.get(reason, 0) + 1
+        if reason not in counted:
+            counted.setdefault(reason, 0)
+        # Without a call in it, this is one step for other threads and for signal handlers: nothing is miscounted.
+        counted[reason] += 1
         self.notices.once(f"dropped_{reason}", f"telemetry is being dropped ({reason}); counts are in process.json")
 
     def wake(self) -> None:
@@ -350,20 +398,41 @@ class Pipeline:
     def _start(self, first: Any) -> None:
         """Open the ring and start the writer, before the first record is taken."""
         if not self._starting.acquire(blocking=False):
-            # Another thread is at it, or this one was interrupted while it was: the record waits in the queue.
+            self._await_start(first)
             return
+        self._starter = _thread.get_ident()
         try:
             if self.writer is None:
                 self._open_ring()
                 if self._put is not None and first.slots == -1:
                     self._put_cleaned(first)
                 writer = self._make_writer(self)
-                writer.start()
+                try:
+                    writer.start()
+                except RuntimeError:
+                    # No more threads, as at the interpreter's exit: whoever records writes.
+                    self._write_without_thread(first)
                 self.writer = writer
         except Exception as error:  # recording never raises
             self.failed("start", error)
         finally:
+            self._starter = 0
             self._starting.release()
+
+    def _await_start(self, first: Any) -> None:
+        """Wait for the thread that opens the ring, so that *first* is in it; not for ourselves, interrupted at it."""
+        deadline = time.monotonic() + _START_SECONDS
+        while self._starting.locked() and self._starter != _thread.get_ident() and time.monotonic() < deadline:
+            time.sleep(0.0005)
+        if self._put is not None and first.slots == -1:
+            self._put_cleaned(first)
+
+    def _write_without_thread(self, first: Any) -> None:
+        self.let_go(is_direct=True)
+        first.slots = -1
+        if self.ring is not None:
+            self.ring.close()
+            self.ring = None
 
     def _open_ring(self) -> None:
         if self.options.durability == "batch":
@@ -377,24 +446,45 @@ class Pipeline:
             "service_name": self.options.service_name,
             "started_unix_nano": self.started_unix_nano,
             "resource": dumps(dict(self.resource), ring_default).decode(),
+            "redact": _told(self.options.redactor),
         }
         folder = ring_folder()
         try:
             if folder is not None:
-                self._use(create_ring(folder, page, is_shared_memory=True))
+                if len(rings(folder)) > _MOST_RINGS:
+                    make_room(_RECOVERED_AT_ONCE)
+                self._use(self._made_ring(folder, page, is_shared_memory=True))
                 return
         except (OSError, BranchlineError):
             # No room in shared memory: the disk serves as well, redacted.
             pass
         try:
-            self._use(create_ring(layout.private_directory(self.directory), page, is_shared_memory=False))
+            folder = layout.private_directory(self.directory)
+            self._use(self._made_ring(folder, page, is_shared_memory=False))
         except (OSError, BranchlineError) as error:
             self.notices.once("no_ring", f"no room for the crash ring ({error}); a kill may lose the last 100 ms")
+
+    def _made_ring(self, folder: Path, page: dict[str, str | int], *, is_shared_memory: bool) -> Ring:
+        try:
+            return create_ring(folder, page, is_shared_memory=is_shared_memory)
+        except JournalError:
+            # A resource of many kilobytes: the little that says who this was will do.
+            known = {key: self.resource[key] for key in _IDENTIFYING if key in self.resource}
+            page = {**page, "resource": dumps(known, ring_default).decode()}
+        except OSError:
+            # Full, perhaps of what dead processes left.
+            if not is_shared_memory:
+                raise
+            make_room(_MOST_RINGS)
+        return create_ring(folder, page, is_shared_memory=is_shared_memory)
 
     def _use(self, ring: Ring) -> None:
         ring.wait = self._wait_for_slot
         self.ring = ring
-        self._put = ring.put if ring.is_shared_memory else self._put_redacted
+        redactor = self.options.redactor
+        # Nobody but this process can ask a callback: what a recoverer could not take out is not put in.
+        is_recoverable = ring.is_shared_memory and (redactor is None or redactor.callback is None)
+        self._put = ring.put if is_recoverable else self._put_redacted
 
     @property
     def resource(self) -> Mapping[str, Any]:
@@ -411,7 +501,7 @@ class Pipeline:
         if self.writer is None or self.is_closed:
             return not self.queue
         if self.is_direct:
-            self._write_here()
+            self.write_here()
             return not self.queue
         marker = Marker()
         self.queue.append(marker)
@@ -427,35 +517,50 @@ class Pipeline:
         """Write what is left and say that this process has ended, within *timeout* seconds."""
         if self.is_closed:
             return
-        deadline = time.monotonic() + timeout
-        if self.writer is not None:
-            self.flush(deadline - time.monotonic())
-            self.writer.stop(max(deadline - time.monotonic(), 0.05), reason)
-        self.is_closed = True
-        self.is_simple = False
-        self._put = None
-        self.wake_at = -1
+        self._end(timeout, reason)
+        if self.writer is None or not self.writer.thread.is_alive():
+            self.let_go(is_direct=False)
+            self.write_here()
 
     def go_direct(self, timeout: float, *, reason: str) -> None:
         """At the interpreter's exit: write what is left, and from now on in the recording thread itself."""
-        if self.is_closed or self.writer is None:
+        if self.is_closed or self.is_direct:
             return
-        deadline = time.monotonic() + timeout
-        self.flush(deadline - time.monotonic())
-        self.writer.stop(max(deadline - time.monotonic(), 0.05), reason)
-        self.is_direct = True
-        self._put = None
-        self.ring = None
-        self.wake_at = _NEVER
+        self._goes_direct = True
+        if self.writer is None:
+            self.writer = self._make_writer(self)
+            self.let_go(is_direct=True)
+            return
+        self._end(timeout, reason)
+        self.write_here()
 
-    def _write_here(self) -> None:
-        if self.writer is not None and self._starting.acquire(blocking=False):
+    def _end(self, timeout: float, reason: str) -> None:
+        if self.writer is not None and not self.is_direct:
+            deadline = time.monotonic() + timeout
+            self.flush(deadline - time.monotonic())
+            self.writer.stop(max(deadline - time.monotonic(), 0.05), reason)
+
+    def let_go(self, *, is_direct: bool | None = None) -> None:
+        """Take no more for the ring: from now on who records writes, or after a shutdown, nobody."""
+        self._put = None
+        self.is_simple = False
+        self.is_direct = self._goes_direct if is_direct is None else is_direct
+        self.is_closed = not self.is_direct
+        self.wake_at = _NEVER if self.is_direct else -1
+
+    def write_here(self) -> None:
+        """Write what is in the queue in this thread, after the writer's end."""
+        # Asked again after the lock is given back: whoever came meanwhile left what it had to us.
+        while self.queue and self.writer is not None and self.turn.acquire(blocking=False):
             try:
-                self.writer.drain()
+                self.writer.write_here()
             except Exception as error:  # recording never raises
                 self.failed("exit", error)
+                return
             finally:
-                self._starting.release()
+                self.turn.release()
+            if self.is_failing:
+                return
 
     def after_fork(self) -> None:
         """In a forked child: leave everything to the parent and begin anew, at the child's first record."""
@@ -468,7 +573,30 @@ class Pipeline:
             self.writer.abandon()
         self.options = replace(self.options, listeners=())
         self.notices.reset()
+        was_closed = self.is_closed
         self._fresh()
+        if was_closed:
+            self.let_go(is_direct=False)
+
+
+_IDENTIFYING: Final = (
+    names.SERVICE_NAME,
+    names.HOST_NAME,
+    names.PROCESS_PID,
+    names.SERVICE_INSTANCE_ID,
+    names.RUN_ID,
+)
+
+
+def _told(redactor: Redactor | None) -> str:
+    """Return what a recoverer must know to take out what this process would have."""
+    if redactor is None:
+        return "{}"
+    patterns = [
+        (pattern, 0) if isinstance(pattern, str) else (pattern.pattern, pattern.flags)
+        for pattern in redactor.extra_patterns
+    ]
+    return dumps({"keys": list(redactor.extra_keys), "patterns": patterns}).decode()
 
 
 def cleaned(attributes: Mapping[str, Any], odd: Callable[[str], None]) -> dict[str, Any]:

@@ -13,11 +13,10 @@ from typing import Any, Final
 from .. import names
 from .._journal import layout
 from .._journal.encode import Encoder
-from .._journal.records import LogRecord
+from .._journal.records import LogRecord, dumps, from_tuple, loads, ring_default, spilled_records
 from .._journal.ring import Progress
 from .._journal.seen import Seen, Summary
 from .._journal.segments import Appender
-from . import ids
 from .pipeline import Marker, Pipeline
 
 
@@ -25,11 +24,16 @@ _BATCH: Final = 512
 # The longest that a record may wait in memory: what a kill can cost with durability="batch".
 _POLL_SECONDS: Final = 0.1
 _IDLE_AFTER_SECONDS: Final = 1.0
+# No longer: a step may have begun meanwhile, and one that takes a second is to be seen.
+_IDLE_SECONDS: Final = 1.0
 _RETRY_SECONDS: Final = 0.25
 _CHECKPOINT_SECONDS: Final = 1.0
 _STATE_SECONDS: Final = 5.0
 _LISTEN_SECONDS: Final = 0.12
 _MOST_OPEN: Final = 100_000
+# What one checkpoint record may hold, in bytes; a span with more to say writes several.
+_CHECKPOINT_BYTES: Final = 128 * 1024
+_SEALING_SECONDS: Final = 10.0
 _MOST_SHOWN: Final = 1_000
 
 
@@ -65,6 +69,8 @@ class Writer:
         self._state_at = 0.0
         self._listen_at = 0.0
         self._seen: list[Seen] = []
+        self._were_open: set[int] = set()
+        self._rescued: set[int | str] = set()
         self._busy_until = time.monotonic() + _IDLE_AFTER_SECONDS
         self.recorded = {"spans": 0, "logs": 0}
         self.journaled = {"spans": 0, "logs": 0}
@@ -94,25 +100,28 @@ class Writer:
             pipeline.signal.acquire(timeout=self._patience())
             self._guarded(self._turn)
         self._guarded(self._last_turn)
+        for appender in (self._traces, self._logs):
+            appender.finish_sealing(_SEALING_SECONDS)
 
     def _patience(self) -> float:
-        if self.pipeline.queue or self._markers:
-            return _RETRY_SECONDS if self.pipeline.is_failing else 0
-        if time.monotonic() < self._busy_until or self.pipeline.options.listeners:
+        pipeline = self.pipeline
+        if self._unwritten or pipeline.queue or self._markers:
+            return _RETRY_SECONDS if pipeline.is_failing else 0
+        if time.monotonic() < self._busy_until or pipeline.options.listeners:
             return _POLL_SECONDS
-        if self.pipeline.open:
-            return _CHECKPOINT_SECONDS
-        # Nothing to do: the next record wakes us. The queue is looked at once more, for one that came in between.
-        self.pipeline.wake_at = -1
-        return 60.0 if not self.pipeline.queue else 0
+        if pipeline.wake_at >= 0:
+            # From now on the next record wakes us. One that is on its way to the queue has not seen this: look again.
+            pipeline.wake_at = -1
+            return _POLL_SECONDS
+        return _IDLE_SECONDS
 
     def _guarded(self, work: Callable[[], None]) -> None:
         try:
             work()
-        except Exception as error:  # the writer must live: it has everybody's data
+        except BaseException as error:  # even a SystemExit: the writer has everybody's data
             try:
                 self.pipeline.failed("writing", error)
-            except Exception:  # strict mode raises where somebody can see it; here nobody can
+            except BaseException:  # strict mode raises where somebody can see it; here nobody can
                 return
 
     def _turn(self) -> None:
@@ -135,22 +144,62 @@ class Writer:
     def _last_turn(self) -> None:
         pipeline = self.pipeline
         self.drain(True)
-        self._traces.close()
-        self._logs.close()
-        left = sum(item.count for item in self._unwritten)
-        if left:
-            where = "recovered when there is room" if pipeline.ring is not None else "lost"
-            self.pipeline.notices.once("unwritten", f"{left:,} records could not be written: {where}")
-        else:
+        # From here on nothing goes through the ring: what others still record is written by themselves, after this.
+        pipeline.let_go()
+        with pipeline.turn:
+            self.drain(True)
+            self._guarded(self._rescue)
+            self._traces.close()
+            self._logs.close()
+            left = self._give_up()
             self._write_state("ended")
-        if pipeline.ring is not None:
-            # What could not be written stays in the ring, for whoever opens the directory next.
-            pipeline.ring.close(remove=not left)
-            pipeline.ring = None
+            if pipeline.ring is not None:
+                # What could not be written stays in the ring, for whoever opens the directory next.
+                pipeline.ring.close(remove=not left)
+                pipeline.ring = None
+        pipeline.write_here()
         # Last, because a terminal that has stopped can hold them for a second.
         self._listen()
         for listener in pipeline.options.listeners:
             self._guarded(functools.partial(listener.close, self._summary()))
+
+    def _rescue(self) -> None:
+        """Write what is in the ring and in no queue: a KeyboardInterrupt can tear a recording call off half-way."""
+        ring = self.pipeline.ring
+        if ring is None or self._unwritten:
+            return
+        records = [from_tuple(loads(data)) for data in ring.left()]
+        spans = [record for record in records if not isinstance(record, LogRecord)]
+        logs = [record for record in records if isinstance(record, LogRecord)]
+        # Its call may also just be slow, in another thread, and then the record comes once more.
+        self._rescued = {span.number for span in spans} | {record.uid for record in logs}
+        self._encode(spans, logs)
+        self._write_unwritten(force=True)
+
+    def _give_up(self) -> int:
+        """Count what will never be written as dropped, and return how many records wait in the ring."""
+        pipeline = self.pipeline
+        waiting: list[tuple[str, int | tuple[int, ...]]] = [
+            (item.signal, slots) for item in self._unwritten for slots in item.slots
+        ]
+        for record in pipeline.queue:
+            if record.__class__ is not Marker:
+                signal = "logs" if record.__class__ is LogRecord else "spans"
+                self.recorded[signal] += 1
+                waiting.append((signal, record.slots))
+        pipeline.queue.clear()
+        self._unwritten.clear()
+        kept = 0
+        for signal, slots in waiting:
+            self.recorded[signal] -= 1
+            if slots == -1 or pipeline.ring is None:
+                pipeline.drop(signal, "disk_error")
+            else:
+                kept += 1
+        if kept and pipeline.ring is not None:
+            where = f"{pipeline.ring.path}, and are recovered when there is room"
+            pipeline.notices.once("unwritten", f"{kept:,} records could not be written: they wait in {where}")
+        return kept
 
     # ── queue to disk ─────────────────────────────────────────────────────────────────────────────
 
@@ -158,6 +207,7 @@ class Writer:
         """Write all that is in the queue, unless the disk refuses."""
         pipeline = self.pipeline
         queue = pipeline.queue
+        was_idle = not queue
         while True:
             if self._unwritten and not self._write_unwritten(force=is_last):
                 return
@@ -174,41 +224,61 @@ class Writer:
                     self._markers.append(record)
                 else:
                     spans.append(record)
+            if self._rescued:
+                spans = [span for span in spans if span.number not in self._rescued]
+                logs = [record for record in logs if record.uid not in self._rescued]
             self._encode(spans, logs)
             if pipeline.options.listeners:
                 self._seen.extend(map(seen, spans))
+        if was_idle:
+            return
         pipeline.heavy = 0
-        pipeline.wake_at = _BATCH
+        if not pipeline.is_closed and not pipeline.is_direct:
+            pipeline.wake_at = _BATCH
+
+    def write_here(self) -> None:
+        """Write what is in the queue in the thread that recorded it, after the end of our own."""
+        self.drain()
+        self._write_state("ended")
 
     def _encode(self, spans: list[Any], logs: list[LogRecord]) -> None:
         encoder = self._encoder
-        if spans:
-            self.recorded["spans"] += len(spans)
-            lines = self._encoded(encoder.span_lines, spans, "spans")
-            slots = [span.slots for span in spans]
-            self._unwritten.append(_Unwritten(self._traces, lines, slots, "spans", len(spans)))
+        span_lines = self._encoded(encoder.span_lines, spans, "spans")
         if encoder.spilled:
-            logs.extend(_spilled(encoder))
-        if logs:
-            self.recorded["logs"] += len(logs)
-            lines = self._encoded(encoder.log_lines, logs, "logs")
-            slots = [record.slots for record in logs]
-            self._unwritten.append(_Unwritten(self._logs, lines, slots, "logs", len(logs)))
+            # Before the spans: a span that is in the journal is whole, and its place in the ring is free.
+            logs.extend(spilled_records(encoder.spilled))
+            encoder.spilled = []
+        log_lines = self._encoded(encoder.log_lines, logs, "logs")
+        for appender, lines, records, signal in (
+            (self._logs, log_lines, logs, "logs"),
+            (self._traces, span_lines, spans, "spans"),
+        ):
+            if records:
+                slots = [record.slots for record in records]
+                self.recorded[signal] += len(records)
+                self._unwritten.append(_Unwritten(appender, lines, slots, signal, len(records)))
 
     def _encoded(self, encode: Callable[[Any], bytes], records: list[Any], signal: str) -> bytes:
+        """Return *records* as lines; one that cannot be encoded is taken out of them, and counted."""
+        if not records:
+            return b""
+        already = list(self._encoder.spilled)
         try:
             return encode(records)
         except Exception:  # one record is to blame: the others must not go with it
-            parts: list[bytes] = []
-            for record in list(records):
-                try:
-                    parts.append(encode([record]))
-                except Exception as error:  # counted, said once
-                    records.remove(record)
-                    self.pipeline.drop(signal, "unencodable")
-                    self.recorded[signal] -= 1
-                    self._guarded(lambda error=error: self.pipeline.failed("encoding", error))  # type: ignore[misc]  # mypy does not infer defaults of lambdas
-            return b"".join(parts)
+            self._encoder.spilled = already
+        parts: list[bytes] = []
+        for record in list(records):
+            spilled = list(self._encoder.spilled)
+            try:
+                parts.append(encode([record]))
+            except Exception as error:  # counted, said once
+                self._encoder.spilled = spilled
+                records.remove(record)
+                self.pipeline.give_back(record)
+                self.pipeline.drop(signal, "unencodable")
+                self._guarded(functools.partial(self.pipeline.failed, "encoding", error))
+        return b"".join(parts)
 
     def _write_unwritten(self, *, force: bool) -> bool:
         pipeline = self.pipeline
@@ -258,6 +328,8 @@ class Writer:
                     logs_segment=self._logs.segment,
                     logs_offset=self._logs.offset,
                     heartbeat_unix_nano=time.time_ns(),
+                    spans=self.journaled["spans"],
+                    logs=self.journaled["logs"],
                 )
             )
 
@@ -268,14 +340,15 @@ class Writer:
         spans = list(pipeline.open.values())
         for span in spans[: max(len(spans) - _MOST_OPEN, 0)]:
             # Never ended, and nobody will: instrumentations leak such spans.
-            pipeline.open.pop(span.number, None)
-        before = time.time_ns() - int(_CHECKPOINT_SECONDS * 1e9)
+            if pipeline.open.pop(span.number, None) is not None:
+                pipeline.drop("spans", "never_ended")
+        # Not by its times: the clock may have been set since.
+        were_open, self._were_open = self._were_open, {span.number for span in spans}
         for span in spans:
-            if span.checkpoint is None:
-                if span.began < before:
-                    pipeline.started(span)
-            else:
+            if span.checkpoint is not None:
                 self._checkpoint(span)
+            elif span.number in were_open:
+                pipeline.started(span)
 
     def _checkpoint(self, span: Any) -> None:
         known, marks_known = span.checkpoint
@@ -285,17 +358,10 @@ class Writer:
             return
         span.checkpoint = (data, len(marks))
         changed = {key: value for key, value in data.items() if key not in known or known[key] != value}
-        self.pipeline.event(
-            names.STEP_CHECKPOINT,
-            {
-                names.SPAN_ATTRIBUTES: changed,
-                names.SPAN_EVENTS: [
-                    {"name": name, "time_unix_nano": moment, "attributes": dict(attributes or {})}
-                    for name, moment, attributes, _ in marks[marks_known:]
-                ],
-            },
-            span=span,
-        )
+        for events in _portions(marks[marks_known:]):
+            described = {names.SPAN_ATTRIBUTES: changed, names.SPAN_EVENTS: events}
+            self.pipeline.event(names.STEP_CHECKPOINT, described, span=span)
+            changed = {}
 
     # ── state and listeners ───────────────────────────────────────────────────────────────────────
 
@@ -409,20 +475,16 @@ def seen(span: Any) -> Seen:
     )
 
 
-def _spilled(encoder: Encoder) -> list[LogRecord]:
-    """Return the events that were too many for their span's line, as log records that readers put back."""
-    records = [
-        LogRecord(
-            name=names.SPAN_EVENT,
-            time=moment,
-            uid=f"{ids.bits(128):032x}",
-            trace_hex=span.trace.hex,
-            span_number=span.number,
-            flags=span.trace.flags,
-            identity=span.identity,
-            data={names.EVENT_NAME: name, **(attributes or {})},
-        )
-        for span, (name, moment, attributes, _) in encoder.spilled
-    ]
-    encoder.spilled = []
-    return records
+def _portions(marks: list[Any]) -> list[list[dict[str, Any]]]:
+    """Return *marks* as a checkpoint holds them, no more at once than fit into one record; at least one portion."""
+    portions: list[list[dict[str, Any]]] = [[]]
+    room = _CHECKPOINT_BYTES
+    for name, moment, attributes, _ in marks:
+        event = {"name": name, "time_unix_nano": moment, "attributes": dict(attributes or {})}
+        size = len(dumps(event, ring_default))
+        if size > room and portions[-1]:
+            portions.append([])
+            room = _CHECKPOINT_BYTES
+        room -= size
+        portions[-1].append(event)
+    return portions
