@@ -32,7 +32,18 @@ def row(*rooms: str, packages: tuple[str, ...] = ()) -> Row:
     return Row(rooms=frozenset(rooms), packages=frozenset(packages))
 
 
-SPANS = ("foreign", "outcomes", "generators", "steps", "branch_config", "branch_model", "branches", "stamps")
+SPANS = (
+    "foreign",
+    "outcomes",
+    "generators",
+    "captures",
+    "callables",
+    "steps",
+    "branch_config",
+    "branch_model",
+    "branches",
+    "stamps",
+)
 LATER = ("strategies", "usage", "prices", "budget", "metrics", "monitor", "progress", "metadata", "events", "logs")
 RECORD_MODULES = (*SPANS, *LATER)
 LEAVES = ("values", "names", "errors", "redaction", "config", "context")

@@ -2,29 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Generator, Mapping
-from dataclasses import dataclass
+import sys
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping
 from typing import Any
 
 from . import names
 from .context import Recording
 
 
-@dataclass(frozen=True, slots=True)
 class Opened:
     """A generator's step: its recording, and how it ends."""
 
-    recording: Recording
-    finish: Callable[[object], None]
-    fail: Callable[[BaseException], None]
+    __slots__ = ("_fail", "_finish", "items", "recording")
 
-    def close(self, items: int) -> None:
+    def __init__(
+        self, recording: Recording, finish: Callable[[object], None], fail: Callable[[BaseException], None]
+    ) -> None:
+        """End *recording* with *finish* when the body returns, with *fail* when an exception leaves it."""
+        self.recording = recording
+        self.items = 0
+        self._finish = finish
+        self._fail = fail
+
+    def finish(self, result: object) -> None:
+        """End the step of a generator whose body has returned."""
+        self.recording.put({names.GENERATOR_ITEMS: self.items})
+        self._finish(result)
+
+    def fail(self, error: BaseException) -> None:
+        """End the step of a generator that an exception has left."""
+        self.recording.put({names.GENERATOR_ITEMS: self.items})
+        self._fail(error)
+
+    def close(self) -> None:
         """End the step of a generator that its consumer has left early, which is no error."""
-        self.recording.put({names.GENERATOR_ITEMS: items})
+        self.recording.put({names.GENERATOR_ITEMS: self.items})
         self.recording.leave(names.CLOSED)
 
 
 Open = Callable[[tuple[Any, ...], Mapping[str, Any]], Opened | None]
+
+# Both wrappers below are generators themselves, so that whoever asks what kind of function this is gets the same
+# answer, and hand everything to the body that Python would: next, send, throw and close. What they must not do is keep
+# anything alive that a bare generator would not: the arguments, the item just yielded (one more of what may be large),
+# and the exception thrown in, whose traceback refers to this very frame.
 
 
 def traced_generator(function: Callable[..., Generator[Any, Any, Any]], open_step: Open) -> Callable[..., Any]:
@@ -35,34 +56,35 @@ def traced_generator(function: Callable[..., Generator[Any, Any, Any]], open_ste
         if opened is None:
             return (yield from function(*args, **kwargs))
         recording = opened.recording
-        items = 0
         sent: Any = None
         thrown: BaseException | None = None
+        is_closing = False
+        produced: list[Any] = []
         try:
             body = function(*args, **kwargs)
+            del args, kwargs
             while True:
-                produced = body.send(sent) if thrown is None else body.throw(thrown)
-                inside = recording.suspend()
-                items += 1
-                sent = thrown = None
                 try:
-                    sent = yield produced
-                except GeneratorExit:
-                    recording.resume(inside)
-                    body.close()
-                    opened.close(items)
-                    raise
-                except BaseException as error:  # the consumer's throw() is for the body
+                    produced.append(body.send(sent) if thrown is None else body.throw(thrown))
+                finally:
+                    sent = thrown = None
+                inside = recording.suspend()
+                opened.items += 1
+                is_closing = False
+                try:
+                    sent = yield produced.pop()
+                except BaseException as error:  # the consumer's throw() and close() are for the body
                     thrown = error
+                    is_closing = isinstance(error, GeneratorExit)
                 recording.resume(inside)
         except StopIteration as stop:
-            recording.put({names.GENERATOR_ITEMS: items})
-            opened.finish(stop.value)
+            if is_closing:
+                opened.close()
+            else:
+                opened.finish(stop.value)
             return stop.value
         except BaseException as error:
-            if recording.is_open:
-                recording.put({names.GENERATOR_ITEMS: items})
-                opened.fail(error)
+            opened.fail(error)
             raise
 
     return wrapper
@@ -73,38 +95,52 @@ def traced_async_generator(function: Callable[..., AsyncGenerator[Any, Any]], op
 
     async def wrapper(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
         opened = open_step(args, kwargs)
-        body = function(*args, **kwargs)
         recording = None if opened is None else opened.recording
-        items = 0
         sent: Any = None
         thrown: BaseException | None = None
+        is_closing = False
+        produced: list[Any] = []
         try:
+            body = function(*args, **kwargs)
+            del args, kwargs
+            coming = _first(body)
             while True:
-                produced = await (body.asend(sent) if thrown is None else body.athrow(thrown))
-                inside = None if recording is None else recording.suspend()
-                items += 1
-                sent = thrown = None
                 try:
-                    sent = yield produced
-                except GeneratorExit:
-                    if recording is not None:
-                        recording.resume(inside)
-                    await body.aclose()
-                    if opened is not None:
-                        opened.close(items)
-                    raise
-                except BaseException as error:  # the consumer's athrow() is for the body
+                    produced.append(await coming)
+                finally:
+                    del coming
+                    sent = thrown = None
+                if opened is not None and recording is not None:
+                    inside = recording.suspend()
+                    opened.items += 1
+                is_closing = False
+                try:
+                    sent = yield produced.pop()
+                except BaseException as error:  # the consumer's athrow() and aclose() are for the body
                     thrown = error
+                    is_closing = isinstance(error, GeneratorExit)
                 if recording is not None:
                     recording.resume(inside)
+                coming = body.asend(sent) if thrown is None else body.athrow(thrown)
         except StopAsyncIteration:
-            if opened is not None:
-                opened.recording.put({names.GENERATOR_ITEMS: items})
+            if opened is not None and is_closing:
+                opened.close()
+            elif opened is not None:
                 opened.finish(None)
         except BaseException as error:
-            if opened is not None and opened.recording.is_open:
-                opened.recording.put({names.GENERATOR_ITEMS: items})
+            if opened is not None:
                 opened.fail(error)
             raise
 
     return wrapper
+
+
+def _first(body: AsyncGenerator[Any, Any]) -> Awaitable[Any]:
+    """Ask for the first item without the event loop noticing *body*: at its end it closes all generators it knows."""
+    # The wrapper closes its body; a second one doing so at the same time would be told that it is already running.
+    hooks = sys.get_asyncgen_hooks()
+    sys.set_asyncgen_hooks(None, None)
+    try:
+        return body.asend(None)
+    finally:
+        sys.set_asyncgen_hooks(*hooks)

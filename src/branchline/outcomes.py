@@ -16,9 +16,12 @@ def outcome_of(error: BaseException | None) -> str:
     if isinstance(error, GeneratorExit):
         return names.CLOSED
     if isinstance(error, SystemExit):
-        return names.SUCCESS if error.code in (None, 0) else names.INTERRUPTED
+        is_clean = error.code is None or (isinstance(error.code, int) and error.code == 0)
+        return names.SUCCESS if is_clean else names.INTERRUPTED
     if isinstance(error, KeyboardInterrupt):
         return names.INTERRUPTED
+    if isinstance(error, BaseExceptionGroup):
+        return _outcome_of_group(error)
     return names.CANCELLED if _is_cancellation(error) else names.FAILED
 
 
@@ -27,7 +30,24 @@ def is_worth_recording(error: BaseException) -> bool:
     return outcome_of(error) not in (names.SUCCESS, names.CLOSED)
 
 
+def error_type(error: BaseException) -> str:
+    """Return the exception's class as OpenTelemetry names it: ``module.Class``, or just the name of a built-in."""
+    kind = type(error)
+    module = kind.__module__
+    return kind.__qualname__ if module in ("builtins", None) else f"{module}.{kind.__qualname__}"
+
+
+def _outcome_of_group(group: BaseExceptionGroup[BaseException]) -> str:
+    outcomes = {outcome_of(error) for error in group.exceptions}
+    if names.INTERRUPTED in outcomes:
+        return names.INTERRUPTED
+    return names.CANCELLED if outcomes == {names.CANCELLED} else names.FAILED
+
+
 def _is_cancellation(error: BaseException) -> bool:
-    # Whoever raises it has asyncio loaded; importing it for everybody would cost 30 ms.
+    # Whoever raises one has its module loaded; importing them for everybody would cost 30 ms.
     asyncio_exceptions = sys.modules.get("asyncio.exceptions")
-    return asyncio_exceptions is not None and isinstance(error, asyncio_exceptions.CancelledError)
+    if asyncio_exceptions is not None and isinstance(error, asyncio_exceptions.CancelledError):
+        return True
+    trio = sys.modules.get("trio")
+    return trio is not None and isinstance(error, getattr(trio, "Cancelled", ()))

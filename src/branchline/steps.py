@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping, Sequence
-from types import TracebackType
-from typing import Any, Literal, ParamSpec, Self, TypeVar, cast, overload
+from collections.abc import Callable, Iterable, Mapping
+from types import MethodType, TracebackType
+from typing import Any, Self, TypeVar, overload
 
 from opentelemetry import trace
 from opentelemetry.trace import SpanContext
 
 from . import foreign, generators, names, stamps
+from .callables import TracedObject, TracedPartial
+from .captures import Call, Capture, wanted
 from .context import CURRENT, Recorder, Recording
-from .outcomes import is_worth_recording, outcome_of
-from .values import freeze, freeze_name
+from .outcomes import error_type, is_worth_recording, outcome_of
+from .values import freeze, freeze_key, freeze_name
 
 
-P = ParamSpec("P")
-R = TypeVar("R")
 F = TypeVar("F", bound=Callable[..., Any])
 
-Capture = bool | Literal["args", "result"] | None
-
+Link = "Step | trace.Span | trace.Link | SpanContext"
 
 _new = object.__new__
 
@@ -30,27 +29,30 @@ _new = object.__new__
 class Step:
     """One step of a pipeline while it runs."""
 
-    __slots__ = ("_attributes", "_links", "_name", "_recording")
+    __slots__ = ("_attributes", "_links", "_name", "_outer", "_recording")
 
     def __init__(
         self,
         name: str,
         attributes: Mapping[str, object],
-        links: Sequence[object] = (),
-        recording: Recording | None = None,
+        links: object = (),
     ) -> None:
-        """Made by ``step`` and ``current_step``."""
+        """Made by ``step``."""
         self._name = name
         self._attributes = attributes
         self._links = links
-        self._recording = recording
+        self._recording: Recording | None = None
+        # Where the same step is entered again before it has ended: what it was before.
+        self._outer: tuple[Recording | None, ...] = ()
 
     def __enter__(self) -> Self:
         """Start the step."""
+        if self._recording is not None:
+            self._put_aside(self._recording)
         recorder = CURRENT.recorder or foreign.recorder()
         if recorder is not None:
-            if self._links:
-                links = [context for link in self._links if (context := _context_of(link)) is not None]
+            if self._links != ():
+                links = _contexts_of(self._links)
                 self._recording = recorder.enter(self._name, names.KIND_STEP, self._attributes, links=links)
             else:
                 self._recording = recorder.enter(self._name, names.KIND_STEP, self._attributes)
@@ -60,13 +62,29 @@ class Step:
         self, kind: type[BaseException] | None, error: BaseException | None, stack: TracebackType | None
     ) -> None:
         """End the step."""
-        recording = self._recording
+        recording = self._recording if self._outer == () else self._taken_back()
         if recording is None:
             return
         if error is None:
             recording.leave("success")
         else:
             left_with(recording, error)
+
+    def _put_aside(self, recording: Recording) -> None:
+        if recording.is_open:
+            self._outer = (*self._outer, recording)
+        self._recording = None
+
+    def _taken_back(self) -> Recording | None:
+        """Return what to end of the several that are open: what is current here, else the one begun last."""
+        recorder = CURRENT.recorder or foreign.recorder()
+        current = None if recorder is None else recorder.current()
+        begun = [*self._outer, self._recording]
+        ending = current if any(recording is current for recording in begun) else self._recording
+        begun.remove(ending)
+        *outer, self._recording = begun
+        self._outer = tuple(outer)
+        return ending
 
     async def __aenter__(self) -> Self:
         """Start the step."""
@@ -80,12 +98,12 @@ class Step:
 
     stamp = stamps.mark_step
 
-    def set(self, **attributes: object) -> None:
+    def set(self, /, **attributes: object) -> None:
         """Set attributes."""
         if self._recording is not None:
             self._recording.put(attributes)
 
-    def link(self, other: Step | trace.Span | SpanContext, /, **attributes: object) -> None:
+    def link(self, other: Step | trace.Span | trace.Link | SpanContext, /, **attributes: object) -> None:
         """Point to another step or span that this one has to do with."""
         context = _context_of(other)
         if self._recording is not None and context is not None:
@@ -96,22 +114,23 @@ class Step:
         if self._recording is None:
             return
         if isinstance(why, BaseException):
-            self._recording.put({names.ERROR_TYPE: type(why).__qualname__})
-            self._recording.settle(names.FAILED, str(freeze(why)))
-        else:
-            self._recording.settle(names.FAILED, freeze_name(why) if why else None)
+            self._recording.put({names.ERROR_TYPE: error_type(why)})
+            _record(self._recording, why)
+        self._recording.settle(names.FAILED, _text(why) or None)
 
     def skip(self, why: str = "", /) -> None:
         """Say that the step had nothing to do."""
         if self._recording is not None:
-            if why:
-                self._recording.put({names.SKIP_REASON: why})
+            reason = _text(why)
+            if reason:
+                self._recording.put({names.SKIP_REASON: reason})
             self._recording.settle(names.SKIPPED)
 
     @property
     def name(self) -> str:
         """What it is called."""
-        return self._name if self._recording is None else getattr(self._recording.span, "name", "")
+        title = None if self._recording is None else getattr(self._recording.span, "name", None)
+        return freeze_name(self._name) if title is None else str(title)
 
     @property
     def trace_id(self) -> str | None:
@@ -129,7 +148,22 @@ class Step:
         return f"<step {self.name!r} {state}>"
 
 
-def step(name: str, /, *, links: Sequence[object] = (), **attributes: object) -> Step:
+class _Found(Step):
+    """The step that is running: what it was made from is known to its span alone."""
+
+    __slots__ = ()
+    _attributes: Mapping[str, object] = {}
+    _links = ()
+    _outer = ()
+
+    @property
+    def _name(self) -> str:  # type: ignore[override]  # read-only
+        return str(getattr(self._recording and self._recording.span, "name", ""))
+
+
+def step(
+    name: str, /, *, links: Iterable[Step | trace.Span | trace.Link | SpanContext] = (), **attributes: object
+) -> Step:
     """Return a step for a ``with`` or ``async with`` block; *links* are steps or spans it has to do with."""
     return Step(name, attributes, links)
 
@@ -140,9 +174,9 @@ def current_step() -> Step | None:
     if recorder is None:
         return None
     recording = recorder.current()
-    if recording is None or recording.role != "step":
+    if recording is None or recording.role != "step" or not recording.is_open:
         return None
-    found = _new(Step)
+    found = _new(_Found)
     found._recording = recording  # noqa: SLF001  # the same module; by hand, because this is called in hot loops
     return found
 
@@ -155,8 +189,31 @@ def left_with(recording: Recording, error: BaseException, *, record_exception: b
     elif record_exception:
         recording.leave(outcome, error=error)
     else:
-        recording.put({names.ERROR_TYPE: type(error).__qualname__})
-        recording.leave(outcome, message=str(freeze(error)))
+        recording.put({names.ERROR_TYPE: error_type(error)})
+        recording.leave(outcome, message=_text(error))
+
+
+def _record(recording: Recording, error: BaseException) -> None:
+    try:
+        if recording.is_open:
+            recording.span.record_exception(error)
+    except Exception:  # a provider of others, or the exception's own __str__: recording never raises
+        return
+
+
+def _text(why: object) -> str:
+    frozen = freeze(why)
+    return frozen if isinstance(frozen, str) else str(frozen)
+
+
+def _contexts_of(links: Any) -> list[SpanContext]:
+    single = _context_of(links)
+    if single is not None:
+        return [single]
+    try:
+        return [context for link in links if (context := _context_of(link)) is not None]
+    except Exception:  # no iterable at all, or one that raises: recording never does
+        return []
 
 
 def _context_of(link: object) -> SpanContext | None:
@@ -164,7 +221,9 @@ def _context_of(link: object) -> SpanContext | None:
         return link
     if isinstance(link, trace.Span):
         return link.get_span_context()
-    recording = getattr(link, "_recording", None)
+    if isinstance(link, trace.Link):
+        return link.context
+    recording = link._recording if isinstance(link, Step) else None  # noqa: SLF001  # the same module
     return None if recording is None else recording.span.get_span_context()
 
 
@@ -178,7 +237,6 @@ def traced_step(function: F, /) -> F: ...
 @overload
 def traced_step(
     name: str | None = None,
-    /,
     *,
     capture: Capture = None,
     new_trace: bool = False,
@@ -189,7 +247,6 @@ def traced_step(
 
 def traced_step(
     name: Any = None,
-    /,
     *,
     capture: Capture = None,
     new_trace: bool = False,
@@ -207,18 +264,16 @@ def traced_step(
         record_exception: record a failing call's traceback, not only its type and message.
         attributes: set on every call.
     """
-    if name is not None and not isinstance(name, str):
-        return _traced(name, _Options(name=None))
-    if "name" in attributes:
-        name = attributes.pop("name")
     options = _Options(
-        name=name,
+        name=name if isinstance(name, str) else None,
         capture=capture,
         new_trace=new_trace,
         record_exception=record_exception,
-        attributes={key: freeze(value) for key, value in attributes.items()} or None,
+        attributes={freeze_key(key): freeze(value) for key, value in attributes.items()} or None,
     )
-    return functools.partial(_traced, options=options)
+    return (
+        functools.partial(_traced, options=options) if name is None or isinstance(name, str) else _traced(name, options)
+    )
 
 
 class _Options:
@@ -229,56 +284,58 @@ class _Options:
     def __init__(
         self,
         *,
-        name: Any,
-        capture: Capture = None,
-        new_trace: bool = False,
-        record_exception: bool = True,
-        attributes: Mapping[str, object] | None = None,
+        name: str | None,
+        capture: Capture,
+        new_trace: bool,
+        record_exception: bool,
+        attributes: Mapping[str, object] | None,
     ) -> None:
-        if name is not None and not isinstance(name, str):
-            msg = f"a step's name is a text, not {name!r}"
-            raise TypeError(msg)
-        if capture not in (None, False, True, "args", "result"):
-            msg = f"unknown capture {capture!r}; choose from None, False, True, 'args', 'result'"
-            raise ValueError(msg)
+        for option, value in (("new_trace", new_trace), ("record_exception", record_exception)):
+            if not isinstance(value, bool):
+                msg = f"{option} is True or False, not {value!r}"
+                raise TypeError(msg)
         self.name = name
-        self.capture = _CAPTURES.get(capture)
+        self.capture = wanted(capture)
         self.new_trace = new_trace
         self.record_exception = record_exception
         self.attributes = attributes
-
-
-_CAPTURES: Mapping[object, str] = {False: "", True: "all", "args": "args", "result": "result"}
 
 
 def _traced(function: Any, options: _Options) -> Any:
     if isinstance(function, (classmethod, staticmethod)):
         return type(function)(_traced(function.__func__, options))
     if inspect.isclass(function) or not callable(function):
-        msg = f"traced_step decorates functions, methods and callable objects, not {function!r}"
+        msg = f"traced_step takes a name, or a function, method or callable object to decorate; not {function!r}"
         raise TypeError(msg)
-    title = options.name or _default_name(function)
-    called = function if inspect.isroutine(function) or _is_partial(function) else type(function).__call__
-    if inspect.isasyncgenfunction(called):
-        wrapper = generators.traced_async_generator(function, functools.partial(_entered, title, options, function))
-    elif inspect.isgeneratorfunction(called):
-        wrapper = generators.traced_generator(function, functools.partial(_entered, title, options, function))
-    elif inspect.iscoroutinefunction(called):
-        wrapper = _traced_coroutine(function, title, options)
-    else:
-        wrapper = _traced_call(function, title, options)
-    return functools.update_wrapper(wrapper, function)
+    again = functools.partial(_traced, options=options)
+    if isinstance(function, functools.partial):
+        return TracedPartial.of(function, again)
+    if isinstance(function, MethodType):
+        return MethodType(again(function.__func__), function.__self__)
+    wrapper = _wrapped(function, options)
+    if inspect.isfunction(function):
+        return functools.update_wrapper(wrapper, function)
+    return TracedObject(function, wrapper, again)
 
 
-def _is_partial(function: object) -> bool:
-    return isinstance(function, functools.partial)
+def _wrapped(function: Any, options: _Options) -> Callable[..., Any]:
+    """Return *function* with a step around, of the kind that it is."""
+    title = freeze_name(options.name) if options.name else _default_name(function)
+    kinds = (function, type(function).__call__)
+    if any(map(inspect.isasyncgenfunction, kinds)):
+        opening = functools.partial(_entered, title, options, Call(function))
+        return generators.traced_async_generator(function, opening)
+    if any(map(inspect.isgeneratorfunction, kinds)):
+        opening = functools.partial(_entered, title, options, Call(function))
+        return generators.traced_generator(function, opening)
+    if any(map(inspect.iscoroutinefunction, kinds)):
+        return _traced_coroutine(function, title, options)
+    return _traced_call(function, title, options)
 
 
 def _default_name(function: Any) -> str:
-    while _is_partial(function):
-        function = function.func
-    name = getattr(function, "__qualname__", None) or type(function).__qualname__
-    return str(name).replace(".<locals>", "")
+    name = getattr(function, "__qualname__", None)
+    return freeze_name(name if isinstance(name, str) else type(function).__qualname__).replace(".<locals>", "")
 
 
 def _traced_call(function: Callable[..., Any], title: str, options: _Options) -> Callable[..., Any]:
@@ -286,6 +343,7 @@ def _traced_call(function: Callable[..., Any], title: str, options: _Options) ->
     capture = options.capture
     new_trace = options.new_trace
     record_exception = options.record_exception
+    call = Call(function)
 
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         recorder = CURRENT.recorder
@@ -299,14 +357,14 @@ def _traced_call(function: Callable[..., Any], title: str, options: _Options) ->
             recording = recorder.enter(title, "step", attributes)
         captured = recorder.capture if capture is None else capture
         if captured:
-            _capture_arguments(recording, captured, function, args, kwargs)
+            call.arguments(recording, captured, args, kwargs)
         try:
             result = function(*args, **kwargs)
         except BaseException as error:
             left_with(recording, error, record_exception=record_exception)
             raise
         if captured:
-            _capture_result(recording, captured, result)
+            call.result(recording, captured, result)
         recording.leave("success")
         return result
 
@@ -318,6 +376,7 @@ def _traced_coroutine(function: Callable[..., Any], title: str, options: _Option
     capture = options.capture
     new_trace = options.new_trace
     record_exception = options.record_exception
+    call = Call(function)
 
     async def wrapper(*args: Any, **kwargs: Any) -> Any:
         recorder = CURRENT.recorder
@@ -331,14 +390,14 @@ def _traced_coroutine(function: Callable[..., Any], title: str, options: _Option
             recording = recorder.enter(title, "step", attributes)
         captured = recorder.capture if capture is None else capture
         if captured:
-            _capture_arguments(recording, captured, function, args, kwargs)
+            call.arguments(recording, captured, args, kwargs)
         try:
             result = await function(*args, **kwargs)
         except BaseException as error:
             left_with(recording, error, record_exception=record_exception)
             raise
         if captured:
-            _capture_result(recording, captured, result)
+            call.result(recording, captured, result)
         recording.leave("success")
         return result
 
@@ -346,7 +405,7 @@ def _traced_coroutine(function: Callable[..., Any], title: str, options: _Option
 
 
 def _entered(
-    title: str, options: _Options, function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    title: str, options: _Options, call: Call, args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> generators.Opened | None:
     """Start the step of a generator, or return None where nothing records it."""
     recorder: Recorder | None = CURRENT.recorder or foreign.recorder()
@@ -355,50 +414,14 @@ def _entered(
     recording = recorder.enter(title, names.KIND_STEP, options.attributes, new_trace=options.new_trace)
     captured = recorder.capture if options.capture is None else options.capture
     if captured:
-        _capture_arguments(recording, captured, function, args, kwargs)
+        call.arguments(recording, captured, args, kwargs)
 
     def fail(error: BaseException) -> None:
         left_with(recording, error, record_exception=options.record_exception)
 
     def finish(result: object) -> None:
         if captured:
-            _capture_result(recording, captured, result)
+            call.result(recording, captured, result)
         recording.leave(names.SUCCESS)
 
     return generators.Opened(recording, finish, fail)
-
-
-# ── arguments and results ─────────────────────────────────────────────────────────────────────────
-
-
-def _capture_arguments(
-    recording: Recording, captured: str, function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
-) -> None:
-    if captured == "result":
-        return
-    try:
-        bound = inspect.signature(function).bind(*args, **kwargs)
-    except (TypeError, ValueError):
-        # The call itself will say what is wrong with it.
-        return
-    shown = {
-        f"{names.ARGUMENTS_PREFIX}{name}": _shown(value)
-        for name, value in bound.arguments.items()
-        if name not in ("self", "cls")
-    }
-    recording.put(shown)
-
-
-def _capture_result(recording: Recording, captured: str, result: object) -> None:
-    if captured != "args":
-        recording.put({names.RESULT: _shown(result)})
-
-
-_SHOWN_LENGTH = 4096
-
-
-def _shown(value: object) -> object:
-    frozen = freeze(value)
-    if isinstance(frozen, (str, bytes)) and len(frozen) > _SHOWN_LENGTH:
-        return f"{frozen[:_SHOWN_LENGTH]!r}… [cut: {len(frozen):,}]"
-    return cast("object", frozen)
