@@ -6,13 +6,12 @@ import functools
 import inspect
 import os
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, ParamSpec, Protocol, TypeVar, cast
-from urllib.parse import quote, unquote
 
 from opentelemetry import context as otel_context
-from opentelemetry import propagate, trace
+from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.trace import SpanContext
 
@@ -125,6 +124,8 @@ CURRENT = _Current()
 
 IDENTITY_KEY = otel_context.create_key("branchline-identity")
 PIPELINE_KEY = otel_context.create_key("branchline-pipeline")
+# Where a context belongs to another run than the process does (a capture): its id and directory.
+RUN_KEY = otel_context.create_key("branchline-run")
 
 
 def current_identity() -> Identity:
@@ -141,45 +142,78 @@ def carrier(environ: bool = False) -> dict[str, str]:
 
     With *environ* the keys are in upper case and the mapping is fit for a child's environment.
     """
-    fields: dict[str, str] = {}
-    propagate.inject(fields)
+    fields = _injected()
+    run_id, directory = _current_run()
     identity = current_identity()
     described = {
-        "run": CURRENT.run_id,
+        "run": run_id,
         "experiment": identity.experiment_name,
         "branch.id": identity.branch_id,
         "branch.name": identity.branch_name,
     }
-    text = ";".join(f"{key}={quote(value, safe='')}" for key, value in described.items() if value is not None)
+    text = ";".join(f"{key}={_quoted(value)}" for key, value in described.items() if value is not None)
     if text:
         fields[CARRIER_KEY] = text
     if not environ:
         return fields
     variables = {key.upper().replace("-", "_"): value for key, value in fields.items()}
-    if CURRENT.run_id is not None and CURRENT.directory is not None:
-        variables[RUN_ID_VARIABLE] = CURRENT.run_id
-        variables[DIRECTORY_VARIABLE] = CURRENT.directory
+    if run_id is not None and directory is not None:
+        variables[RUN_ID_VARIABLE] = run_id
+        variables[DIRECTORY_VARIABLE] = directory
         variables[OWNER_VARIABLE] = str(os.getpid())
     return variables
 
 
+def _current_run() -> tuple[str | None, str | None]:
+    """Return the id and the directory of the run that this context belongs to."""
+    found = otel_context.get_value(RUN_KEY)
+    return found if isinstance(found, tuple) else (CURRENT.run_id, CURRENT.directory)
+
+
 def extracted(fields: Mapping[str, str], base: Context | None = None) -> Context:
     """Return *base*, by default this context, with what the carrier *fields* say; what it cannot read it leaves out."""
-    lower = {str(key).lower(): str(value) for key, value in fields.items()}
-    context = propagate.extract(lower, otel_context.get_current() if base is None else base)
-    described = dict(part.split("=", 1) for part in lower.get(CARRIER_KEY, "").split(";") if "=" in part)
-    identity = Identity(
-        experiment_name=_unquoted(described, "experiment"),
-        branch_id=_unquoted(described, "branch.id"),
-        branch_name=_unquoted(described, "branch.name"),
-    )
-    if identity == Identity():
+    context = otel_context.get_current() if base is None else base
+    try:
+        lower = {str(key).lower(): str(value) for key, value in fields.items()}
+        context = _extracted_trace(lower, context)
+        described = dict(part.split("=", 1) for part in lower.get(CARRIER_KEY, "").split(";") if "=" in part)
+        identity = Identity(
+            experiment_name=_unquoted(described.get("experiment")),
+            branch_id=_unquoted(described.get("branch.id")),
+            branch_name=_unquoted(described.get("branch.name")),
+        )
+    except Exception:  # whatever came with a message is no reason to refuse the message
         return context
-    return otel_context.set_value(IDENTITY_KEY, identity, context)
+    return context if identity == Identity() else otel_context.set_value(IDENTITY_KEY, identity, context)
 
 
-def _unquoted(described: Mapping[str, str], key: str) -> str | None:
-    value = described.get(key)
+# Propagators are looked up among all that is installed, which takes its time: only who uses them pays.
+
+
+def _injected() -> dict[str, str]:
+    from opentelemetry import propagate
+
+    fields: dict[str, str] = {}
+    with suppress(Exception):  # a propagator of others
+        propagate.inject(fields)
+    return fields
+
+
+def _extracted_trace(fields: Mapping[str, str], base: Context) -> Context:
+    from opentelemetry import propagate
+
+    return propagate.extract(fields, base)
+
+
+def _quoted(value: str) -> str:
+    from urllib.parse import quote
+
+    return quote(value, safe="", errors="backslashreplace")
+
+
+def _unquoted(value: str | None) -> str | None:
+    from urllib.parse import unquote
+
     return None if value is None else unquote(value)
 
 

@@ -22,7 +22,7 @@ from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.sampling import Sampler
+from opentelemetry.sdk.trace.sampling import DEFAULT_ON, Sampler
 from opentelemetry.trace import ProxyTracerProvider
 
 from . import context, foreign, names
@@ -40,7 +40,15 @@ from ._pipeline.recorder import NativeRecorder
 from ._pipeline.tracing import Provider, forget_provider
 from ._pipeline.writer import Writer
 from .config import UNSET, Config, Durability, ResourceValue, Unset, Verbosity, find_pyproject, load_config
-from .context import CURRENT, DIRECTORY_VARIABLE, OWNER_VARIABLE, PIPELINE_KEY, RUN_ID_VARIABLE
+from .context import (
+    CURRENT,
+    DIRECTORY_VARIABLE,
+    OWNER_VARIABLE,
+    PIPELINE_KEY,
+    RUN_ID_VARIABLE,
+    RUN_KEY,
+    Recorder,
+)
 from .redaction import Redactor, redactor_from
 
 
@@ -75,10 +83,11 @@ class Telemetry:
         self._arguments = dict(arguments)
         self._pipeline: Pipeline | None = None
         self._endings: Endings | None = None
+        self._recorder: Recorder | None = None
         self._settings: Mapping[str, Any] | None = None
         self._trace_of_parent: object = None
         self._processor: JournalProcessor | None = None
-        self._environment: dict[str, str | None] = {}
+        self._environment: dict[str, tuple[str | None, str]] = {}
         self._is_down = False
 
     @property
@@ -159,12 +168,12 @@ class Telemetry:
         else:
             provider = _own_provider(config)
             provider.use(pipeline)
-            CURRENT.recorder = NativeRecorder(provider, pipeline, capture=capture)
+            self._recorder = NativeRecorder(provider, pipeline, capture=capture)
         watch_forks(pipeline)
         self._export()
         self._endings = Endings(self._end, signals=config.signals)
         if config.propagate:
-            self._settings = self._for_children()
+            self._settings = _for_children(config, self.directory, self.run_id)
             PROPAGATION.acquire(self._settings)
         self._trace_of_parent = _join_trace_of_environment(os.environ)
         if not is_joining:
@@ -173,37 +182,16 @@ class Telemetry:
             )
 
     def _join_provider(self, provider: TracerProvider, pipeline: Pipeline, capture: str) -> None:
-        processor = _processors.get(provider)
-        if processor is None:
-            # The SDK cannot take a processor away again: there is one per provider, whatever number of runs.
-            processor = _processors[provider] = JournalProcessor()
-            provider.add_span_processor(processor)
+        processor = _processor_of(provider)
         processor.use(pipeline)
         self._processor = processor
-        CURRENT.recorder = foreign.ForeignRecorder(
+        self._recorder = foreign.ForeignRecorder(
             provider, capture=capture, noted=processor.noted, event=processor.event
         )
 
-    def _for_children(self) -> dict[str, Any]:
-        """Return what a child process needs to join the run; only what can be pickled."""
-        config = self.config
-        return {
-            "service_name": config.service_name,
-            "directory": str(self.directory),
-            "run_id": self.run_id,
-            "console": False,
-            "capture": config.capture,
-            "redact": config.redact,
-            "durability": config.durability,
-            "memory_limit": config.memory_limit,
-            "exit_timeout": config.exit_timeout,
-        }
-
     def _export(self) -> None:
-        CURRENT.run_id = self.run_id
-        CURRENT.directory = str(self.directory)
         exported = dict(zip(_EXPORTED, (self.run_id, str(self.directory), str(os.getpid())), strict=True))
-        self._environment = {name: os.environ.get(name) for name in exported}
+        self._environment = {name: (os.environ.get(name), value) for name, value in exported.items()}
         os.environ.update(exported)
 
     def _unwire(self) -> None:
@@ -216,28 +204,54 @@ class Telemetry:
             self._endings.unhook()
         if self._processor is not None:
             self._processor.use(None)
-        for name, before in self._environment.items():
+        for name, (before, exported) in self._environment.items():
+            if os.environ.get(name) != exported:
+                # Somebody else has set it meanwhile, and means it.
+                continue
             if before is None:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = before
         if _state.current is self:
             _state.current = None
-            CURRENT.reset()
-            if _state.provider is not None:
-                _state.provider.use(None)
+            _point()
 
 
 class _State:
-    """The one run of this process, and the one provider that OpenTelemetry lets a process set."""
+    """The one run of this process, its open captures, and the one provider that OpenTelemetry lets a process set."""
 
     def __init__(self) -> None:
         self.current: Telemetry | None = None
+        self.captures: list[Capturing] = []
         self.provider: Provider | None = None
+        self.is_provider_borrowed = False
+        # Tests run side by side; set-up is not done from signal handlers.
+        self.lock = threading.Lock()
 
 
 _state = _State()
 _processors: weakref.WeakKeyDictionary[TracerProvider, JournalProcessor] = weakref.WeakKeyDictionary()
+
+
+def _point() -> None:
+    """Let everybody know what records now: the run, else the newest capture, else nothing.
+
+    What is recorded inside a capture says so by its context, whoever records.
+    """
+    run, capture = _state.current, _state.captures[-1] if _state.captures else None
+    if run is not None:
+        CURRENT.recorder, CURRENT.run_id, CURRENT.directory = run._recorder, run.run_id, str(run.directory)  # noqa: SLF001  # the same module
+    elif capture is not None:
+        CURRENT.recorder, CURRENT.run_id, CURRENT.directory = (
+            capture.recorder,
+            capture.run_id,
+            str(capture.directory),
+        )
+    else:
+        CURRENT.reset()
+    if _state.provider is not None:
+        pipeline = None if run is None else run._pipeline  # noqa: SLF001  # the same module
+        _state.provider.use(capture.pipeline if pipeline is None and capture is not None else pipeline)
 
 
 def configure(
@@ -298,6 +312,8 @@ def _configured(arguments: Mapping[str, object], *, is_joining: bool = False) ->
         _tidy(config)
     telemetry._wire(listeners=_listeners(config), is_joining=is_joining)  # noqa: SLF001  # the same module
     _state.current = telemetry
+    _state.is_provider_borrowed = False
+    _point()
     return telemetry
 
 
@@ -332,10 +348,17 @@ class Capturing:
         """Made by ``capturing``."""
         self.directory = directory
         self.run_id = layout.new_run_id()
-        config = Config(service_name="capture", directory=directory, durability="batch", redact=True)
+        self.config = Config(service_name="capture", directory=directory, durability="batch", sampler=DEFAULT_ON)
         self.pipeline = Pipeline(
-            _options(config, self.run_id, layout.runs_directory(directory) / self.run_id, ()), Writer
+            _options(self.config, self.run_id, layout.runs_directory(directory) / self.run_id, ()), Writer
         )
+        self.settings = _for_children(self.config, directory, self.run_id)
+        self.recorder: Recorder | None = None
+
+    @property
+    def context(self) -> Context:
+        """The context that everything inside is recorded in: nothing of what was current outside."""
+        return Context({PIPELINE_KEY: self.pipeline, RUN_KEY: (self.run_id, str(self.directory))})
 
     def flush(self) -> None:
         """Write what was recorded so far."""
@@ -353,33 +376,43 @@ def capturing(directory: Path) -> Iterator[Capturing]:
     """Record what happens in this context into *directory*, and put everything back at the end."""
     made = Capturing(directory)
     made.pipeline.event(names.RUN_STARTED, {names.PROCESS: made.pipeline.process})
-    settings = {
-        "service_name": "capture",
-        "directory": str(directory),
-        "run_id": made.run_id,
-        "console": False,
-        "durability": "batch",
-        "redact": True,
-    }
-    is_alone = isinstance(trace.get_tracer_provider(), ProxyTracerProvider)
-    provider = _own_provider(Config(service_name="capture"))
-    before = (CURRENT.recorder, CURRENT.run_id, CURRENT.directory, provider.pipeline)
-    CURRENT.recorder = NativeRecorder(provider, made.pipeline, capture="")
-    CURRENT.run_id, CURRENT.directory = made.run_id, str(directory)
-    provider.use(made.pipeline)
     watch_forks(made.pipeline)
-    PROPAGATION.acquire(settings)
-    token = otel_context.attach(Context({PIPELINE_KEY: made.pipeline}))
+    with _state.lock:
+        made.recorder = _recorder_for(made)
+        _state.captures.append(made)
+        _point()
+    PROPAGATION.acquire(made.settings)
+    token = otel_context.attach(made.context)
     try:
         yield made
     finally:
         detach(token)
-        PROPAGATION.release(settings)
-        CURRENT.recorder, CURRENT.run_id, CURRENT.directory, pipeline = before
-        provider.use(pipeline)
+        PROPAGATION.release(made.settings)
+        with _state.lock:
+            _state.captures.remove(made)
+            _point()
+            _give_back_provider()
         made.close()
-        if is_alone and pipeline is None:
-            forget_provider(provider)
+
+
+def _recorder_for(made: Capturing) -> Recorder:
+    """Return what records for a capture where no run does: onto the application's provider, if it has one."""
+    existing = trace.get_tracer_provider()
+    if isinstance(existing, TracerProvider) and not isinstance(existing, Provider):
+        processor = _processor_of(existing)
+        return foreign.ForeignRecorder(existing, noted=processor.noted, event=processor.event)
+    provider = _state.provider
+    if provider is None or not (_state.current or _state.captures):
+        _state.is_provider_borrowed = isinstance(existing, ProxyTracerProvider)
+        provider = _own_provider(made.config)
+    return NativeRecorder(provider, made.pipeline, capture="")
+
+
+def _give_back_provider() -> None:
+    """After the last capture: let the application set a provider, where it could before."""
+    if _state.is_provider_borrowed and not _state.captures and _state.provider is not None:
+        _state.is_provider_borrowed = False
+        forget_provider(_state.provider)
 
 
 def _listeners(config: Config) -> tuple[Listener, ...]:
@@ -420,6 +453,30 @@ def _tidy(config: Config) -> None:
         name="branchline-tidy",
         daemon=True,
     ).start()
+
+
+def _for_children(config: Config, directory: Path, run_id: str) -> dict[str, Any]:
+    """Return what a child process needs to join the run; only what can be pickled."""
+    return {
+        "service_name": config.service_name,
+        "directory": str(directory),
+        "run_id": run_id,
+        "console": False,
+        "capture": config.capture,
+        "redact": config.redact,
+        "durability": config.durability,
+        "memory_limit": config.memory_limit,
+        "exit_timeout": config.exit_timeout,
+    }
+
+
+def _processor_of(provider: TracerProvider) -> JournalProcessor:
+    """Return ours on the application's *provider*: one for all runs, for the SDK cannot take a processor away."""
+    processor = _processors.get(provider)
+    if processor is None:
+        processor = _processors[provider] = JournalProcessor()
+        provider.add_span_processor(processor)
+    return processor
 
 
 def _own_provider(config: Config) -> Provider:
@@ -484,6 +541,8 @@ def _join(settings: Mapping[str, Any]) -> None:
 def _end_child() -> None:
     if _state.current is not None:
         _state.current._end("exit")  # noqa: SLF001  # the same module
+    for capturing in _state.captures:
+        capturing.close()
 
 
 on_join(_join, _end_child)
