@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _thread
+import contextlib
 import os
 import threading
 import time
@@ -448,6 +449,9 @@ class Pipeline:
             "resource": dumps(dict(self.resource), ring_default).decode(),
             "redact": _told(self.options.redactor),
         }
+        # Through this, whoever looks for runs finds the ring, however soon we die. If it cannot be, the writer says so.
+        with contextlib.suppress(OSError):
+            layout.private_directory(self.options.run_directory)
         folder = ring_folder()
         try:
             if folder is not None:
@@ -564,19 +568,19 @@ class Pipeline:
 
     def after_fork(self) -> None:
         """In a forked child: leave everything to the parent and begin anew, at the child's first record."""
-        for span in self.open.values():
-            # The parent ends and records it; here it only serves as a parent to what the child records.
-            span.ended = span.began
-        if self.ring is not None:
-            self.ring.abandon()
-        if self.writer is not None:
-            self.writer.abandon()
+        ring, writer, open_, was_closed = self.ring, self.writer, self.open, self.is_closed
         self.options = replace(self.options, listeners=())
         self.notices.reset()
-        was_closed = self.is_closed
         self._fresh()
         if was_closed:
             self.let_go(is_direct=False)
+        for span in list(open_.values()):
+            # The parent ends and records it; here it only serves as a parent to what the child records.
+            span.ended = span.began
+        if ring is not None:
+            ring.abandon()
+        if writer is not None:
+            writer.abandon()
 
 
 _IDENTIFYING: Final = (

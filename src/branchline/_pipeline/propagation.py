@@ -7,20 +7,23 @@ from __future__ import annotations
 
 import functools
 import os
+import pickle
 import sys
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from opentelemetry import context as otel_context
 from opentelemetry.context import Context
 
 from ..context import CURRENT, Carried, attached, carrier, extracted
+from .notices import say
 
 
 Join = Callable[[Mapping[str, Any]], None]
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -31,19 +34,38 @@ class Inherited:
     fields: Mapping[str, str]
 
     def __reduce__(self) -> tuple[object, ...]:
+        try:
+            pickle.dumps(dict(self.settings))
+        except Exception as error:  # a redaction callback that is a lambda, for one
+            # Recording there without it would let out what it keeps in; failing here would keep the process from
+            # starting at all.
+            _say_once(f"processes that are spawned cannot join the run, for its settings cannot be pickled: {error}")
+            return Inherited, ({}, {})
         return _join_here, (dict(self.settings), dict(self.fields))
 
 
 def _join_here(settings: Mapping[str, Any], fields: Mapping[str, str]) -> Inherited:
-    joined = _joining.get("join")
-    if joined is None:
-        _load_telemetry()
+    try:
         joined = _joining.get("join")
-    if joined is not None:
-        joined(settings)
-        if fields:
-            otel_context.attach(extracted(fields, Context()))
+        if joined is None:
+            _load_telemetry()
+            joined = _joining.get("join")
+        if joined is not None:
+            joined(settings)
+            if fields:
+                otel_context.attach(extracted(fields, Context()))
+    except Exception as error:  # the process is somebody's, and has other things to do
+        _say_once(f"could not join run {settings.get('run_id')}: {error}")
     return Inherited(settings, fields)
+
+
+_said: set[str] = set()
+
+
+def _say_once(text: str) -> None:
+    if text not in _said:
+        _said.add(text)
+        say(text)
 
 
 # Set by ``telemetry`` when it is imported: this room may not import that one.
@@ -99,6 +121,7 @@ class Propagation:
         self._patch(ThreadPoolExecutor, "submit", self._submit)
         # These are heavy to import: what the application has not loaded is patched when it loads it.
         self._when_loaded("multiprocessing.process", self._patch_processes)
+        self._when_loaded("multiprocessing.pool", self._patch_multiprocessing_pools)
         self._when_loaded("concurrent.futures.process", self._patch_pools)
         self._when_loaded("subprocess", self._patch_popen)
 
@@ -126,16 +149,8 @@ class Propagation:
 
     def _thread_start(self, original: Callable[..., Any]) -> Callable[..., Any]:
         def start(thread: threading.Thread) -> None:
-            context = otel_context.get_current()
-            if self.is_on and context and not _is_pool_worker(thread):
-                run = thread.run
-
-                def run_here() -> None:
-                    thread.__dict__.pop("run", None)
-                    with attached(context):
-                        run()
-
-                thread.run = run_here  # type: ignore[method-assign]  # the thread's own, for this one start
+            if self.is_on:
+                _quietly(_carry_into, thread)
             original(thread)
 
         return start
@@ -163,7 +178,7 @@ class Propagation:
         def start(process: Any) -> None:
             if self.is_on and CURRENT.run_id is not None:
                 # An attribute of the process object: pickled with it for spawn and forkserver, copied by fork.
-                process._branchline = self.inherited()  # noqa: SLF001  # ours
+                process._branchline = _quietly(self.inherited)  # noqa: SLF001  # ours
             original(process)
 
         return start
@@ -184,12 +199,37 @@ class Propagation:
 
     def _process_submit(self, original: Callable[..., Any]) -> Callable[..., Any]:
         def submit(executor: Any, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-            if self.is_on and CURRENT.run_id is not None and not isinstance(fn, (Carried, _CarriedTask)):
-                inherited = self.inherited()
-                fn = _CarriedTask(fn, Inherited(self._runs[-1], {}), inherited.fields)
-            return original(executor, fn, *args, **kwargs)
+            return original(executor, self._task(fn), *args, **kwargs)
 
         return submit
+
+    def _task(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Return *function* as another process is to call it."""
+        if not self.is_on or CURRENT.run_id is None or isinstance(function, (Carried, _CarriedTask)):
+            return function
+        inherited = _quietly(self.inherited)
+        if inherited is None:
+            return function
+        # Its fields go with the task: the process joins the run once, and a trace for every task.
+        return _CarriedTask(function, Inherited(inherited.settings, {}), inherited.fields)
+
+    def _patch_multiprocessing_pools(self, module: Any) -> None:
+        # All of its methods end in one of these.
+        for name in ("apply_async", "_map_async", "imap", "imap_unordered"):
+            self._patch(module.Pool, name, functools.partial(self._pool_call, module.ThreadPool))
+
+    def _pool_call(self, thread_pool: type, original: Callable[..., Any]) -> Callable[..., Any]:
+        def call(pool: Any, func: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+            if not self.is_on:
+                return original(pool, func, *args, **kwargs)
+            if isinstance(pool, thread_pool):
+                # The threads of a pool are older than its tasks, and know another context.
+                task: Callable[..., Any] = functools.partial(_run_in, otel_context.get_current(), func)
+            else:
+                task = self._task(func)
+            return original(pool, task, *args, **kwargs)
+
+        return call
 
     def _patch_popen(self, module: Any) -> None:
         self._patch(module.Popen, "__init__", self._popen)
@@ -198,8 +238,9 @@ class Propagation:
         def init(popen: Any, args: Any, *rest: Any, **kwargs: Any) -> None:
             # With env= given by position, or several arguments deep, the caller knows better than we do.
             if self.is_on and CURRENT.run_id is not None and len(rest) < _POPEN_ENV:
-                given = kwargs.get("env")
-                kwargs["env"] = {**(os.environ if given is None else given), **carrier(environ=True)}
+                variables = _quietly(_joining_environment, kwargs.get("env"))
+                if variables is not None:
+                    kwargs["env"] = variables
             original(popen, args, *rest, **kwargs)
 
         return init
@@ -220,6 +261,37 @@ class Propagation:
 _POPEN_ENV = 10
 
 
+def _quietly(function: Callable[..., R], *args: Any) -> R | None:
+    """Return what *function* returns, or None: nothing of ours keeps the application's own from starting."""
+    try:
+        return function(*args)
+    except Exception as error:  # a propagator of somebody else's, an environment that is no mapping
+        _say_once(f"what is started here does not join the trace: {type(error).__name__}: {error}")
+        return None
+
+
+def _carry_into(thread: threading.Thread) -> None:
+    context = otel_context.get_current()
+    if not context or _brings_its_own(thread):
+        return
+    before = thread.__dict__.get("run")
+    run = thread.run
+
+    def run_here() -> None:
+        if before is None:
+            thread.__dict__.pop("run", None)
+        else:
+            thread.__dict__["run"] = before
+        with attached(context):
+            run()
+
+    thread.run = run_here  # type: ignore[method-assign]  # the thread's own, for this one start
+
+
+def _joining_environment(given: Mapping[Any, Any] | None) -> dict[Any, Any]:
+    return {**(os.environ if given is None else given), **carrier(environ=True)}
+
+
 def _run_in(context: Context, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     with attached(context):
         return function(*args, **kwargs)
@@ -229,34 +301,43 @@ class _Finder:
     """Waits for one module to be imported, and then calls *loaded* with it."""
 
     def __init__(self, name: str, loaded: Callable[[Any], None]) -> None:
-        self._name = name
+        self._name: str | None = name
         self._loaded = loaded
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
         """Find the awaited module as everybody else would, and hear when it has run."""
-        if name != self._name or self not in sys.meta_path:
+        if name != self._name:
             return None
-        sys.meta_path.remove(self)
+        # It stays in the list, deaf: another thread that goes through the list now must not miss the next one.
+        self._name = None
+        # The import system is the one thing that is certainly loaded here.
         import importlib.util
 
         spec = importlib.util.find_spec(name)
-        if spec is None or spec.loader is None:
+        loader = None if spec is None else spec.loader
+        if loader is None or isinstance(loader, type):
             return spec
-        run = spec.loader.exec_module
+        run = loader.exec_module
         loaded = self._loaded
 
         def exec_module(module: Any) -> None:
+            loader.__dict__.pop("exec_module", None)
             run(module)
-            loaded(module)
+            _quietly(loaded, module)
 
-        spec.loader.exec_module = exec_module  # type: ignore[method-assign]  # this spec's loader only
+        loader.exec_module = exec_module  # type: ignore[method-assign]  # this spec's loader only
         return spec
 
 
-def _is_pool_worker(thread: threading.Thread) -> bool:
-    # A pool's worker lives longer than the task it is started for, and each task brings its own context.
-    target = getattr(thread, "_target", None)
-    return getattr(target, "__module__", None) == "concurrent.futures.thread"
+# The private rooms: what of ours has no underscore may be a thread's target like anybody's function.
+_OUR_THREADS = f"{__name__.partition('.')[0]}._"
+
+
+def _brings_its_own(thread: threading.Thread) -> bool:
+    # A pool's worker lives longer than the task it is started for, and each task brings its own context. Our own
+    # threads work for everybody, and would keep the spans of whoever started them alive.
+    module = getattr(getattr(thread, "_target", None), "__module__", None) or ""
+    return module == "concurrent.futures.thread" or module.startswith(_OUR_THREADS)
 
 
 PROPAGATION = Propagation()
