@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 from importlib.util import find_spec
 from typing import Final
@@ -38,6 +39,9 @@ class Commands(click.Group):
         except Exception as error:
             msg = first_line(f"{type(error).__name__}: {error}")
             raise CommandError(msg) from error
+        finally:
+            # The process ends: to look through all that was read for cycles, once more, would be for nothing.
+            gc.freeze()
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -16,7 +16,7 @@ from .._journal.decode import Skipped
 SECOND: Final = 1_000_000_000
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Stamp:
     """A named moment inside a step. Two stamps are equal when name, attributes and step number are; time aside."""
 
@@ -106,7 +106,7 @@ class ProcessInfo:
     """What could be recorded only in another form: how often, by kind."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Step:
     """One span: a step of ours, or any OpenTelemetry span. Its children do not count when two are compared."""
 
@@ -176,7 +176,8 @@ class Step:
         return hash((self.trace_id, self.span_id))
 
 
-@dataclass(frozen=True, kw_only=True, repr=False)
+# What is generated costs time at every import: subclasses of Step compare, hash and print as it does.
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Branch(Step):
     """One variant of an experiment. Its *status* is the branch's own, such as ``pending`` or ``success``."""
 
@@ -185,19 +186,15 @@ class Branch(Step):
     output: Value = None
     metrics: Mapping[str, float] = field(default_factory=dict)
 
-    __hash__ = Step.__hash__
 
-
-@dataclass(frozen=True, kw_only=True, repr=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Experiment(Step):
     """Branches that belong together."""
 
     branches: tuple[Branch, ...] = field(default=(), compare=False)
 
-    __hash__ = Step.__hash__
 
-
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Contents:
     """What the files of a run hold, once they are parsed."""
 
@@ -221,7 +218,7 @@ class Source(Protocol):
         """Return what was recorded; which of the *processes* still run decides what an open step is."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Run:
     """One run: a `configure()` and everything under it. Its files are parsed when something of them is asked for."""
 
