@@ -485,18 +485,17 @@ def test_without_configure(app: Application) -> None:
 
 def test_capture_beside(app: Application) -> None:
     """
-    A capture has the steps of its block; the application's provider stays, and does not see them.
+    A capture has the steps and the application's spans of its block; the application's provider stays, and sees them.
     """
-    with capture() as captured:
-        with bl.step("captured"):
-            pass
+    with capture() as captured, bl.step("captured"), app.tracer().start_as_current_span("own"):
+        pass
     with bl.step("after"):
         pass
 
-    assert ("step captured  success", ["after"], app.provider) == (
-        captured.tree(),
-        app.exported(),
-        trace.get_tracer_provider(),
+    assert (captured.tree(), app.exported(), trace.get_tracer_provider()) == (
+        "step captured  success\n└── span own  success",
+        ["own", "captured", "after"],
+        app.provider,
     )
 
 

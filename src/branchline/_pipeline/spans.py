@@ -473,7 +473,7 @@ class Span(SdkSpan):
     @property
     def name(self) -> str:
         """Its name."""
-        return self.title
+        return freeze_name(self.title)
 
     @property
     def context(self) -> SpanContext:
@@ -575,7 +575,7 @@ class Span(SdkSpan):
         links: Any = BoundedList.from_seq(None, self.links)
         links.dropped = self.dropped_links
         return ReadableSpan(
-            name=self.title,
+            name=self.name,
             context=self.get_span_context(),
             parent=self.parent,
             resource=self.resource,
@@ -612,7 +612,8 @@ def identity_attributes(identity: Any) -> dict[str, str]:
 
 def bounded(attributes: Mapping[str, Any] | None, dropped: int) -> BoundedAttributes:
     """Return *attributes* as the SDK's own spans have them: immutable, and knowing how many more there were."""
-    kept = BoundedAttributes(None, attributes or {}, immutable=True)
+    plain = {key: freeze(value) for key, value in (attributes or {}).items()}
+    kept = BoundedAttributes(None, plain, immutable=True)
     kept.dropped += dropped
     return kept
 

@@ -377,6 +377,7 @@ def forget_provider(provider: Provider) -> None:
 
     The API has no word for this; where its private names have changed, the provider stays, and records nothing.
     """
+    provider._active_span_processor._span_processors = ()  # noqa: SLF001  # the SDK can only add processors
     once: Any = getattr(api, "_TRACER_PROVIDER_SET_ONCE", None)
     if getattr(api, "_TRACER_PROVIDER", None) is provider and hasattr(once, "_done"):
         api._TRACER_PROVIDER = None  # noqa: SLF001
