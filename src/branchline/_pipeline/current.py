@@ -13,7 +13,7 @@ from opentelemetry import trace as api
 from opentelemetry.context import Context
 
 from .active import SPAN_KEY, detach, get_current, set_current
-from .spans import said
+from .exceptions import said
 
 
 class CurrentSpan(ContextDecorator):

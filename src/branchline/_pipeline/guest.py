@@ -19,7 +19,7 @@ from ..context import IDENTITY_KEY, PIPELINE_KEY, Identity
 from ..values import freeze, freeze_key, freeze_name
 from .active import get_current
 from .pipeline import Pipeline
-from .spans import otlp_kind
+from .readable import otlp_kind
 
 
 _CODES = {StatusCode.UNSET: 0, StatusCode.OK: 1, StatusCode.ERROR: 2}

@@ -15,7 +15,8 @@ from ..context import IDENTITY_KEY, PIPELINE_KEY, Identity, Recording
 from . import ids
 from .active import SPAN_KEY, detach, get_current, set_current
 from .pipeline import Pipeline
-from .spans import Span, Trace
+from .spans import Span
+from .traces import Trace
 from .tracing import SAMPLED, Provider
 
 

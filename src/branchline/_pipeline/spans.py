@@ -3,147 +3,36 @@
 from __future__ import annotations
 
 import logging
-import traceback
-from collections.abc import Mapping, Sequence
-from time import perf_counter_ns, time_ns
-from types import MappingProxyType, TracebackType
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Mapping
+from time import perf_counter_ns
+from types import TracebackType
+from typing import Any, Final
 
 from opentelemetry import trace as api
-from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.context import Context
-from opentelemetry.sdk.trace import Event, ReadableSpan
-from opentelemetry.sdk.trace import Span as SdkSpan
-from opentelemetry.sdk.util import BoundedList
-from opentelemetry.sdk.util.instrumentation import InstrumentationInfo
-from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags, TraceState
+from opentelemetry.trace import SpanContext, Status, StatusCode
 from opentelemetry.util import types
 
 from .. import names
-from ..values import MAX_TEXT, freeze, freeze_key, freeze_name
+from ..values import freeze, freeze_key, freeze_name
 from .active import SPAN_KEY, detach, get_current, reset_current, set_current
+from .exceptions import qualified_name, said, stack_of
+from .plain import KNOWN, is_plain, known_name, made_plain
+from .readable import ReadableSide
+from .traces import moment
 
-
-if TYPE_CHECKING:
-    from .pipeline import Pipeline
 
 _log = logging.getLogger(__name__)
 
-_KINDS: Final = {kind: kind.value + 1 for kind in SpanKind}
-_API_KINDS: Final = {number: kind for kind, number in _KINDS.items()}
 _CODES: Final = {StatusCode.UNSET: 0, StatusCode.OK: 1, StatusCode.ERROR: 2}
-_API_CODES: Final = {number: code for code, number in _CODES.items()}
-_KEY_LENGTH: Final = 512
-_END_OF_TIME: Final = 2**64
 
 
-# Keys and names that were found good once: looking one up is cheaper than judging it again.
-_KNOWN: Final[set[str]] = set()
-_MOST_KNOWN: Final = 10_000
-_LONG: Final = 2048
-_knows_all: Final = _KNOWN.issuperset
+class Span(ReadableSide):
+    """One span: what steps, branches and the OpenTelemetry API say to it."""
 
-
-def _know(text: str) -> None:
-    if len(_KNOWN) >= _MOST_KNOWN:
-        _KNOWN.clear()
-    _KNOWN.add(text)
-
-
-def _is_plain(attributes: Mapping[str, Any]) -> bool:
-    """Whether *attributes* may be kept as they are: a dictionary of known keys and immutable, writable values."""
-    if attributes.__class__ is not dict:
-        return False
-    for value in attributes.values():
-        kind = value.__class__
-        if kind is str:
-            if len(value) > _LONG:
-                return False
-        elif kind is not int and kind is not bool and (kind is not float or value - value):
-            return False
-    try:
-        return _knows_all(attributes)
-    except Exception:  # a key of the user's whose __eq__ raises
-        return False
-
-
-class Trace:
-    """What all spans of one trace in this process share."""
-
-    __slots__ = ("began", "flags", "hex", "offset", "pipeline", "state")
-
-    def __init__(self, pipeline: Pipeline, trace_id: int, flags: int, state: str) -> None:
-        self.pipeline = pipeline
-        self.hex = f"{trace_id:032x}"
-        self.flags = flags
-        self.state = state
-        # One clock for the whole trace: wall time at its start, the monotonic clock from there.
-        self.began = time_ns()
-        self.offset = self.began - perf_counter_ns()
-
-    @property
-    def id(self) -> int:
-        """The trace id as a number."""
-        return int(self.hex, 16)
-
-    def now(self) -> int:
-        """Return the time, in nanoseconds since 1970."""
-        return perf_counter_ns() + self.offset
-
-
-class Span(SdkSpan):
-    """One span. What most spans never have is a default of the class, and costs nothing to record."""
-
-    # The SDK forbids making its class directly; ours is made by the tracer, without a call of __init__.
-    __new__ = object.__new__
-
-    # ── what every span has ──
-    trace: Trace
-    number: int
-    title: str
-    began: int
-    identity: Any
-
-    # ── what some have ──
-    parent_number: int | None = None
     up: Span | None = None
-    has_remote_parent = False
-    ended: int | None = None
-    span_kind = 1
-    role: str | None = None
-    outcome: str | None = None
-    scope: Any = None
-    # Whether all the fields that the ring's short form leaves out have their defaults.
-    is_common = True
-    code = 0
-    note: str | None = None
-    data: dict[str, Any] | None = None
-    marks: list[Any] | None = None
-    bonds: list[Any] | None = None
-    token: Any = None
-    slots: int | tuple[int, ...] = -1
-    weight = 0
-    dropped_attributes = 0
-    dropped_events = 0
-    dropped_links = 0
-    provider: Any = None  # the Provider, which makes spans and so cannot be imported here
-    checkpoint: tuple[int, int] | None = None
-    limits: Any = None
-    _own_context: SpanContext | None = None
-    _parent_context: SpanContext | None = None
-
-    def __init__(self) -> None:
-        """Made by the tracer and the recorder alone."""
 
     # ── the recorder's side (context.Recording) ─────────────────────────────────────────────────────
-
-    @property
-    def maker(self) -> Any:
-        """The provider: noted on a root, and on every span that somebody watches."""
-        span = self
-        while span.provider is None and span.up is not None:
-            span = span.up
-        return span.provider
 
     @property
     def is_open(self) -> bool:
@@ -160,7 +49,7 @@ class Span(SdkSpan):
         if self.ended is not None:
             return
         try:
-            plain: Any = attributes if _is_plain(attributes) else self._made_plain(attributes)
+            plain: Any = attributes if is_plain(attributes) else self._made_plain(attributes)
             if self.data is None:
                 self.data = plain
             else:
@@ -176,9 +65,9 @@ class Span(SdkSpan):
             return
         try:
             mark = (
-                name if name in _KNOWN else self._known_name(name),
+                name if name in KNOWN else known_name(name, self.trace.pipeline.odd),
                 perf_counter_ns() + self.trace.offset,
-                attributes if _is_plain(attributes) else self._made_plain(attributes),
+                attributes if is_plain(attributes) else self._made_plain(attributes),
                 0,
             )
             if self.marks is None:
@@ -202,42 +91,10 @@ class Span(SdkSpan):
         if self.limits is not None:
             self.limits.hold_events(self)
 
-    def _known_name(self, name: Any) -> str:
-        if name.__class__ is str and 0 < len(name) <= _KEY_LENGTH and name.isprintable():
-            _know(name)
-            return str(name)
-        return freeze_name(name, self.trace.pipeline.odd)
-
     def _made_plain(self, attributes: Mapping[str, Any]) -> dict[str, Any]:
-        """Return *attributes* with every key and value frozen as it is now."""
-        plain: dict[str, Any] = {}
-        odd = self.trace.pipeline.odd
-        for key, value in attributes.items():
-            kind = value.__class__
-            if kind is str:
-                if len(value) > _LONG:
-                    value = self._long(value)  # noqa: PLW2901
-            elif kind is not int and kind is not bool and (kind is not float or value - value):
-                value = self._frozen(value)  # noqa: PLW2901
-            try:
-                is_known = key in _KNOWN
-            except Exception:  # a key of the user's whose __hash__ or __eq__ raises
-                is_known = False
-            if not is_known:
-                key = freeze_key(key, odd)  # noqa: PLW2901
-                _know(key)
-            plain[key] = value
+        plain, weight = made_plain(attributes, self.trace.pipeline.odd)
+        self.weight += weight
         return plain
-
-    def _frozen(self, value: Any) -> Any:
-        frozen = freeze(value, self.trace.pipeline.odd)
-        if frozen.__class__ is not float and frozen is not None:
-            self.weight += 256 if not hasattr(frozen, "__len__") else 64 * len(frozen)
-        return frozen
-
-    def _long(self, text: str) -> Any:
-        self.weight += min(len(text), MAX_TEXT)
-        return freeze(text, self.trace.pipeline.odd) if len(text) > MAX_TEXT else text
 
     def connect(self, other: SpanContext, attributes: Mapping[str, Any] | None = None) -> None:
         """Add a link; never raises."""
@@ -358,15 +215,6 @@ class Span(SdkSpan):
     records_exception = True
     sets_status = True
 
-    def get_span_context(self) -> SpanContext:
-        """Return what others need to refer to it."""
-        context = self._own_context
-        if context is None:
-            trace = self.trace
-            state = TraceState.from_header([trace.state]) if trace.state else TraceState()
-            context = self._own_context = SpanContext(trace.id, self.number, False, TraceFlags(trace.flags), state)
-        return context
-
     def is_recording(self) -> bool:
         """Whether it still takes data."""
         return self.ended is None
@@ -467,202 +315,3 @@ class Span(SdkSpan):
             if self.sets_status:
                 self.set_status(StatusCode.ERROR, f"{type(exc_val).__name__}: {said(exc_val)}")
         self.end()
-
-    # ── what other people's processors read (ReadableSpan) ──────────────────────────────────────────
-
-    @property
-    def name(self) -> str:
-        """Its name."""
-        return freeze_name(self.title)
-
-    @property
-    def context(self) -> SpanContext:
-        """What others need to refer to it."""
-        return self.get_span_context()
-
-    @property
-    def kind(self) -> SpanKind:
-        """Its OpenTelemetry kind."""
-        return _API_KINDS.get(self.span_kind, SpanKind.INTERNAL)
-
-    @property
-    def parent(self) -> SpanContext | None:
-        """Its parent's context."""
-        if self.parent_number is None:
-            return None
-        if self.up is not None:
-            return self.up.get_span_context()
-        return self._parent_context
-
-    @property
-    def start_time(self) -> int | None:
-        """When it began, in nanoseconds since 1970."""
-        return self.began
-
-    @property
-    def end_time(self) -> int | None:
-        """When it ended, if it has."""
-        return self.ended
-
-    @property
-    def status(self) -> Status:
-        """Its status."""
-        return Status(_API_CODES[self.code], self.note if self.code == 2 else None)
-
-    @property
-    def attributes(self) -> types.Attributes:
-        """Its attributes, with those that branchline writes; to be read."""
-        return MappingProxyType(self.described())
-
-    def described(self) -> dict[str, Any]:
-        """Return the attributes as the journal will have them."""
-        found: dict[str, Any] = {}
-        if self.role is not None:
-            found[names.KIND] = self.role
-            if self.outcome is not None:
-                found[names.OUTCOME] = self.outcome
-        if self.identity is not None:
-            found.update(identity_attributes(self.identity))
-        if self.data:
-            found.update(self.data)
-        return found
-
-    @property
-    def events(self) -> Sequence[Event]:
-        """Its events."""
-        return tuple(
-            Event(name, attributes=bounded(data, dropped), timestamp=time)
-            for name, time, data, dropped in self.marks or ()
-        )
-
-    @property
-    def links(self) -> Sequence[api.Link]:
-        """Its links."""
-        return tuple(
-            api.Link(
-                SpanContext(
-                    int(trace_hex, 16),
-                    int(span_hex, 16),
-                    bool(flags & 0x200),
-                    TraceFlags(flags & 0xFF),
-                    TraceState.from_header([state]) if state else TraceState(),
-                ),
-                bounded(data, dropped),
-            )
-            for trace_hex, span_hex, state, data, flags, dropped in self.bonds or ()
-        )
-
-    @property
-    def resource(self) -> Any:
-        """Where it comes from."""
-        return self.maker.resource
-
-    @property
-    def instrumentation_scope(self) -> Any:
-        """Who made it."""
-        return self.scope if self.scope is not None else self.maker.own_scope
-
-    @property
-    def instrumentation_info(self) -> Any:
-        """Who made it, under the older name."""
-        scope = self.instrumentation_scope
-        return InstrumentationInfo(scope.name, scope.version or "", scope.schema_url)
-
-    def readable(self) -> ReadableSpan:
-        """Return an ordinary, immutable copy for other people's processors."""
-        events: Any = BoundedList.from_seq(None, self.events)
-        events.dropped = self.dropped_events
-        links: Any = BoundedList.from_seq(None, self.links)
-        links.dropped = self.dropped_links
-        return ReadableSpan(
-            name=self.name,
-            context=self.get_span_context(),
-            parent=self.parent,
-            resource=self.resource,
-            attributes=bounded(self.described(), self.dropped_attributes),
-            events=events,
-            links=links,
-            kind=self.kind,
-            status=self.status,
-            start_time=self.began,
-            end_time=self.ended,
-            instrumentation_scope=self.instrumentation_scope,
-        )
-
-    def _readable_span(self) -> ReadableSpan:
-        return self.readable()
-
-    def to_json(self, indent: int | None = 4) -> str:
-        """Return it as the SDK's JSON text."""
-        return str(self.readable().to_json(indent))
-
-    def __repr__(self) -> str:
-        return f"<span {self.title!r} {self.number:016x} {'open' if self.ended is None else self.outcome or 'ended'}>"
-
-
-def identity_attributes(identity: Any) -> dict[str, str]:
-    """Return the attributes that say which experiment and branch something belongs to."""
-    described = {
-        names.EXPERIMENT_NAME: identity.experiment_name,
-        names.BRANCH_ID: identity.branch_id,
-        names.BRANCH_NAME: identity.branch_name,
-    }
-    return {key: value for key, value in described.items() if value is not None}
-
-
-def bounded(attributes: Mapping[str, Any] | None, dropped: int) -> BoundedAttributes:
-    """Return *attributes* as the SDK's own spans have them: immutable, and knowing how many more there were."""
-    plain = {key: freeze(value) for key, value in (attributes or {}).items()}
-    kept = BoundedAttributes(None, plain, immutable=True)
-    kept.dropped += dropped
-    return kept
-
-
-def moment(given: Any, trace: Trace) -> int:
-    """Return *given* nanoseconds since 1970 as OTLP can carry them: now, where they are none."""
-    if given.__class__ is int and 0 <= given < _END_OF_TIME:
-        return int(given)
-    trace.pipeline.odd("time")
-    try:
-        whole = int(given)
-    except Exception:  # whatever the user gave
-        return trace.now()
-    return whole if 0 <= whole < _END_OF_TIME else trace.now()
-
-
-def otlp_kind(kind: SpanKind) -> int:
-    """Return the number that OTLP gives an OpenTelemetry span *kind*."""
-    return _KINDS.get(kind, 1)
-
-
-def qualified_name(kind: type) -> str:
-    """Return ``module.Class``, or just the name of a built-in."""
-    module = kind.__module__
-    return kind.__qualname__ if module in ("builtins", None) else f"{module}.{kind.__qualname__}"
-
-
-def said(error: BaseException) -> str:
-    """Return an exception's message, whatever its ``__str__`` does."""
-    try:
-        return str(error)
-    except Exception:  # user code
-        return f"<unprintable {type(error).__name__}>"
-
-
-_OUR_FILES: Final = (
-    "/branchline/steps.py",
-    "/branchline/branches.py",
-    "/branchline/generators.py",
-    "/branchline/context.py",
-)
-
-
-def stack_of(error: BaseException, stack: TracebackType | None, skip: int = 8) -> str:
-    """Return the traceback as text, without the frames of ours that the exception came through first."""
-    while stack is not None and skip and stack.tb_next and stack.tb_frame.f_code.co_filename.endswith(_OUR_FILES):
-        stack = stack.tb_next
-        skip -= 1
-    try:
-        return "".join(traceback.format_exception(type(error), error, stack))
-    except Exception:  # user code: a __str__ in the chain, or a source that cannot be read
-        return f"{qualified_name(type(error))}: {said(error)}\n"

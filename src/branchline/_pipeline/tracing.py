@@ -25,7 +25,9 @@ from .active import SPAN_KEY, get_current
 from .current import CurrentSpan
 from .limits import limits_from
 from .pipeline import Pipeline
-from .spans import Span, Trace, moment, otlp_kind
+from .readable import otlp_kind
+from .spans import Span
+from .traces import Trace, moment
 from .watchers import Unkept, Watchers, show_end, show_start
 
 

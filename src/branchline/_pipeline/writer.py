@@ -349,6 +349,8 @@ class Writer:
                 self._checkpoint(span)
             elif span.number in were_open:
                 pipeline.started(span)
+                # With what it has noted so far: else a death within the next second would cost all of it.
+                self._checkpoint(span)
 
     def _checkpoint(self, span: Any) -> None:
         known, marks_known = span.checkpoint

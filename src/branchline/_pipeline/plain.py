@@ -1,0 +1,78 @@
+"""Attributes that may be kept as they are, told from those that must be frozen first; fast, because most may."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from ..values import MAX_TEXT, freeze, freeze_key, freeze_name
+
+
+# Keys and names that were found good once: looking one up is cheaper than judging it again.
+KNOWN: Final[set[str]] = set()
+_MOST_KNOWN: Final = 10_000
+KEY_LENGTH: Final = 512
+_LONG: Final = 2048
+_ELEMENT: Final = 64
+_knows_all: Final = KNOWN.issuperset
+
+
+def _know(text: str) -> None:
+    if len(KNOWN) >= _MOST_KNOWN:
+        KNOWN.clear()
+    KNOWN.add(text)
+
+
+def is_plain(attributes: Mapping[str, Any]) -> bool:
+    """Whether *attributes* may be kept as they are: a dictionary of known keys and immutable, writable values."""
+    if attributes.__class__ is not dict:
+        return False
+    for value in attributes.values():
+        kind = value.__class__
+        if kind is str:
+            if len(value) > _LONG:
+                return False
+        elif kind is not int and kind is not bool and (kind is not float or value - value):
+            return False
+    try:
+        return _knows_all(attributes)
+    except Exception:  # a key of the user's whose __eq__ raises
+        return False
+
+
+def known_name(name: Any, odd: Callable[[str], None]) -> str:
+    """Return the *name* of an event as it can be written, and remember it if it was good."""
+    if name.__class__ is str and 0 < len(name) <= KEY_LENGTH and name.isprintable():
+        _know(name)
+        return str(name)
+    return freeze_name(name, odd)
+
+
+def made_plain(attributes: Mapping[str, Any], odd: Callable[[str], None]) -> tuple[dict[str, Any], int]:
+    """Return *attributes* with every key and value frozen as it is now, and roughly the bytes of memory they hold."""
+    plain: dict[str, Any] = {}
+    weight = 0
+    for key, value in attributes.items():
+        kind = value.__class__
+        if kind is str:
+            if len(value) > _LONG:
+                weight += min(len(value), MAX_TEXT)
+                value = freeze(value, odd) if len(value) > MAX_TEXT else value  # noqa: PLW2901
+        elif kind is not int and kind is not bool and (kind is not float or value - value):
+            value = freeze(value, odd)  # noqa: PLW2901
+            weight += _weight(value)
+        try:
+            is_known = key in KNOWN
+        except Exception:  # a key of the user's whose __hash__ or __eq__ raises
+            is_known = False
+        if not is_known:
+            key = freeze_key(key, odd)  # noqa: PLW2901
+            _know(key)
+        plain[key] = value
+    return plain, weight
+
+
+def _weight(frozen: Any) -> int:
+    if frozen is None or isinstance(frozen, (int, float)):
+        return 0
+    return _ELEMENT * len(frozen)
