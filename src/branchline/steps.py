@@ -71,6 +71,7 @@ class Step:
             left_with(recording, error)
 
     def _put_aside(self, recording: Recording) -> None:
+        self._name = self.name
         if recording.is_open:
             self._outer = (*self._outer, recording)
         self._recording = None
@@ -130,7 +131,7 @@ class Step:
     def name(self) -> str:
         """What it is called."""
         title = None if self._recording is None else getattr(self._recording.span, "name", None)
-        return freeze_name(self._name) if title is None else str(title)
+        return freeze_name(getattr(self, "_name", "")) if title is None else str(title)
 
     @property
     def trace_id(self) -> str | None:
@@ -154,11 +155,6 @@ class _Found(Step):
     __slots__ = ()
     _attributes: Mapping[str, object] = {}
     _links = ()
-    _outer = ()
-
-    @property
-    def _name(self) -> str:  # type: ignore[override]  # read-only
-        return str(getattr(self._recording and self._recording.span, "name", ""))
 
 
 def step(
@@ -177,7 +173,9 @@ def current_step() -> Step | None:
     if recording is None or recording.role != "step" or not recording.is_open:
         return None
     found = _new(_Found)
-    found._recording = recording  # noqa: SLF001  # the same module; by hand, because this is called in hot loops
+    # By hand, because this is called in hot loops.
+    found._recording = recording  # noqa: SLF001  # the same module
+    found._outer = ()  # noqa: SLF001  # the same
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from pathlib import Path
 from types import TracebackType
 from typing import Final
 
@@ -21,20 +22,29 @@ def said(error: BaseException) -> str:
         return f"<unprintable {type(error).__name__}>"
 
 
-_OUR_FILES: Final = (
-    "/branchline/steps.py",
-    "/branchline/branches.py",
-    "/branchline/generators.py",
-    "/branchline/context.py",
+# Where a step, a branch or a generator is entered and left. Whole paths: users may have modules of these names, too.
+_OUR_FILES: Final = frozenset(
+    str(Path(__file__).parent.parent / name)
+    for name in ("steps.py", "branches.py", "generators.py", "callables.py", "context.py")
 )
 
 
-def stack_of(error: BaseException, stack: TracebackType | None, skip: int = 8) -> str:
-    """Return the traceback as text, without the frames of ours that the exception came through first."""
-    while stack is not None and skip and stack.tb_next and stack.tb_frame.f_code.co_filename.endswith(_OUR_FILES):
-        stack = stack.tb_next
-        skip -= 1
+def stack_of(error: BaseException, stack: TracebackType | None, *, is_whole: bool = False) -> str:
+    """Return the traceback as text; unless *is_whole*, without the frames of ours that the exception came through."""
     try:
-        return "".join(traceback.format_exception(type(error), error, stack))
+        described = traceback.TracebackException(type(error), error, stack)
+        if not is_whole:
+            _leave_out_ours(described)
+        return "".join(described.format())
     except Exception:  # user code: a __str__ in the chain, or a source that cannot be read
         return f"{qualified_name(type(error))}: {said(error)}\n"
+
+
+def _leave_out_ours(described: traceback.TracebackException) -> None:
+    pending = [described]
+    while pending:
+        found = pending.pop()
+        theirs = [frame for frame in found.stack if frame.filename not in _OUR_FILES]
+        if len(theirs) < len(found.stack):
+            found.stack = traceback.StackSummary.from_list(theirs)
+        pending += [linked for linked in (found.__cause__, found.__context__, *(found.exceptions or ())) if linked]

@@ -289,7 +289,7 @@ class Span(ReadableSide):
             described: dict[str, Any] = {
                 names.EXCEPTION_TYPE: qualified_name(type(exception)),
                 names.EXCEPTION_MESSAGE: said(exception),
-                names.EXCEPTION_STACKTRACE: stack_of(exception, exception.__traceback__, skip=0),
+                names.EXCEPTION_STACKTRACE: stack_of(exception, exception.__traceback__, is_whole=True),
                 names.EXCEPTION_ESCAPED: str(escaped),
                 **(attributes or {}),
             }
