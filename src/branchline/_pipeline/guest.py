@@ -163,7 +163,8 @@ class GuestSpan(SpanRecord):
 
 
 def _is_scalar(value: object) -> bool:
-    return isinstance(value, (str, bool, int, float, bytes))
+    """Whether every provider keeps *value* as it is; older ones make text of bytes."""
+    return isinstance(value, (str, bool, int, float))
 
 
 def _is_long(value: object) -> bool:

@@ -231,8 +231,10 @@ def identity_attributes(identity: Any) -> dict[str, str]:
 def bounded(attributes: Mapping[str, Any] | None, dropped: int) -> BoundedAttributes:
     """Return *attributes* as the SDK's own spans have them: immutable, and knowing how many more there were."""
     plain = {key: freeze(value) for key, value in (attributes or {}).items()}
-    kept = BoundedAttributes(None, plain, immutable=True)
-    kept.dropped += dropped
+    kept = BoundedAttributes(None, None, immutable=True)
+    # Put in behind its back: it would look at every value again, and older ones refuse mappings.
+    kept._dict = plain  # noqa: SLF001
+    kept.dropped = dropped
     return kept
 
 
