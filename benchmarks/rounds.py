@@ -51,11 +51,11 @@ class Effort:
 
 
 FULL: Final = Effort(
-    rounds=7, turns=2, spans=2_000, sustained_rounds=3, sustained_spans=50_000,
+    rounds=9, turns=1, spans=2_000, sustained_rounds=3, sustained_spans=50_000,
     latency_rounds=5, latency_seconds=3.0, import_rounds=15, memory_spans=1_000_000,
 )  # fmt: skip
 QUICK: Final = Effort(
-    rounds=2, turns=1, spans=1_000, sustained_rounds=1, sustained_spans=10_000,
+    rounds=3, turns=1, spans=1_000, sustained_rounds=1, sustained_spans=10_000,
     latency_rounds=1, latency_seconds=1.0, import_rounds=3, memory_spans=20_000,
 )  # fmt: skip
 # For the test that it works at all: its figures mean nothing.
