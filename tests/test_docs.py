@@ -52,7 +52,7 @@ def test_programs_run(tmp_path, page, program):
     """
     script = tmp_path / "test_page.py"
     script.write_text(program, encoding="utf-8")
-    command = ["-m", "pytest", "-q", "-p", "no:cacheprovider"] if "\ndef test_" in program else []
+    command = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:asyncio"] if "\ndef test_" in program else []
 
     ran = subprocess.run(
         [sys.executable, *command, script], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
