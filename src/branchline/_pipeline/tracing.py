@@ -34,8 +34,8 @@ from .watchers import Unkept, Watchers, show_end, show_start
 _log = logging.getLogger(__name__)
 
 SAMPLED = 0x01
-# The W3C flag that says of a trace id that all of its bytes are random.
-_RANDOM = 0x02
+# The W3C flag that says of a trace id that all of its bytes are random; older releases know nothing of it.
+_RANDOM = 0x02 if hasattr(TraceFlags, "RANDOM_TRACE_ID") else 0
 _new = object.__new__
 
 
