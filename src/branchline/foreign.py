@@ -150,7 +150,7 @@ class ForeignRecording:
         if not self._is_open:
             return
         self._is_open = False
-        if self._settled is not None and outcome == names.SUCCESS:
+        if self._settled is not None and outcome in (names.SUCCESS, names.CLOSED):
             outcome, message = self._settled
         self._note.outcome = outcome
         _quietly(lambda: self._end(outcome, error, message))

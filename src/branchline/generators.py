@@ -54,7 +54,9 @@ def traced_generator(function: Callable[..., Generator[Any, Any, Any]], open_ste
     def wrapper(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
         opened = open_step(args, kwargs)
         if opened is None:
-            return (yield from function(*args, **kwargs))
+            body = function(*args, **kwargs)
+            del args, kwargs
+            return (yield from body)
         recording = opened.recording
         sent: Any = None
         thrown: BaseException | None = None

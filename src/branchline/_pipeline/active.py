@@ -48,6 +48,17 @@ else:
     reset_current = api.detach
 
 
+def give_back(token: Any, span: Any) -> None:
+    """Leave *span* in another task or thread than the one that entered it and has *token*.
+
+    A generator's body does so with a step that is open at a yield: what comes after it must not be inside of it.
+    """
+    if get_current().get(SPAN_KEY) is span:
+        before = getattr(token, "old_value", None)
+        # A token of a first value says so with a marker.
+        set_current(before if isinstance(before, dict) else Context())
+
+
 def detach(token: Any) -> None:
     """Give the previous context back; from a context other than the one that set it, change nothing."""
     try:

@@ -12,7 +12,7 @@ from typing import Any
 from opentelemetry import trace as api
 from opentelemetry.context import Context
 
-from .active import SPAN_KEY, detach, get_current, set_current
+from .active import SPAN_KEY, get_current, give_back, reset_current, set_current
 from .exceptions import said
 
 
@@ -47,7 +47,10 @@ class CurrentSpan(ContextDecorator):
     ) -> None:
         """End the span, with the exception that left the block."""
         span, token = self._entered.pop()
-        detach(token)
+        try:
+            reset_current(token)
+        except (ValueError, RuntimeError):
+            give_back(token, span)
         if isinstance(error, Exception) and span.is_recording():
             if self._record_exception:
                 span.record_exception(error)

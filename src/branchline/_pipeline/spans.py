@@ -15,7 +15,7 @@ from opentelemetry.util import types
 
 from .. import names
 from ..values import freeze, freeze_key, freeze_name
-from .active import SPAN_KEY, detach, get_current, reset_current, set_current
+from .active import SPAN_KEY, detach, get_current, give_back, reset_current, set_current
 from .exceptions import qualified_name, said, stack_of
 from .plain import KNOWN, is_plain, known_name, made_plain
 from .readable import ReadableSide
@@ -25,6 +25,9 @@ from .traces import moment
 _log = logging.getLogger(__name__)
 
 _CODES: Final = {StatusCode.UNSET: 0, StatusCode.OK: 1, StatusCode.ERROR: 2}
+
+# Outcomes that say no more than that nothing went wrong: what was said before counts.
+_QUIET: Final = (names.SUCCESS, names.CLOSED)
 
 
 class Span(ReadableSide):
@@ -147,18 +150,16 @@ class Span(ReadableSide):
         token = self.token
         if token is not None:
             self.token = None
-            try:  # noqa: SIM105 - this runs at the end of every step, and suppress() costs as much as all the rest
+            try:
                 reset_current(token)
             except (ValueError, RuntimeError):
-                # Left in another task or thread than entered: there is nothing of ours to give back here.
-                pass
+                give_back(token, self)
         if self.ended is not None:
             return
-        if outcome != "success":
+        if self.outcome is None or outcome not in _QUIET:
             self.outcome = outcome
-            self._add_error(error, outcome, message)
-        elif self.outcome is None:
-            self.outcome = outcome
+            if outcome != "success":
+                self._add_error(error, outcome, message)
         trace = self.trace
         self.ended = perf_counter_ns() + trace.offset
         pipeline = trace.pipeline
