@@ -790,3 +790,16 @@ def test_baggage_is_left_alone(captured: Captured, tracer: trace.Tracer) -> None
     context.detach(token)
 
     assert inside == {"user": "1"}
+
+
+def test_after_the_run(tmp_path: Path) -> None:
+    """
+    After shutdown, though OpenTelemetry still has branchline's provider, steps are as if nothing had been configured.
+    """
+    with bl.configure("first", directory=tmp_path, console=False):
+        pass
+    with bl.step("unheard") as step:
+        step.stamp("unheard")
+        current = bl.current_step()
+
+    assert (current, trace.get_current_span(), run_in(tmp_path).steps) == (None, trace.INVALID_SPAN, ())

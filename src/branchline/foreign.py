@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
@@ -261,12 +261,13 @@ def recorder() -> ForeignRecorder | None:
     provider = trace.get_tracer_provider()
     if provider.__class__ is ProxyTracerProvider or provider.__class__ is trace.NoOpTracerProvider:
         return None
-    # One recorder is kept with the provider that it was made for, so that a step need not make a tracer.
-    kept = getattr(provider, "_branchline_recorder", None)
+    # One recorder is kept with the provider that it was made for, so that a step need not make a tracer; False is
+    # what branchline's own has, which nothing but a run records onto.
+    kept: ForeignRecorder | Literal[False] | None = getattr(provider, "_branchline_recorder", None)
     if kept is None:
         kept = ForeignRecorder(provider)
         _quietly(lambda: setattr(provider, "_branchline_recorder", kept))
-    return kept
+    return kept or None
 
 
 def _identity_in(context: Context) -> Identity | None:

@@ -42,6 +42,9 @@ _new = object.__new__
 class Provider(TracerProvider):
     """The SDK's provider with lean tracers and spans; what else it can do stays as the SDK has it."""
 
+    # For branchline.foreign: where no run is going on, steps have nothing to record onto.
+    _branchline_recorder = False
+
     def __init__(
         self,
         pipeline: Pipeline | None = None,
