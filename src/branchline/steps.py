@@ -6,7 +6,7 @@ import functools
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from types import MethodType, TracebackType
-from typing import Any, Self, TypeVar, overload
+from typing import Any, Final, Self, TypeVar, overload
 
 from opentelemetry import trace
 from opentelemetry.trace import SpanContext
@@ -24,6 +24,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 Link = "Step | trace.Span | trace.Link | SpanContext"
 
 _new = object.__new__
+_NO_LINKS: Final[tuple[()]] = ()
 
 
 class Step:
@@ -35,7 +36,7 @@ class Step:
         self,
         name: str,
         attributes: Mapping[str, object],
-        links: object = (),
+        links: object = _NO_LINKS,
     ) -> None:
         """Made by ``step``."""
         self._name = name
@@ -51,7 +52,7 @@ class Step:
             self._put_aside(self._recording)
         recorder = CURRENT.recorder or foreign.recorder()
         if recorder is not None:
-            if self._links != ():
+            if self._links is not _NO_LINKS:
                 links = _contexts_of(self._links)
                 self._recording = recorder.enter(self._name, names.KIND_STEP, self._attributes, links=links)
             else:
@@ -62,7 +63,7 @@ class Step:
         self, kind: type[BaseException] | None, error: BaseException | None, stack: TracebackType | None
     ) -> None:
         """End the step."""
-        recording = self._recording if self._outer == () else self._taken_back()
+        recording = self._taken_back() if self._outer else self._recording
         if recording is None:
             return
         if error is None:
@@ -154,14 +155,14 @@ class _Found(Step):
 
     __slots__ = ()
     _attributes: Mapping[str, object] = {}
-    _links = ()
+    _links = _NO_LINKS
 
 
 def step(
-    name: str, /, *, links: Iterable[Step | trace.Span | trace.Link | SpanContext] = (), **attributes: object
+    name: str, /, *, links: Iterable[Step | trace.Span | trace.Link | SpanContext] = _NO_LINKS, **attributes: object
 ) -> Step:
     """Return a step for a ``with`` or ``async with`` block; *links* are steps or spans it has to do with."""
-    return Step(name, attributes, links)
+    return Step(name if name.__class__ is str and len(name) <= MAX_NAME else freeze_name(name), attributes, links)
 
 
 def current_step() -> Step | None:
