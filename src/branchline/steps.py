@@ -16,7 +16,7 @@ from .callables import TracedObject, TracedPartial
 from .captures import Call, Capture, wanted
 from .context import CURRENT, Recorder, Recording
 from .outcomes import error_type, is_worth_recording, outcome_of
-from .values import freeze, freeze_key, freeze_name
+from .values import MAX_NAME, freeze, freeze_key, freeze_name
 
 
 F = TypeVar("F", bound=Callable[..., Any])
