@@ -399,8 +399,10 @@ class Redactor:
         try:
             answer = self.callback(key, value)
             return answer if _is_recordable(answer) else REDACTED
-        except Exception:
-            # Closed: somebody wanted this looked at, and nobody did.
+        except KeyboardInterrupt:
+            raise
+        except BaseException:
+            # Closed: somebody wanted this looked at, and nobody did. A callback that exits must not end the writer.
             return REDACTED
 
 

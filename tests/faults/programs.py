@@ -13,10 +13,9 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import orjson
-
 from ledger import Ledger
 
 
@@ -71,7 +70,7 @@ class Child:
             start_new_session=True,
         )
 
-    def __enter__(self) -> Child:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -96,7 +95,7 @@ class Child:
                 self.process.wait(5)
             except subprocess.TimeoutExpired:
                 self._end_all()
-            raise AssertionError(f"still running after {seconds} s:\n{(self.home / 'err').read_text()[-4000:]}") from None
+            raise AssertionError(f"still running after {seconds} s:\n{self._last_words()}") from None
         return Ended(
             code=code,
             out=(self.home / "out").read_text(),
@@ -104,14 +103,15 @@ class Child:
             seconds=time.monotonic() - self._began,
         )
 
+    def _last_words(self) -> str:
+        return (self.home / "err").read_text(errors="replace")[-4000:]
+
     def wait_until(self, place: int, count: int, seconds: float = WATCHDOG_SECONDS) -> None:
         """Return when the ledger's counter at *place* has reached *count*."""
         deadline = time.monotonic() + seconds
         while self.ledger[place] < count:
             if self.process.poll() is not None or time.monotonic() > deadline:
-                raise AssertionError(
-                    f"ended with {self.process.poll()} before it got there:\n{(self.home / 'err').read_text()[-4000:]}"
-                )
+                raise AssertionError(f"ended with {self.process.poll()} before it got there:\n{self._last_words()}")
             time.sleep(0.001)
 
     def kill(self) -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from programs import Child, Disk, attribute, balances, disk
 
 from branchline import read
-from programs import Child, Disk, attribute, balances, disk
 
 
 pytestmark = pytest.mark.slow

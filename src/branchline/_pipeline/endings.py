@@ -13,6 +13,7 @@ from types import FrameType
 from typing import Any
 
 from . import ids
+from .finalisers import protect, unprotect
 
 
 _forkable: weakref.WeakSet[Any] = weakref.WeakSet()
@@ -26,6 +27,14 @@ def watch_forks(pipeline: Any) -> None:
         os.register_at_fork(after_in_child=_in_child)
         _is_hooked.append(True)
     _forkable.add(pipeline)
+    protect()
+
+
+def unwatch_forks(pipeline: Any) -> None:
+    """Tell *pipeline* no more: it is closed."""
+    _forkable.discard(pipeline)
+    if not _forkable:
+        unprotect()
 
 
 def _in_child() -> None:

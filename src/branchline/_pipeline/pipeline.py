@@ -25,6 +25,7 @@ from ..errors import BranchlineError, JournalError
 from ..redaction import Redactor
 from ..values import freeze, freeze_key
 from . import ids
+from .endings import unwatch_forks
 from .notices import Notices
 
 
@@ -143,6 +144,7 @@ class Pipeline:
         # Who may write, once the writer thread has ended.
         self.turn = _thread.allocate_lock()
         self.writer: WriterLike | None = None
+        self.unplaced: set[int] = set()
         self.sampled_out = 0
         self.dropped: dict[str, dict[str, int]] = {"spans": {}, "logs": {}}
 
@@ -316,6 +318,13 @@ class Pipeline:
         self.queue.append(marker)
         self.wake()
         marker.wait(_AT_ONCE_SECONDS)
+
+    def torn(self, record: Any) -> None:
+        """Take a record whose ``submit`` was torn off, by a KeyboardInterrupt: it is in the queue once, or rescued."""
+        if record.slots == -1 and not any(other is record for other in list(self.queue)):
+            # It may be in the ring all the same, but no longer knows where.
+            self.unplaced.add(record.number)
+            self.queue.append(record)
 
     def give_back(self, record: Any) -> None:
         """Free a record's place in the ring: it is given up."""
@@ -515,13 +524,18 @@ class Pipeline:
     def close_open(self) -> None:
         """End what is still open as interrupted: the process or the run ends before it did."""
         for span in sorted(self.open.values(), key=lambda span: -span.began):
-            span.leave(names.INTERRUPTED)
+            if span.ended is None:
+                span.leave(names.INTERRUPTED)
+            elif self.open.pop(span.number, None) is not None:
+                # A KeyboardInterrupt tore its end off before it was recorded.
+                self.submit(span)
 
     def close(self, timeout: float, *, reason: str) -> None:
         """Write what is left and say that this process has ended, within *timeout* seconds."""
         if self.is_closed:
             return
         self._end(timeout, reason)
+        unwatch_forks(self)
         if self.writer is None or not self.writer.thread.is_alive():
             self.let_go(is_direct=False)
             self.write_here()

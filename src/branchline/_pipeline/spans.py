@@ -170,7 +170,12 @@ class Span(ReadableSide):
             return
         if pipeline.watchers:
             self.maker.ended(self)
-        pipeline.submit(self)
+        try:
+            pipeline.submit(self)
+        except BaseException:
+            # A KeyboardInterrupt, or the strict mode of tests.
+            pipeline.torn(self)
+            raise
 
     def _add_error(self, error: BaseException | None, outcome: str, message: str | None) -> None:
         self.is_common = False
@@ -208,7 +213,12 @@ class Span(ReadableSide):
             return
         if pipeline.watchers:
             self.maker.ended(self)
-        pipeline.submit(self)
+        try:
+            pipeline.submit(self)
+        except BaseException:
+            # A KeyboardInterrupt, or the strict mode of tests.
+            pipeline.torn(self)
+            raise
 
     # ── the OpenTelemetry API ─────────────────────────────────────────────────────────────────────
 

@@ -169,7 +169,8 @@ class Writer:
         if ring is None or self._unwritten:
             return
         records = [from_tuple(loads(data)) for data in ring.left()]
-        spans = [record for record in records if not isinstance(record, LogRecord)]
+        unplaced = self.pipeline.unplaced
+        spans = [record for record in records if not isinstance(record, LogRecord) and record.number not in unplaced]
         logs = [record for record in records if isinstance(record, LogRecord)]
         # Its call may also just be slow, in another thread, and then the record comes once more.
         self._rescued = {span.number for span in spans} | {record.uid for record in logs}
@@ -265,14 +266,14 @@ class Writer:
         already = list(self._encoder.spilled)
         try:
             return encode(records)
-        except Exception:  # one record is to blame: the others must not go with it
+        except BaseException:  # one record is to blame: the others must not go with it
             self._encoder.spilled = already
         parts: list[bytes] = []
         for record in list(records):
             spilled = list(self._encoder.spilled)
             try:
                 parts.append(encode([record]))
-            except Exception as error:  # counted, said once
+            except BaseException as error:  # counted, said once
                 self._encoder.spilled = spilled
                 records.remove(record)
                 self.pipeline.give_back(record)
