@@ -2,6 +2,7 @@
 
 import base64
 import json
+from typing import Any
 
 import pytest
 from google.protobuf import json_format
@@ -13,7 +14,7 @@ from opentelemetry.trace import Link, SpanKind
 import branchline as bl
 
 
-MESSAGES = {"traces": TracesData, "logs": LogsData}
+MESSAGES: dict[str, Any] = {"traces": TracesData, "logs": LogsData}
 IDS = ("traceId", "spanId", "parentSpanId")
 
 
