@@ -504,7 +504,10 @@ async def an_async_generator():
         functools.partial(a_generator),
         functools.partial(an_async_generator),
     ],
-    ids=repr,
+    ids=[
+        *("function", "coroutine", "generator", "async generator", "method", "async method", "built-in", "object"),
+        *("partial coroutine", "partial generator", "partial async generator"),
+    ],
 )
 def test_inspect_answers(function):
     """
