@@ -126,6 +126,8 @@ IDENTITY_KEY = otel_context.create_key("branchline-identity")
 PIPELINE_KEY = otel_context.create_key("branchline-pipeline")
 # Where a context belongs to another run than the process does (a capture): its id and directory.
 RUN_KEY = otel_context.create_key("branchline-run")
+# The same for what child processes are told.
+SETTINGS_KEY = otel_context.create_key("branchline-settings")
 
 
 def current_identity() -> Identity:

@@ -47,6 +47,7 @@ from .context import (
     PIPELINE_KEY,
     RUN_ID_VARIABLE,
     RUN_KEY,
+    SETTINGS_KEY,
     Recorder,
 )
 from .redaction import Redactor, redactor_from
@@ -358,7 +359,8 @@ class Capturing:
     @property
     def context(self) -> Context:
         """The context that everything inside is recorded in: nothing of what was current outside."""
-        return Context({PIPELINE_KEY: self.pipeline, RUN_KEY: (self.run_id, str(self.directory))})
+        run = (self.run_id, str(self.directory))
+        return Context({PIPELINE_KEY: self.pipeline, RUN_KEY: run, SETTINGS_KEY: self.settings})
 
     def flush(self) -> None:
         """Write what was recorded so far."""
@@ -381,14 +383,14 @@ def capturing(directory: Path) -> Iterator[Capturing]:
         made.recorder = _recorder_for(made)
         _state.captures.append(made)
         _point()
-    PROPAGATION.acquire(made.settings)
+        PROPAGATION.acquire(made.settings)
     token = otel_context.attach(made.context)
     try:
         yield made
     finally:
         detach(token)
-        PROPAGATION.release(made.settings)
         with _state.lock:
+            PROPAGATION.release(made.settings)
             _state.captures.remove(made)
             _point()
             _give_back_provider()

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from opentelemetry import context as otel_context
 from opentelemetry.context import Context
 
-from ..context import CURRENT, Carried, attached, carrier, extracted
+from ..context import CURRENT, SETTINGS_KEY, Carried, attached, carrier, extracted
 from .notices import say
 
 
@@ -168,7 +168,15 @@ class Propagation:
 
     def inherited(self) -> Inherited:
         """Return what a process that is started here is handed."""
-        return Inherited(self._runs[-1], carrier())
+        return Inherited(self._settings(), carrier())
+
+    def _settings(self) -> Mapping[str, Any]:
+        """Return those of the capture that this context belongs to, else of the run, else the newest ones."""
+        own = otel_context.get_value(SETTINGS_KEY)
+        if isinstance(own, Mapping):
+            return own
+        runs = self._runs
+        return next((settings for settings in runs if settings["run_id"] == CURRENT.run_id), runs[-1])
 
     def _patch_processes(self, module: Any) -> None:
         self._patch(module.BaseProcess, "start", self._process_start)
