@@ -31,38 +31,42 @@ class ReadableSide(SdkSpan):
     # The SDK forbids making its class directly; ours is made by the tracer, without a call of __init__.
     __new__ = object.__new__
 
-    # ── what every span has ──
+    # ── what is read for every span: in slots, which are read in a fifth of the time of a class's default ──
+    __slots__ = (
+        *("began", "data", "ended", "identity", "is_common", "limits", "marks", "number", "outcome", "parent_number"),
+        *("provider", "role", "slots", "title", "token", "trace", "up", "weight"),
+    )
     trace: Trace
     number: int
     title: str
     began: int
+    ended: int | None
+    parent_number: int | None
+    up: ReadableSide | None
     identity: Any
-
-    # ── what some have ──
-    parent_number: int | None = None
-    up: ReadableSide | None = None
-    has_remote_parent = False
-    ended: int | None = None
-    span_kind = 1
-    role: str | None = None
-    outcome: str | None = None
-    scope: Any = None
+    role: str | None
+    outcome: str | None
+    data: dict[str, Any] | None
+    marks: list[Any] | None
     # Whether all the fields that the ring's short form leaves out have their defaults.
-    is_common = True
+    is_common: bool
+    token: Any
+    slots: int | tuple[int, ...]
+    weight: int
+    limits: Any
+    provider: Any  # the Provider, which makes spans and so cannot be imported here
+
+    # ── what most spans never have ──
+    has_remote_parent = False
+    span_kind = 1
+    scope: Any = None
     code = 0
     note: str | None = None
-    data: dict[str, Any] | None = None
-    marks: list[Any] | None = None
     bonds: list[Any] | None = None
-    token: Any = None
-    slots: int | tuple[int, ...] = -1
-    weight = 0
     dropped_attributes = 0
     dropped_events = 0
     dropped_links = 0
-    provider: Any = None  # the Provider, which makes spans and so cannot be imported here
     checkpoint: tuple[int, int] | None = None
-    limits: Any = None
     _own_context: SpanContext | None = None
     _parent_context: SpanContext | None = None
 

@@ -49,6 +49,10 @@ class NativeRecorder:
         parent: Any = context.get(SPAN_KEY)
         if parent.__class__ is Span and parent.trace.pipeline.is_simple and not new_trace:
             span: Span = _new(Span)
+            span.ended = span.outcome = span.data = span.marks = span.limits = span.provider = span.token = None
+            span.is_common = True
+            span.slots = -1
+            span.weight = 0
             trace = span.trace = parent.trace
             number = span.number = _bits(64) or 1
             span.title = name
@@ -61,6 +65,11 @@ class NativeRecorder:
         elif not context and self._pipeline.is_simple:
             # Nothing is current: the root of a new trace.
             span = _new(Span)
+            span.ended = span.outcome = span.data = span.marks = span.limits = span.token = None
+            span.parent_number = span.up = None
+            span.is_common = True
+            span.slots = -1
+            span.weight = 0
             trace = span.trace = Trace(self._pipeline, _bits(128) or 1, self._root_flags, "")
             number = span.number = _bits(64) or 1
             span.title = name

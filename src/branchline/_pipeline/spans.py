@@ -33,7 +33,7 @@ _QUIET: Final = (names.SUCCESS, names.CLOSED)
 class Span(ReadableSide):
     """One span: what steps, branches and the OpenTelemetry API say to it."""
 
-    up: Span | None = None
+    up: Span | None
 
     # ── the recorder's side (context.Recording) ─────────────────────────────────────────────────────
 

