@@ -79,7 +79,7 @@ ROWS: Mapping[str, Row] = {
     "cli": row(*READING, packages=("click", "rich")),
     "cli.demo": row(*READING, *RECORD, "telemetry", packages=("click", "rich")),
     "cli.run": row(*READING, "telemetry", packages=("click", "rich")),
-    "testing": row("telemetry", "read", "values", packages=(API, SDK)),
+    "testing": row("names", "telemetry", "read", "values", packages=(API, SDK)),
     "__init__": row(*RECORD, "telemetry"),
     "__main__": row("cli"),
 }

@@ -64,6 +64,11 @@ STARTED_EVENTS: Final = {
     KIND_STEP: STEP_STARTED,
 }
 
+# What branchline notes for itself, not for a person who reads the log.
+HOUSEKEEPING: Final = frozenset(
+    {RUN_STARTED, RUN_ENDED, EXPERIMENT_STARTED, BRANCH_STARTED, STEP_STARTED, STEP_CHECKPOINT, SPAN_EVENT}
+)
+
 # ── attributes of lifecycle events ────────────────────────────────────────────────────────────────
 SPAN_NAME: Final = "branchline.span.name"
 SPAN_PARENT_ID: Final = "branchline.span.parent_id"

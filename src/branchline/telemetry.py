@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform
-import socket
 import sys
 import threading
 import time
@@ -34,7 +32,8 @@ from ._pipeline.active import detach
 from ._pipeline.endings import Endings, watch_forks
 from ._pipeline.guest import JournalProcessor
 from ._pipeline.notices import say
-from ._pipeline.pipeline import Pipeline, PipelineOptions
+from ._pipeline.options import for_children, options_of
+from ._pipeline.pipeline import Pipeline
 from ._pipeline.propagation import PROPAGATION, on_join
 from ._pipeline.recorder import NativeRecorder
 from ._pipeline.tracing import Provider, forget_provider
@@ -50,7 +49,7 @@ from .context import (
     SETTINGS_KEY,
     Recorder,
 )
-from .redaction import Redactor, redactor_from
+from .redaction import Redactor
 
 
 _CAPTURES: Final = {False: "", True: "all", "args": "args", "result": "result"}
@@ -160,7 +159,7 @@ class Telemetry:
 
     def _wire(self, *, listeners: tuple[Listener, ...], is_joining: bool) -> None:
         config = self.config
-        pipeline = Pipeline(_options(config, self.run_id, self.run_directory, listeners), Writer)
+        pipeline = Pipeline(options_of(config, self.run_id, self.run_directory, listeners), Writer)
         self._pipeline = pipeline
         capture = _CAPTURES[config.capture]
         existing = trace.get_tracer_provider()
@@ -174,7 +173,7 @@ class Telemetry:
         self._export()
         self._endings = Endings(self._end, signals=config.signals)
         if config.propagate:
-            self._settings = _for_children(config, self.directory, self.run_id)
+            self._settings = for_children(config, self.directory, self.run_id)
             PROPAGATION.acquire(self._settings)
         self._trace_of_parent = _join_trace_of_environment(os.environ)
         if not is_joining:
@@ -330,17 +329,6 @@ def shutdown(timeout: float | None = None) -> FlushResult:
 
 # ── capturing, for tests ──────────────────────────────────────────────────────────────────────────
 
-HOUSEKEEPING: Final = frozenset(
-    {
-        names.RUN_STARTED,
-        names.RUN_ENDED,
-        names.EXPERIMENT_STARTED,
-        names.BRANCH_STARTED,
-        names.STEP_STARTED,
-        names.STEP_CHECKPOINT,
-    }
-)
-
 
 class Capturing:
     """A recording into a folder that only its maker looks at."""
@@ -351,9 +339,9 @@ class Capturing:
         self.run_id = layout.new_run_id()
         self.config = Config(service_name="capture", directory=directory, durability="batch", sampler=DEFAULT_ON)
         self.pipeline = Pipeline(
-            _options(self.config, self.run_id, layout.runs_directory(directory) / self.run_id, ()), Writer
+            options_of(self.config, self.run_id, layout.runs_directory(directory) / self.run_id, ()), Writer
         )
-        self.settings = _for_children(self.config, directory, self.run_id)
+        self.settings = for_children(self.config, directory, self.run_id)
         self.recorder: Recorder | None = None
 
     @property
@@ -457,21 +445,6 @@ def _tidy(config: Config) -> None:
     ).start()
 
 
-def _for_children(config: Config, directory: Path, run_id: str) -> dict[str, Any]:
-    """Return what a child process needs to join the run; only what can be pickled."""
-    return {
-        "service_name": config.service_name,
-        "directory": str(directory),
-        "run_id": run_id,
-        "console": False,
-        "capture": config.capture,
-        "redact": config.redact,
-        "durability": config.durability,
-        "memory_limit": config.memory_limit,
-        "exit_timeout": config.exit_timeout,
-    }
-
-
 def _processor_of(provider: TracerProvider) -> JournalProcessor:
     """Return ours on the application's *provider*: one for all runs, for the SDK cannot take a processor away."""
     processor = _processors.get(provider)
@@ -494,33 +467,6 @@ def _own_provider(config: Config) -> Provider:
     if isinstance(trace.get_tracer_provider(), ProxyTracerProvider):
         trace.set_tracer_provider(_state.provider)
     return _state.provider
-
-
-def _options(config: Config, run_id: str, run_directory: Path, listeners: tuple[Listener, ...]) -> PipelineOptions:
-    return PipelineOptions(
-        run_id=run_id,
-        run_directory=run_directory,
-        service_name=config.service_name,
-        resource={
-            names.SERVICE_NAME: config.service_name,
-            **dict(config.resource),
-            names.HOST_NAME: socket.gethostname(),
-            "host.arch": platform.machine(),
-            "os.type": sys.platform,
-            "process.runtime.name": sys.implementation.name,
-            "process.runtime.version": platform.python_version(),
-            "telemetry.sdk.language": "python",
-            "telemetry.sdk.name": names.SCOPE,
-            "telemetry.sdk.version": names.VERSION,
-        },
-        redactor=redactor_from(config.redact),
-        durability=config.durability,
-        memory_limit=config.memory_limit,
-        max_wait_seconds=config.max_wait,
-        listeners=listeners,
-        strict=config.strict,
-        metadata={"python": platform.python_version(), "branchline": names.VERSION},
-    )
 
 
 def _join_trace_of_environment(env: Mapping[str, str]) -> object:

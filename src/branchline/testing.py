@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from . import telemetry
+from . import names, telemetry
 from .read import Branch, Experiment, LogLine, Point, Run, Step, open_runs
 from .read.tree import tree
 
@@ -57,7 +57,7 @@ class Captured:
     @property
     def logs(self) -> tuple[LogLine, ...]:
         """The log records and events that are not branchline's own housekeeping."""
-        return tuple(line for line in self.run.logs if line.event_name not in telemetry.HOUSEKEEPING)
+        return tuple(line for line in self.run.logs if line.event_name not in names.HOUSEKEEPING)
 
     @property
     def points(self) -> tuple[Point, ...]:

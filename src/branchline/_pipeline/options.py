@@ -1,0 +1,58 @@
+"""What a run's configuration means for its pipeline, and for the processes it starts."""
+
+from __future__ import annotations
+
+import platform
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+from .. import names
+from .._journal.seen import Listener
+from ..config import Config
+from ..redaction import redactor_from
+from .pipeline import PipelineOptions
+
+
+def options_of(config: Config, run_id: str, run_directory: Path, listeners: tuple[Listener, ...]) -> PipelineOptions:
+    """Return what the pipeline of a run is told."""
+    return PipelineOptions(
+        run_id=run_id,
+        run_directory=run_directory,
+        service_name=config.service_name,
+        resource={
+            names.SERVICE_NAME: config.service_name,
+            **dict(config.resource),
+            names.HOST_NAME: socket.gethostname(),
+            "host.arch": platform.machine(),
+            "os.type": sys.platform,
+            "process.runtime.name": sys.implementation.name,
+            "process.runtime.version": platform.python_version(),
+            "telemetry.sdk.language": "python",
+            "telemetry.sdk.name": names.SCOPE,
+            "telemetry.sdk.version": names.VERSION,
+        },
+        redactor=redactor_from(config.redact),
+        durability=config.durability,
+        memory_limit=config.memory_limit,
+        max_wait_seconds=config.max_wait,
+        listeners=listeners,
+        strict=config.strict,
+        metadata={"python": platform.python_version(), "branchline": names.VERSION},
+    )
+
+
+def for_children(config: Config, directory: Path, run_id: str) -> dict[str, Any]:
+    """Return what a child process needs to join the run; only what can be pickled."""
+    return {
+        "service_name": config.service_name,
+        "directory": str(directory),
+        "run_id": run_id,
+        "console": False,
+        "capture": config.capture,
+        "redact": config.redact,
+        "durability": config.durability,
+        "memory_limit": config.memory_limit,
+        "exit_timeout": config.exit_timeout,
+    }
