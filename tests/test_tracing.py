@@ -803,3 +803,28 @@ def test_after_the_run(tmp_path: Path) -> None:
         current = bl.current_step()
 
     assert (current, trace.get_current_span(), run_in(tmp_path).steps) == (None, trace.INVALID_SPAN, ())
+
+
+def test_samplers_and_processors_see_what_a_step_starts_with(tmp_path):
+    """
+    The attributes and links of a step are there when a sampler decides and when a processor hears of its start.
+    """
+    asked = []
+
+    class Asking(Sampler):
+        def should_sample(
+            self, parent_context, trace_id, name, kind=None, attributes=None, links=None, trace_state=None
+        ):
+            asked.append((name, dict(attributes or {}), len(links or ())))
+            return SamplingResult(Decision.RECORD_AND_SAMPLE, attributes)
+
+        def get_description(self):
+            return "asking"
+
+    with bl.configure("asked", directory=tmp_path, console=False, sampler=Asking()):
+        with bl.step("first", size=1) as first:
+            pass
+        with bl.step("second", links=[first], size=2):
+            pass
+
+    assert asked == [("first", {"size": 1}, 0), ("second", {"size": 2}, 1)]

@@ -7,8 +7,8 @@ from time import perf_counter_ns
 from typing import Any, cast
 
 from opentelemetry.context import Context
+from opentelemetry.trace import Link, SpanContext
 from opentelemetry.trace import Span as ApiSpan
-from opentelemetry.trace import SpanContext
 
 from .. import names
 from ..context import IDENTITY_KEY, PIPELINE_KEY, Identity, Recording
@@ -79,10 +79,11 @@ class NativeRecorder:
             span.began = trace.began
             trace.pipeline.open[number] = span
         else:
-            made = self._begin(name, role, context, identity, new_trace=new_trace)
+            made = self._begin(name, role, context, attributes, links, identity, new_trace=new_trace)
             if not isinstance(made, Span):
                 return Unsampled(made, context)
             span = made
+            attributes, links = None, ()
         # A plain dictionary where the API would make a Context: nobody but us has it before it is current,
         # nobody may change it afterwards, and making a Context costs three times as much.
         inside: Any = context.copy()
@@ -104,15 +105,27 @@ class NativeRecorder:
         if span.role != names.KIND_STEP:
             span.trace.pipeline.started(span)
 
-    def _begin(self, name: str, role: str, context: Context, identity: Identity | None, *, new_trace: bool) -> ApiSpan:
-        origin = context.get(SPAN_KEY) if new_trace else None
+    def _begin(
+        self,
+        name: str,
+        role: str,
+        context: Context,
+        attributes: Mapping[str, object] | None,
+        links: Sequence[SpanContext],
+        identity: Identity | None,
+        *,
+        new_trace: bool,
+    ) -> ApiSpan:
+        all_links = [Link(link) for link in links]
         if new_trace:
+            origin = context.get(SPAN_KEY)
+            if isinstance(origin, ApiSpan) and origin.get_span_context().is_valid:
+                all_links.append(Link(origin.get_span_context(), {names.TRACE_LINK: "started_from"}))
             identity = identity or self._identity(context)
             context = Context({key: value for key, value in context.items() if key != SPAN_KEY})
-        span = self._provider.tracer.begin(name, context, role=role, identity=identity)
-        if isinstance(origin, ApiSpan) and origin.get_span_context().is_valid and isinstance(span, Span):
-            span.connect(origin.get_span_context(), {names.TRACE_LINK: "started_from"})
-        return span
+        return self._provider.tracer.begin(
+            name, context, attributes=attributes, links=all_links, role=role, identity=identity
+        )
 
     def _identity(self, context: Context) -> Identity | None:
         parent = context.get(SPAN_KEY)
