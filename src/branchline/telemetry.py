@@ -295,7 +295,7 @@ def configure(
 def _configured(arguments: Mapping[str, object], *, is_joining: bool = False) -> Telemetry:
     config = load_config(
         arguments,
-        env=os.environ,
+        env=_inherited_environment(),
         pyproject=None if is_joining else find_pyproject(Path.cwd()),
         script=sys.argv[0] if getattr(sys, "argv", None) else None,
     )
@@ -315,6 +315,19 @@ def _configured(arguments: Mapping[str, object], *, is_joining: bool = False) ->
     _state.is_provider_borrowed = False
     _point()
     return telemetry
+
+
+def _inherited_environment() -> Mapping[str, str]:
+    """Return the environment as it was before we told our children of the run: what our parent has told us."""
+    env = dict(os.environ)
+    current = _state.current
+    if current is None or env.get(OWNER_VARIABLE) != str(os.getpid()):
+        return env
+    for name, (before, exported) in current._environment.items():  # noqa: SLF001  # the same module
+        if env.get(name) == exported:
+            del env[name]
+            env |= {} if before is None else {name: before}
+    return env
 
 
 def flush(timeout: float = 5.0) -> FlushResult:

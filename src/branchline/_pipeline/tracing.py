@@ -13,7 +13,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanLimits, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace import Tracer as SdkTracer
 from opentelemetry.sdk.trace.id_generator import IdGenerator
-from opentelemetry.sdk.trace.sampling import ALWAYS_ON, DEFAULT_ON, Decision, Sampler
+from opentelemetry.sdk.trace.sampling import ALWAYS_ON, DEFAULT_ON, Decision, Sampler, SamplingResult
 from opentelemetry.sdk.util.instrumentation import InstrumentationInfo, InstrumentationScope
 from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, TraceFlags, TraceState
 
@@ -340,7 +340,11 @@ class Tracer(SdkTracer):
             flags = is_sampled | (int(origin.trace_flags) & _RANDOM)
             return Trace(pipeline, origin.trace_id, flags, state), is_sampled, attributes
         trace_id = self._new_trace_id() if origin is None else origin.trace_id
-        result = provider.sampler.should_sample(context, trace_id, name, kind, attributes, links)
+        try:
+            result = provider.sampler.should_sample(context, trace_id, name, kind, attributes, links)
+        except Exception as error:  # the application's own: it must not keep the application from working
+            pipeline.failed("sampler", error)
+            result = SamplingResult(Decision.RECORD_AND_SAMPLE, attributes)
         is_sampled = result.decision is Decision.RECORD_AND_SAMPLE
         flags = is_sampled | (provider.root_flags if origin is None else int(origin.trace_flags) & _RANDOM)
         trace = Trace(
