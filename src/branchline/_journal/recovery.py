@@ -135,7 +135,8 @@ def _recover(ring: DeadRing, page: dict[str, Any]) -> str:
     interrupted = _interrupted(known, spans, logs, last_alive)
     spilled = 0
     if missing or interrupted:
-        spilled = _write(process, page, [*spans, *interrupted], logs, known.logs)
+        is_on_disk = ring.path.parent == process
+        spilled = _write(process, page, [*spans, *interrupted], logs, known.logs, sync=is_on_disk)
     finish_seals(process)
     counted = {
         "spans": progress.spans + len(known.spans) + len(spans) + len(interrupted),
@@ -246,8 +247,13 @@ def _redactor(page: dict[str, Any]) -> Redactor:
     return Redactor(extra_keys=told.get("keys", ()), extra_patterns=patterns)
 
 
-def _write(process: Path, page: dict[str, Any], spans: list[SpanRecord], logs: list[LogRecord], known: set[str]) -> int:
-    """Write everything, and return how many events were spilled; a death in the middle may be repeated."""
+def _write(
+    process: Path, page: dict[str, Any], spans: list[SpanRecord], logs: list[LogRecord], known: set[str], *, sync: bool
+) -> int:
+    """Write everything, and return how many events were spilled; who dies in the middle is followed by another.
+
+    With *sync* all is on the disk before the ring goes, which was there too; shared memory survives no power loss.
+    """
     encoder = Encoder(orjson.loads(str(page["resource"])), _redactor(page), version=names.VERSION)
     layout.private_directory(process)
     layout.create_json_once(
@@ -261,7 +267,7 @@ def _write(process: Path, page: dict[str, Any], spans: list[SpanRecord], logs: l
     )
     span_lines = encoder.span_lines(spans) if spans else b""
     spilled = [record for record in spilled_records(encoder.spilled) if record.uid not in known]
-    traces, log_files = Appender(process, "traces", sync=True), Appender(process, "logs", sync=True)
+    traces, log_files = Appender(process, "traces", sync=sync), Appender(process, "logs", sync=sync)
     try:
         # A span that is there is whole: what was spilled from it comes first.
         if logs or spilled:

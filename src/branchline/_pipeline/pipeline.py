@@ -5,10 +5,12 @@ from __future__ import annotations
 import _thread
 import contextlib
 import os
+import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -37,6 +39,7 @@ _AT_ONCE_SECONDS: Final = 1.0
 # Without a ring: what the writer writes in less than the 100 ms that a kill may cost.
 _MOST_UNSAFE: Final = 1024
 _START_SECONDS: Final = 2.0
+_TURN_SECONDS: Final = 2.0
 # Of dead processes, in shared memory, before a new one tidies up: 128 MiB.
 _MOST_RINGS: Final = 32
 _RECOVERED_AT_ONCE: Final = 2
@@ -132,6 +135,7 @@ class Pipeline:
         self._redact_ring = False
         self.wake_at = -1
         self.heavy = 0
+        self.batches = 0
         self.is_failing = False
         self.is_closed = False
         self.is_simple = False
@@ -142,7 +146,8 @@ class Pipeline:
         self._starter = 0
         self._goes_direct = False
         # Who may write, once the writer thread has ended.
-        self.turn = _thread.allocate_lock()
+        self._turn = _thread.allocate_lock()
+        self._turn_of = 0
         self.writer: WriterLike | None = None
         self.unplaced: set[int] = set()
         self.sampled_out = 0
@@ -374,10 +379,16 @@ class Pipeline:
 
     def _wait_for_slot(self, ring: Ring) -> int:
         """Return a slot of the full *ring* that came free in time, or -1."""
-        deadline = time.monotonic() + self.options.max_wait_seconds
+        began = time.monotonic()
+        batches = self.batches
         while (slot := ring.take()) < 0:
-            if self.is_failing or self.is_direct or time.monotonic() > deadline or self.is_writer():
+            if self.is_failing or self.is_direct or self.is_writer():
                 return -1
+            if time.monotonic() > began + self.options.max_wait_seconds:
+                if self.batches == batches:
+                    return -1
+                # It is written, and only others were faster: a while longer is better than to be unprotected.
+                began, batches = time.monotonic(), self.batches
             self.wake()
             time.sleep(0.0002)
         return slot
@@ -568,17 +579,37 @@ class Pipeline:
 
     def write_here(self) -> None:
         """Write what is in the queue in this thread, after the writer's end."""
-        # Asked again after the lock is given back: whoever came meanwhile left what it had to us.
-        while self.queue and self.writer is not None and self.turn.acquire(blocking=False):
-            try:
+        # Once at least: another thread may have taken our record and not have written it yet. And once more for
+        # whatever came meanwhile: a handler that interrupted us left it to us.
+        is_waiting = True
+        while is_waiting and self.writer is not None and (self.is_direct or self.is_closed):
+            with self.turn() as is_ours:
+                if not is_ours:
+                    return
                 self.writer.write_here()
-            except Exception as error:  # recording never raises
-                self.failed("exit", error)
-                return
-            finally:
-                self.turn.release()
-            if self.is_failing:
-                return
+            is_waiting = bool(self.queue) and not self.is_failing
+
+    @contextmanager
+    def turn(self) -> Iterator[bool]:
+        """Be the only one to write, once the writer has let go; tell whether we are.
+
+        We are not where this very thread was interrupted at it, by a signal handler or a finaliser.
+        """
+        me = _thread.get_ident()
+        # A thread that is stopped for good by the interpreter's end keeps the lock, and nobody else runs any more.
+        is_alone = sys.is_finalizing()
+        if self._turn_of == me or not (is_alone or self._turn.acquire(timeout=_TURN_SECONDS)):
+            yield False
+            return
+        self._turn_of = me
+        try:
+            yield True
+        except Exception as error:  # recording never raises
+            self.failed("exit", error)
+        finally:
+            self._turn_of = 0
+            if not is_alone:
+                self._turn.release()
 
     def after_fork(self) -> None:
         """In a forked child: leave everything to the parent and begin anew, at the child's first record."""

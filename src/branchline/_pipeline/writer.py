@@ -127,26 +127,28 @@ class Writer:
     def _turn(self) -> None:
         if self.pipeline.queue:
             self._busy_until = time.monotonic() + _IDLE_AFTER_SECONDS
-        self.drain()
         now = time.monotonic()
+        # Before the first line: a reader that finds lines must find out whose they are, and that the process lives.
+        if now >= self._state_at:
+            self._state_at = now + _STATE_SECONDS
+            self._write_state("running")
+        self.drain()
         if now >= self._checkpoint_at:
             self._checkpoint_at = now + _CHECKPOINT_SECONDS
             self._checkpoints()
             self._note_progress()
             self.drain()
-        if now >= self._state_at:
-            self._state_at = now + _STATE_SECONDS
-            self._write_state("running")
         if now >= self._listen_at:
             self._listen_at = now + _LISTEN_SECONDS
             self._listen()
 
     def _last_turn(self) -> None:
         pipeline = self.pipeline
-        self.drain(True)
+        # What is there now: others may go on recording for ever.
+        self.drain(True, most=len(pipeline.queue))
         # From here on nothing goes through the ring: what others still record is written by themselves, after this.
         pipeline.let_go()
-        with pipeline.turn:
+        with pipeline.turn():
             self.drain(True)
             self._guarded(self._rescue)
             self._traces.close()
@@ -180,6 +182,9 @@ class Writer:
     def _give_up(self) -> int:
         """Count what will never be written as dropped, and return how many records wait in the ring."""
         pipeline = self.pipeline
+        if not self._unwritten:
+            # What is in the queue came meanwhile, and is written by those who brought it.
+            return 0
         waiting: list[tuple[str, int | tuple[int, ...]]] = [
             (item.signal, slots) for item in self._unwritten for slots in item.slots
         ]
@@ -204,8 +209,8 @@ class Writer:
 
     # ── queue to disk ─────────────────────────────────────────────────────────────────────────────
 
-    def drain(self, is_last: bool = False) -> None:
-        """Write all that is in the queue, unless the disk refuses."""
+    def drain(self, is_last: bool = False, *, most: int | None = None) -> None:
+        """Write all that is in the queue, or about *most* of it, unless the disk refuses."""
         pipeline = self.pipeline
         queue = pipeline.queue
         was_idle = not queue
@@ -213,8 +218,9 @@ class Writer:
             if self._unwritten and not self._write_unwritten(force=is_last):
                 return
             self._reach_markers()
-            if not queue:
+            if not queue or (most is not None and most <= 0) or (self._stopping and not is_last):
                 break
+            most = None if most is None else most - _BATCH
             spans: list[Any] = []
             logs: list[LogRecord] = []
             for _ in range(min(len(queue), _BATCH)):
@@ -239,8 +245,9 @@ class Writer:
 
     def write_here(self) -> None:
         """Write what is in the queue in the thread that recorded it, after the end of our own."""
-        self.drain()
-        self._write_state("ended")
+        if self.pipeline.queue or self._unwritten:
+            self.drain(True)
+            self._write_state("ended")
 
     def _encode(self, spans: list[Any], logs: list[LogRecord]) -> None:
         encoder = self._encoder
@@ -299,6 +306,7 @@ class Writer:
                 )
                 return False
             self._free(item)
+            pipeline.batches += 1
             self.journaled[item.signal] += item.count
             self._unwritten.pop(0)
         if pipeline.is_failing:
