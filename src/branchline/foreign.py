@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -287,6 +286,9 @@ def _flat(value: Any) -> Any:
         kinds = {type(item) for item in value}
         if len(kinds) <= 1 and kinds <= {str, bool, int, float}:
             return list(value)
+    # For the few values that are no plain ones: importing branchline must not pay for it.
+    import json
+
     return json.dumps(value, default=str, ensure_ascii=False)
 
 
