@@ -29,9 +29,9 @@ def runs_directory(directory: str | os.PathLike[str]) -> Path:
 
 def new_run_id(now: float | None = None) -> str:
     """Return a fresh run id; ids sort by time."""
-    moment = time.time() if now is None else now
-    stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(moment))
-    return f"{stamp}-{int(moment % 1 * 1000):03d}-{os.urandom(3).hex()}"
+    seconds, milliseconds = divmod(round((time.time() if now is None else now) * 1000), 1000)
+    stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(seconds))
+    return f"{stamp}-{milliseconds:03d}-{os.urandom(3).hex()}"
 
 
 def process_name(pid: int, started_unix_nano: int) -> str:
