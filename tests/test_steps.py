@@ -223,6 +223,7 @@ def test_callable_object(captured):
     assert captured.tree() == "step Scaler  success"
 
 
+@pytest.mark.filterwarnings("ignore:functools.partial will be a method descriptor:FutureWarning")
 def test_callable_object_is_no_method(captured):
     """
     A callable object or partial as a class attribute is not bound, traced or not.

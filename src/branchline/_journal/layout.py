@@ -31,7 +31,7 @@ def new_run_id(now: float | None = None) -> str:
     """Return a fresh run id; ids sort by time."""
     seconds, milliseconds = divmod(round((time.time() if now is None else now) * 1000), 1000)
     stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(seconds))
-    return f"{stamp}-{milliseconds:03d}-{os.urandom(3).hex()}"
+    return f"{stamp}-{milliseconds:03d}-{os.urandom(5).hex()}"
 
 
 def process_name(pid: int, started_unix_nano: int) -> str:
