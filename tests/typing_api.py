@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterator
-from typing import Any, assert_type
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from typing import assert_type
 
 from opentelemetry import trace
 from opentelemetry.trace import SpanContext
@@ -82,8 +82,6 @@ def functions() -> None:
     assert_type(bare(1, y="two"), float)
     assert_type(called(1), float)
     assert_type(named(1), float)
-    started = coroutine(1)
-    assert_type(started, Coroutine[Any, Any, list[str]])
     assert_type(generator(1), Generator[int, str, float])
     assert_type(async_generator(1), AsyncIterator[int])
     bare("1")  # type: ignore[arg-type]
@@ -93,13 +91,20 @@ def functions() -> None:
 
 def methods(model: Model) -> None:
     assert_type(model.method(1), str)
-    asked = model.ask("why")
-    assert_type(asked, Coroutine[Any, Any, str])
     assert_type(Model.make(1), Model)
     assert_type(Model.static(1), int)
     assert_type(model.size, int)
     assert_type(bl.traced_step(model), Model)
     assert_type(bl.traced_step("name")(model), Model)
+
+
+async def coroutines(model: Model) -> None:
+    assert_type(await coroutine(1), list[str])
+    assert_type(await model.ask("why"), str)
+    assert_type(await bl.carry(coroutine)(1), list[str])
+    with bl.step("load") as step:
+        async for number in async_generator(1):
+            step.set(number=assert_type(number, int))
 
 
 def passed_on(function: Callable[[int], str]) -> None:
@@ -181,8 +186,6 @@ def context() -> None:
     with bl.attach({"traceparent": "…"}) as nothing:
         assert_type(nothing, None)
     assert_type(bl.carry(bare)(1, y="two"), float)
-    carried = bl.carry(coroutine)(1)
-    assert_type(carried, Coroutine[Any, Any, list[str]])
     bl.carry(bare)("1")  # type: ignore[arg-type]
 
 
