@@ -51,17 +51,34 @@ class Ended:
 class Child:
     """A program that runs; killed with all that it started when the test leaves the block or the watchdog bites."""
 
-    def __init__(self, home: Path, source: str, *args: object, env: Mapping[str, str] | None = None) -> None:
-        """Start *source*, after the prelude, with *home* as its first argument."""
+    def __init__(
+        self,
+        home: Path,
+        source: str,
+        *args: object,
+        env: Mapping[str, str] | None = None,
+        mounts: str | None = None,
+        prelude: str = "",
+    ) -> None:
+        """Start *source*, after the prelude, with *home* as its first argument.
+
+        With *mounts*, shell commands, it has a view of the file system of its own, and after it a reader looks at
+        its journal there, once more, as whoever comes next would.
+        """
         self.home = home
         program = home / "program.py"
-        program.write_text(PRELUDE + textwrap.dedent(source))
+        program.write_text(PRELUDE + prelude + textwrap.dedent(source))
         self.ledger = Ledger(home / "ledger")
+        command = [sys.executable, str(program), str(home), *map(str, args)]
+        if mounts is not None:
+            reader = "from branchline import read; read.open_runs('journal')"
+            script = f'set -e\n{mounts}\nset +e\n"$@"\ncode=$?\n"$0" -c "{reader}"\nexit $code'
+            command = ["unshare", "--mount", "sh", "-c", script, sys.executable, *command]
         self._began = time.monotonic()
         self._out = (home / "out").open("wb")
         self._err = (home / "err").open("wb")
         self.process = subprocess.Popen(
-            [sys.executable, str(program), str(home), *map(str, args)],
+            command,
             stdin=subprocess.DEVNULL,
             stdout=self._out,
             stderr=self._err,
@@ -120,10 +137,23 @@ class Child:
         self.process.wait()
 
 
-def run(home: Path, source: str, *args: object, env: Mapping[str, str] | None = None) -> Ended:
+def run(
+    home: Path, source: str, *args: object, env: Mapping[str, str] | None = None, mounts: str | None = None
+) -> Ended:
     """Run *source* to its end."""
-    with Child(home, source, *args, env=env) as child:
+    with Child(home, source, *args, env=env, mounts=mounts) as child:
         return child.wait()
+
+
+def mounting() -> str | None:
+    """Return why this user cannot mount file systems, or None who can."""
+    try:
+        tried = subprocess.run(
+            ["unshare", "--mount", "mount", "-t", "tmpfs", "tmpfs", "/mnt"], capture_output=True, text=True, check=False
+        )
+    except OSError as error:
+        return f"cannot mount: {error}"
+    return f"cannot mount: {tried.stderr.strip()}" if tried.returncode else None
 
 
 # ── what is on the disk ───────────────────────────────────────────────────────────────────────────

@@ -148,7 +148,10 @@ class Writer:
         self.drain(True, most=len(pipeline.queue))
         # From here on nothing goes through the ring: what others still record is written by themselves, after this.
         pipeline.let_go()
-        with pipeline.turn():
+        with pipeline.turn() as is_ours:
+            if not is_ours:
+                # Somebody else hangs in a write: what there is waits in the ring.
+                return
             self.drain(True)
             self._guarded(self._rescue)
             self._traces.close()
