@@ -46,7 +46,7 @@ SPANS = (
 )
 LATER = ("strategies", "usage", "prices", "budget", "metrics", "monitor", "progress", "metadata", "events", "logs")
 RECORD_MODULES = (*SPANS, *LATER)
-LEAVES = ("values", "names", "errors", "redaction", "config", "context")
+LEAVES = ("values", "names", "errors", "redaction_shapes", "redaction", "config", "context")
 RECORD = (*LEAVES, *RECORD_MODULES)
 ABOVE_TELEMETRY = (*RECORD, "_files", "_journal", "_pipeline", "_mlflow", "backends", "engines", "exporters")
 READING = ("read", "view", "exporters", "_files", "prices", "config", "errors", "names")
@@ -56,7 +56,8 @@ ROWS: Mapping[str, Row] = {
     "values": row(),
     "names": row(),
     "errors": row(),
-    "redaction": row(),
+    "redaction_shapes": row(),
+    "redaction": row("redaction_shapes"),
     "config": row("errors", "redaction"),
     "context": row("names", "errors", packages=(API,)),
     # Record modules import each other downward: there is no list of what is below what, there are no cycles.

@@ -352,6 +352,57 @@ def test_a_password_never_stays(password: str, around: str) -> None:
     assert f"q{password}q" not in clean
 
 
+@settings(max_examples=500, deadline=None)
+@given(st.lists(texts | st.sampled_from(["token: x9y8z7", "input", " key: a1b2c3", "--api-key", "Bearer"]), max_size=8))
+def test_texts_that_are_clean_together_are_clean_alone(several: list[str]) -> None:
+    """What is looked at all at once hides nothing that one look at each would find."""
+    mine = Redactor()
+    are_clean = mine.are_clean(several)
+
+    assert not are_clean or [mine.text(text) for text in several] == several
+
+
+def test_a_key_does_not_begin_in_the_text_before() -> None:
+    """`input token: 9` counts, `token: 9` is a token, and stays one behind a text that ends with `input`."""
+    assert redactor.are_clean(["input token: x9y8z7w6", "rows=3"])
+    assert not redactor.are_clean(["the input", " token: x9y8z7w6"])
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_secret_among_clean_texts_is_found(shape: str) -> None:
+    """One text with a secret is enough, wherever it stands."""
+    text, clean = SHAPES[shape]
+
+    for several in (["a", text, "b"], [text, "input"], ["input", text], ["x" * 150, text, "y=1"]):
+        assert not redactor.are_clean(several)
+    assert redactor.are_clean(["a", clean, "b"])
+
+
+def test_harmless_texts_are_clean_together() -> None:
+    """Texts that are left alone one by one may be looked at all at once."""
+    assert redactor.are_clean(HARMLESS)
+    assert redactor.are_clean([])
+
+
+def test_extra_patterns_are_asked_about_each_text() -> None:
+    """What somebody else's expression does not find in many texts, it may find in one."""
+    assert not Redactor(extra_patterns=(r"\Asecret\Z",)).are_clean(["a", "b"])
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("https://token.example.com/x?y=1", "https://token.example.com/x?y=1"),
+        ("password://hunter22", "password:[redacted]"),
+        ("url=https://x.io token=abc", "url=https://x.io token=[redacted]"),
+        ("https://x.io:password=abc", "https://x.io:password=[redacted]"),
+    ],
+)
+def test_an_address_assigns_nothing(text: str, expected: str) -> None:
+    """The colon of an address is passed over, that of any other word is not, nor what comes after."""
+    assert redactor.text(text) == expected
+
+
 STUMBLING_BLOCKS = [
     *("a", "1", "A", "-", "_", "=", ":", "@", "/", "--", " -", "a=", "a:", "a@a.", "@a.", "sk-a", "eyJ-", "eyJa."),
     *("-----BEGIN PRIVATE KEY", "-----BEGIN A ", "-----END ", "://", "://a:b", "a://b:c@", 'password:"', "4111-"),

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import re
-from binascii import a2b_base64
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from string import ascii_letters, digits
 from typing import TypeAlias
 
+from .redaction_shapes import REDACTED, looks_random, without_credentials, without_keys, without_personal
 
-# The same shape as `values.Value`; this room imports nothing.
+
+__all__ = ["REDACTED", "Callback", "Redactor", "Value", "redactor_from"]
+
+# The same shape as `values.Value`; this room imports nothing but its own other half.
 Value: TypeAlias = "bool | int | float | str | bytes | Sequence[Value] | Mapping[str, Value] | None"
 Callback: TypeAlias = Callable[[str, "Value"], "Value"]
 
-REDACTED = "[redacted]"
+# Between texts that are looked at together. No shape reaches over the end of a line but a private key block, which
+# only ever takes more; a key of two words may begin on the line before, and must not find one there.
+_BETWEEN_TEXTS = "\n.\n"
 
 # What is remembered; a program that makes up its keys must not fill the memory.
 _MAX_KNOWN = 4_096
@@ -87,51 +92,8 @@ def _is_secret(words: list[str]) -> bool:
 # or begins with A (AKIA, AIza), or is one of the few that are asked for by name beside it.
 _SUSPICIOUS = re.compile(r"[-_=:@0-9]").search
 
-# A key that was cut off has no end: nothing after it is worth the risk.
-_PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY.*?(?:-----END [A-Z0-9 ]{0,40}-----|\Z)", re.DOTALL)
-_URL_PASSWORD = re.compile(r"(://[^\s/:@\"']*:)[^\s/\"']+(?=@)")
-_SCHEME = re.compile(r"([Bb](?:earer|asic))([ \t]+)([A-Za-z0-9._~+/-]+={0,2})")
-
-
-# How the keys of providers begin, and go on. Each takes all it can or fails within a bounded number of characters:
-# that keeps the whole linear. Words after a short prefix are no key: `sk-learn`, `hf_dataset`.
-_TOKENS = (
-    ("sk-", r"(?:proj|ant|or|svcacct|admin|lf)-[\w-]{8,}"),
-    ("sk-", r"(?=[A-Za-z]{0,19}[0-9A-Z]|[a-z]{20})[A-Za-z0-9]{12,}[\w-]*"),
-    ("[sr]k_", r"(?:live|test)_[A-Za-z0-9]{8,}"),
-    ("whsec_", r"[A-Za-z0-9+/]{16,}"),
-    ("A(?:KI|SI|RO|ID)A", r"[A-Z0-9]{16}(?![A-Za-z0-9])"),
-    ("AI", r"za[\w-]{20,}"),
-    ("GOCSPX-", r"[\w-]{16,}"),
-    ("ya29\\.", r"[\w-]{16,}"),
-    ("gh[pousr]_", r"[A-Za-z0-9]{16,}"),
-    ("github_pat_", r"\w{16,}"),
-    ("gl(?:pat|ptt|cbt)-", r"[\w-]{16,}"),
-    ("hf_", r"(?=[a-z]{0,23}[0-9A-Z]|[a-z]{24})[A-Za-z0-9]{16,}"),
-    ("gsk_", r"[A-Za-z0-9]{20,}"),
-    ("xai-", r"[A-Za-z0-9]{20,}"),
-    ("xox[abeoprs]-", r"[A-Za-z0-9-]{8,}"),
-    ("xapp-", r"[A-Za-z0-9-]{8,}"),
-    ("hooks\\.", r"slack\.com/services/[\w/]+"),
-    ("npm_", r"(?=[a-z]{0,29}[0-9A-Z]|[a-z]{30})[A-Za-z0-9]{20,}"),
-    ("pypi-", r"(?:Ag[\w-]{8,}|(?=[a-z]{0,19}[0-9A-Z])[A-Za-z0-9]{20,}[\w-]*)"),
-    ("dap", r"i[0-9a-f]{32}[\w-]*"),
-    ("hvs\\.", r"[\w-]{16,}"),
-    ("SG\\.", r"[\w-]{16,}\.[\w-]{16,}"),
-    ("lsv2_", r"(?:pt|sk)_\w{16,}"),
-    ("eyJ", r"(?P<json>[\w-]{8,}(?:\.[\w-]*){0,4})"),
-)
-# The look behind comes second: an expression that begins with a certain character is found many times faster.
-_TOKEN = re.compile("|".join(f"{prefix}(?<![A-Za-z0-9]{prefix}){rest}" for prefix, rest in _TOKENS), re.ASCII)
-# Where a prefix ends, told by its last character, which is a rare one: three times as fast again in a long text.
-_TOKEN_MARK = re.compile(
-    "|".join(sorted({f"{prefix[-2:] if prefix.endswith('.') else prefix[-1]}(?<={prefix})" for prefix, _ in _TOKENS}))
-).search
-
-# An AWS secret has no mark at all but its length: nothing else of forty characters mixes cases so much.
-_AWS_SECRET = re.compile(r"(?<![A-Za-z0-9/+=])[A-Za-z0-9/+]{40}(?![A-Za-z0-9/+=])")
-
-_SEPARATOR = re.compile(r"[=:]+")
+# The `:` of an address assigns nothing, and is the most frequent of all.
+_SEPARATOR = re.compile(r"=[=:]*|:(?!(?<=http:|ttps:|file:)//)[=:]*")
 _KEY_CHARACTERS = ascii_letters + digits + "_.-"
 _BETWEEN_KEY_AND_SEPARATOR = " \t\"'\\"
 _ASSIGNED = re.compile(
@@ -161,69 +123,6 @@ _QUERY_SECRETS = _terms(
     "sig signature hmac awsaccesskeyid x-amz-signature x-amz-security-token x-amz-credential x-goog-signature "
     "x-goog-credential"
 )
-
-_CARD = re.compile(
-    r"[2-6]\d{3}(?<![\w.]\d{4})(?<!\d-\d{4})(?:\d{9,15}|([ -])\d{4}\1\d{4}\1\d{4}|([ -])\d{6}\2\d{5})(?!\w|[.-]\d)",
-    re.ASCII,
-)
-_CARD_LENGTHS = {"2": {16}, "3": {14, 15, 16}, "4": {13, 16}, "5": {16}, "6": {16, 17, 18, 19}}
-_SSN = re.compile(r"\d\d\d-(?<![\w-]\d{3}-)(?<!000-)(?<!666-)(?<!9\d\d-)(?!00)\d\d-(?!0000)\d{4}(?![\w-])", re.ASCII)
-_DOMAIN = re.compile(r"@[A-Za-z0-9.-]{1,255}")
-_LOCAL_CHARACTERS = _KEY_CHARACTERS + "+%"
-
-
-def _looks_random(text: str) -> bool:
-    """Tell a token from a word: words have no digits, and no capitals but the first."""
-    core = text.strip(".,;:!?-_~/+=")
-    return len(core) >= 6 and (not core.isalpha() or not core[1:].islower() or len(core) >= 24)
-
-
-def _token(found: re.Match[str]) -> str:
-    # Text that begins like `{"` in base64 is a JSON web token only when there are parts to it.
-    is_plain_base64 = found["json"] is not None and "." not in found["json"].rstrip(".")
-    return found[0] if is_plain_base64 else REDACTED
-
-
-def _aws_secret(found: re.Match[str]) -> str:
-    kinds = [sum(map(kind, found[0])) for kind in (str.isupper, str.islower, str.isdigit)]
-    return REDACTED if min(kinds) >= 1 and min(kinds[:2]) >= 8 else found[0]
-
-
-def _scheme(found: re.Match[str]) -> str:
-    scheme, space, token = found.groups()
-    is_secret = _is_user_and_password(token) if scheme.lower() == "basic" else _looks_random(token)
-    return f"{scheme}{space}{REDACTED}" if is_secret else found[0]
-
-
-def _is_user_and_password(token: str) -> bool:
-    try:
-        return b":" in a2b_base64(token + "=" * (-len(token) % 4))
-    except ValueError:
-        return False
-
-
-def _card(found: re.Match[str]) -> str:
-    numbers = [int(character) for character in found[0] if character.isdigit()]
-    doubled = sum(sum(divmod(2 * number, 10)) for number in numbers[-2::-2])
-    is_card = len(numbers) in _CARD_LENGTHS[found[0][0]] and (sum(numbers[::-2]) + doubled) % 10 == 0
-    return REDACTED if is_card else found[0]
-
-
-def _without_mail_addresses(text: str) -> str:
-    pieces = []
-    done = 0
-    for domain in _DOMAIN.finditer(text):
-        at = domain.start()
-        before = text[max(done, at - 64) : at]
-        local = before[len(before.rstrip(_LOCAL_CHARACTERS)) :]
-        ending = domain[0].rstrip(".-").rpartition(".")[2]
-        # The user of a URL is no address, nor is the one that all git servers have.
-        is_user = local == "git" or text.endswith("://", 0, at - len(local))
-        if local.strip("._%+-") and len(ending) > 1 and ending.isalpha() and ending != domain[0][1:] and not is_user:
-            pieces += [text[done : at - len(local)], REDACTED]
-            done = at + len(domain[0].rstrip(".-"))
-    return "".join((*pieces, text[done:])) if pieces else text
-
 
 # ── both ──────────────────────────────────────────────────────────────────────────────────────────
 
@@ -278,6 +177,17 @@ class Redactor:
             text = pattern.sub(lambda _: REDACTED, text)
         return text
 
+    def are_clean(self, texts: Iterable[str]) -> bool:
+        """Tell that ``text`` would leave every one of *texts* as it is; when it says no, each must be asked.
+
+        Many short texts are looked at in a fifth of the time that they would take one by one.
+        """
+        if self._patterns:
+            # What somebody else's expression finds in one text may hide in many.
+            return False
+        joined = _BETWEEN_TEXTS.join(texts)
+        return self._searched(joined) == joined
+
     def value(self, key: str, value: Value) -> Value:
         """Return *value*, frozen and recorded under *key*, without what is secret in it."""
         if value is None or isinstance(value, bool):
@@ -315,25 +225,14 @@ class Redactor:
         return clean
 
     def _searched(self, text: str) -> str:
-        if "-----BEGIN" in text:
-            text = _PRIVATE_KEY.sub(REDACTED, text)
-        if "://" in text and "@" in text:
-            text = _URL_PASSWORD.sub(rf"\g<1>{REDACTED}", text)
-        # Before the shapes: one of them could take the key away, and leave the value.
+        text = without_keys(text)
+        # Before the other shapes: one of them could take the key away, and leave the value.
         if "=" in text or ":" in text:
             text = self._without_assigned(text)
-        if _TOKEN_MARK(text):
-            text = _TOKEN.sub(_token, text)
-        if len(text) >= 40 and ("/" in text or "+" in text):
-            text = _AWS_SECRET.sub(_aws_secret, text)
-        if "earer " in text or "asic " in text:
-            text = _SCHEME.sub(_scheme, text)
+        text = without_credentials(text)
         if "--" in text:
             text = _FLAG.sub(self._flag, text)
-        if "@" in text:
-            text = _without_mail_addresses(text)
-        text = _CARD.sub(_card, text)
-        return _SSN.sub(REDACTED, text) if "-" in text else text
+        return without_personal(text)
 
     def _without_assigned(self, text: str) -> str:
         """Take the value out of each ``key=value`` and ``key: value`` of which the key is secret."""
@@ -433,7 +332,7 @@ def _assigned(text: str, key: str, at: int) -> tuple[int, int]:
         return found.span(found.lastgroup or 0)
     # `secret: the sauce` is prose, `secret: hunter2` is not, and `password:` is always followed by one.
     is_prose = text[at] == ":" and key.replace(" ", "").isalpha() and name not in _PROSE_PASSWORDS
-    if found["bare"] in _NO_SECRETS or found["bare"] == REDACTED or (is_prose and not _looks_random(found["bare"])):
+    if found["bare"] in _NO_SECRETS or found["bare"] == REDACTED or (is_prose and not looks_random(found["bare"])):
         return 0, 0
     return found.span("bare")
 

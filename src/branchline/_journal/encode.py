@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any, Final
-
-import orjson
 
 from .. import names
 from ..redaction import REDACTED, Redactor
-from ..values import freeze
+from .jsontext import INT64_MAX, INT64_MIN, any_value, quoted
+from .plans import Plan, Plans, Writer
 from .records import Bond, LogLike, Mark, SpanLike
 
 
@@ -22,9 +21,6 @@ ATTRIBUTE_BYTES: Final = 640 * 1024
 
 _REMEMBERED: Final = 4096
 _REMEMBERED_LENGTH: Final = 160
-_INT64: Final = 2**63
-
-_dumps: Final = orjson.dumps
 
 
 class Encoder:
@@ -40,7 +36,7 @@ class Encoder:
         self._scopes: dict[int, tuple[Any, str]] = {}
         self._resource = '{"attributes":[' + self._attributes(resource) + "]}"
         self._own_scope = self._scope_json(names.SCOPE, version)
-        self._ends = {
+        self._ends: dict[tuple[str, str | None], str] = {
             (role, outcome): self._attributes({names.KIND: role, names.OUTCOME: outcome})
             for role in (names.KIND_EXPERIMENT, names.KIND_BRANCH, names.KIND_STEP)
             for outcome in (
@@ -52,36 +48,51 @@ class Encoder:
                 names.CLOSED,
             )
         }
+        # A callback is asked about every single value.
+        self._plans = None if redactor is not None and redactor.callback is not None else Plans(self._writer())
         self.spilled: list[tuple[SpanLike, Mark]] = []
+
+    def _writer(self) -> Writer:
+        redactor = self._redactor
+        return Writer(
+            text=self._text,
+            ending=self._ending,
+            identity=self._identity,
+            is_secret=(lambda _: False) if redactor is None else redactor.is_secret,
+            redacted=f'"{REDACTED}"',
+        )
 
     # ── lines ─────────────────────────────────────────────────────────────────────────────────────
 
     def span_lines(self, spans: Sequence[SpanLike]) -> bytes:
         """Return *spans* as whole lines; events that do not fit are left in ``spilled``."""
-        return self._lines([(span.scope, self.span(span)) for span in spans], "resourceSpans", "scopeSpans", "spans")
+        starts = range(0, len(spans), SPANS_PER_LINE)
+        texts = [text for start in starts for text in self._spans(spans[start : start + SPANS_PER_LINE])]
+        return self._lines([span.scope for span in spans], texts, "resourceSpans", "scopeSpans", "spans")
 
     def log_lines(self, records: Sequence[LogLike]) -> bytes:
         """Return log *records* as whole lines."""
-        return self._lines([(None, self.log(record)) for record in records], "resourceLogs", "scopeLogs", "logRecords")
+        texts = [self.log(record) for record in records]
+        return self._lines([None] * len(texts), texts, "resourceLogs", "scopeLogs", "logRecords")
 
-    def _lines(self, items: list[tuple[Any, str]], outer: str, middle: str, inner: str) -> bytes:
+    def _lines(self, scopes: Sequence[Any], texts: Sequence[str], outer: str, middle: str, inner: str) -> bytes:
         head = f'{{"{outer}":[{{"resource":{self._resource},"{middle}":['
-        lines: list[str] = []
-        for start in range(0, len(items), SPANS_PER_LINE):
-            parts = _within(items[start : start + SPANS_PER_LINE], LINE_BYTES - len(head))
-            lines.extend([head + ",".join(self._scoped(part, inner)) + "]}]}\n" for part in parts])
-        return "".join(lines).encode()
+        lines: list[bytes] = []
+        for first in range(0, len(texts), SPANS_PER_LINE):
+            beyond = min(first + SPANS_PER_LINE, len(texts))
+            for start, end in _within(texts, first, beyond, LINE_BYTES - len(head)):
+                lines.append(f"{head}{self._scoped(scopes[start:end], texts[start:end], inner)}]}}]}}\n".encode())
+        return b"".join(lines)
 
-    def _scoped(self, items: list[tuple[Any, str]], inner: str) -> Iterable[str]:
-        first = items[0][0]
-        if all(scope is first for scope, _ in items):
-            return [self._scope_group(first, [text for _, text in items], inner)]
+    def _scoped(self, scopes: Sequence[Any], texts: Sequence[str], inner: str) -> str:
+        if len(set(map(id, scopes))) == 1:
+            return self._scope_group(scopes[0], texts, inner)
         groups: dict[int, tuple[Any, list[str]]] = {}
-        for scope, text in items:
+        for scope, text in zip(scopes, texts, strict=True):
             groups.setdefault(id(scope), (scope, []))[1].append(text)
-        return [self._scope_group(scope, texts, inner) for scope, texts in groups.values()]
+        return ",".join([self._scope_group(scope, group, inner) for scope, group in groups.values()])
 
-    def _scope_group(self, scope: Any, texts: list[str], inner: str) -> str:
+    def _scope_group(self, scope: Any, texts: Sequence[str], inner: str) -> str:
         return f'{{"scope":{self._scope(scope)},"{inner}":[{",".join(texts)}]}}'
 
     def _scope(self, scope: Any) -> str:
@@ -104,6 +115,49 @@ class Encoder:
             text += f',"attributes":[{self._attributes(attributes)}]'
         return text + "}"
 
+    # ── spans by plan ─────────────────────────────────────────────────────────────────────────────
+
+    def _spans(self, spans: Sequence[SpanLike]) -> list[str]:
+        plans = self._plans
+        if plans is None:
+            return [self.span(span) for span in spans]
+        planned = [plans.of(span) for span in spans]
+        self._learn([values[place] for plan, values in filter(None, planned) for place in plan.texts])
+        return [
+            self.span(span) if found is None else self._filled(*found) or self.span(span)
+            for span, found in zip(spans, planned, strict=True)
+        ]
+
+    def _learn(self, texts: list[str]) -> None:
+        """Remember *texts* if nothing is to be redacted in them, which is cheaper to tell of many than of each."""
+        known = self._texts
+        unknown = [text for text in texts if text not in known and len(text) <= _REMEMBERED_LENGTH]
+        if not unknown or (self._redactor is not None and not self._redactor.are_clean(unknown)):
+            return
+        if len(known) + len(unknown) > _REMEMBERED:
+            known.clear()
+        for text in unknown:
+            known[text] = quoted(text)
+
+    def _filled(self, plan: Plan, values: list[Any]) -> str | None:
+        """Return the span that *plan* makes of *values*, or None if one of them needs a closer look."""
+        form, texts, numbers, truths, secrets = plan
+        known = self._texts
+        for place in texts:
+            text = values[place]
+            values[place] = known.get(text) or self._text(text)
+        for place in numbers:
+            # False for NaN, and for the largest of fractions too, which are rare.
+            if not INT64_MIN <= values[place] <= INT64_MAX:
+                return None
+        for place in truths:
+            values[place] = "true" if values[place] else "false"
+        for place in secrets:
+            values[place] = ""
+        text = form % tuple(values)
+        # Below this nothing is cut or spilled.
+        return text if len(text) <= LINE_BYTES // 2 else None
+
     # ── one span ──────────────────────────────────────────────────────────────────────────────────
 
     def span(self, span: SpanLike) -> str:
@@ -117,13 +171,13 @@ class Encoder:
             place += f',"traceState":{self._text(trace.state)}'
         # Bit 8 says that bit 9 means something: whether the parent lives in another process.
         flags = (trace.flags & 0xFF) | (0x300 if span.has_remote_parent else 0x100)
-        tail = self._attribute_part(span)
+        tail, cut = self._attribute_part(span)
         if span.marks:
             tail += self._events(span, len(tail))
         if span.bonds:
             tail += f',"links":[{",".join([self._link(bond) for bond in span.bonds])}]'
-        if span.dropped_attributes:
-            tail += f',"droppedAttributesCount":{span.dropped_attributes}'
+        if span.dropped_attributes or cut:
+            tail += f',"droppedAttributesCount":{span.dropped_attributes + cut}'
         if span.dropped_links:
             tail += f',"droppedLinksCount":{span.dropped_links}'
         if span.code:
@@ -136,10 +190,12 @@ class Encoder:
             f'"kind":{span.span_kind},"startTimeUnixNano":"{span.began}","endTimeUnixNano":"{span.ended}"{tail}}}'
         )
 
-    def _attribute_part(self, span: SpanLike) -> str:
+    def _attribute_part(self, span: SpanLike) -> tuple[str, int]:
+        """Return the attributes of *span*, and how many of them were too much for a line."""
         parts: list[str] = []
+        cut = 0
         if span.role is not None:
-            parts.append(self._ends.get((span.role, span.outcome)) or self._attributes({names.KIND: span.role}))  # type: ignore[arg-type]  # a missing key is the answer
+            parts.append(self._ending(span.role, span.outcome))
         if span.identity is not None:
             identity = self._identity(span.identity)
             if identity:
@@ -147,22 +203,27 @@ class Encoder:
         if span.data:
             own = self._attributes(span.data)
             if len(own) > LINE_BYTES:
-                own = self._cut_attributes(span)
-            parts.append(own)
-        return f',"attributes":[{",".join(parts)}]' if parts else ""
+                own, cut = self._cut_attributes(span.data)
+            if own:
+                parts.append(own)
+        return f',"attributes":[{",".join(parts)}]' if parts else "", cut
 
-    def _cut_attributes(self, span: SpanLike) -> str:
-        """Return as many attributes as a line may hold; the rest is counted as dropped, as OTLP says it."""
+    def _ending(self, role: str | None, outcome: str | None) -> str:
+        if role is None:
+            return ""
+        return self._ends.get((role, outcome)) or self._attributes({names.KIND: role})
+
+    def _cut_attributes(self, attributes: Mapping[str, Any]) -> tuple[str, int]:
+        """Return as many of *attributes* as a line may hold, and how many it may not."""
         kept: list[str] = []
         room = ATTRIBUTE_BYTES
-        for key, value in (span.data or {}).items():
+        for key, value in attributes.items():
             text = self._attribute(key, value)
-            if len(text.encode()) <= room:
-                room -= len(text.encode())
+            size = len(text.encode())
+            if size <= room:
+                room -= size
                 kept.append(text)
-            else:
-                span.dropped_attributes += 1
-        return ",".join(kept)
+        return ",".join(kept), len(attributes) - len(kept)
 
     def _events(self, span: SpanLike, used: int) -> str:
         texts: list[str] = []
@@ -256,7 +317,7 @@ class Encoder:
                 parts.append(self._attribute(key, value))
             elif kind is str:
                 parts.append(f'{head}"stringValue":{texts.get(value) or self._text(value)}}}}}')
-            elif kind is int and -_INT64 <= value < _INT64:
+            elif kind is int and INT64_MIN <= value <= INT64_MAX:
                 parts.append(f'{head}"intValue":"{value}"}}}}')
             elif kind is float and not value - value:
                 parts.append(f'{head}"doubleValue":{value!r}}}}}')
@@ -278,79 +339,29 @@ class Encoder:
     def _value(self, key: str, value: Any) -> str:
         if self._redactor is not None:
             value = self._redactor.value(key, value)
-        return _any_value(value)
+        return any_value(value)
 
     def _text(self, text: str) -> str:
         """Return *text* as a JSON string, redacted."""
         shown = text if self._redactor is None else self._redactor.text(text)
-        quoted = _quoted(shown)
+        written = quoted(shown)
         if len(text) <= _REMEMBERED_LENGTH:
             if len(self._texts) >= _REMEMBERED:
                 self._texts.clear()
-            self._texts[text] = quoted
-        return quoted
+            self._texts[text] = written
+        return written
 
 
-def _within(items: list[tuple[Any, str]], room: int) -> Iterable[list[tuple[Any, str]]]:
-    """Split *items* so that no part is larger than *room*; one item alone may be."""
-    if sum(len(text) for _, text in items) <= room:
-        return [items]
-    parts: list[list[tuple[Any, str]]] = [[]]
+def _within(texts: Sequence[str], first: int, beyond: int, room: int) -> Iterable[tuple[int, int]]:
+    """Split *texts* from *first* on so that no part is larger than *room*; one text alone may be."""
+    if sum(map(len, texts[first:beyond])) <= room:
+        return [(first, beyond)]
+    cuts = [first]
     left = room
-    for item in items:
-        size = len(item[1].encode())
-        if size > left and parts[-1]:
-            parts.append([])
+    for place in range(first, beyond):
+        size = len(texts[place].encode())
+        if size > left and place > cuts[-1]:
+            cuts.append(place)
             left = room
-        parts[-1].append(item)
         left -= size
-    return parts
-
-
-def _quoted(text: str) -> str:
-    try:
-        return _dumps(text).decode()
-    except TypeError:
-        # A lone surrogate: no JSON or protobuf parser takes it.
-        return _dumps(freeze(text)).decode()
-
-
-def _any_value(value: Any) -> str:
-    """Return the inside of an OTLP AnyValue."""
-    write = _WRITERS.get(value.__class__)
-    if write is not None:
-        return write(value)
-    return _any_value(freeze(value)) if not isinstance(value, (str, Mapping, list, tuple)) else _container(value)
-
-
-def _container(value: Any) -> str:
-    if isinstance(value, str):
-        return f'"stringValue":{_quoted(value)}'
-    if isinstance(value, Mapping):
-        items = ",".join(
-            [f'{{"key":{_quoted(str(key))},"value":{{{_any_value(item)}}}}}' for key, item in value.items()]
-        )
-        return f'"kvlistValue":{{"values":[{items}]}}'
-    items = ",".join([f"{{{_any_value(item)}}}" for item in value])
-    return f'"arrayValue":{{"values":[{items}]}}'
-
-
-def _integer(value: int) -> str:
-    return f'"intValue":"{value}"' if -_INT64 <= value < _INT64 else f'"stringValue":"{value}"'
-
-
-def _number(value: float) -> str:
-    return f'"doubleValue":{value!r}' if not value - value else f'"stringValue":{_quoted(str(freeze(value)))}'
-
-
-_WRITERS: Final[dict[type, Callable[[Any], str]]] = {
-    str: lambda value: f'"stringValue":{_quoted(value)}',
-    bool: lambda value: f'"boolValue":{"true" if value else "false"}',
-    int: _integer,
-    float: _number,
-    bytes: lambda value: f'"bytesValue":"{base64.b64encode(value).decode()}"',
-    type(None): lambda value: "",
-    dict: _container,
-    list: _container,
-    tuple: _container,
-}
+    return pairwise([*cuts, beyond])

@@ -1,0 +1,162 @@
+"""Plans: what all spans of one shape have in common, written once, with places for what they have not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from itertools import chain
+from typing import Any, Final, NamedTuple
+
+
+# Spans of more events, or with more to them, gain little and come in too many shapes.
+_MOST_EVENTS: Final = 16
+_MOST_PARTS: Final = 128
+# Characters of all names and keys: together with the number of plans, what the plans may cost in memory.
+_MOST_CHARACTERS: Final = 2048
+_MOST_PLANS: Final = 1024
+
+
+class Plan(NamedTuple):
+    """A format for ``%``, and which of the values it takes are not yet what it needs."""
+
+    form: str
+    texts: tuple[int, ...]
+    numbers: tuple[int, ...]
+    truths: tuple[int, ...]
+    secrets: tuple[int, ...]
+
+
+class Writer(NamedTuple):
+    """How the parts of a plan are written."""
+
+    text: Callable[[str], str]
+    ending: Callable[[str | None, str | None], str]
+    identity: Callable[[Any], str]
+    is_secret: Callable[[str], bool]
+    redacted: str
+
+
+class Plans:
+    """Finds the plan of a span, or makes it; what it remembers is bounded."""
+
+    def __init__(self, writer: Writer) -> None:
+        """Make plans whose parts are written by *writer*."""
+        self._writer = writer
+        self._plans: dict[tuple[Any, ...], Plan | None] = {}
+
+    def of(self, span: Any) -> tuple[Plan, list[Any]] | None:
+        """Return the plan of *span* and the values for it; None for a span that is like no other."""
+        trace = span.trace
+        # The state came from another process, with the root: below it any span may be common but for this.
+        if not span.is_common or span.limits is not None or trace.state:
+            return None
+        parent = span.parent_number
+        shape: list[Any] = [span.role, span.outcome, trace.flags]
+        # In the order of the form: see `_Draft.plan`.
+        values: list[Any] = (
+            [trace.hex, span.number, parent, span.title, span.began, span.ended]
+            if parent is not None
+            else [trace.hex, span.number, span.title, span.began, span.ended]
+        )
+        identity = "" if span.identity is None else self._writer.identity(span.identity)
+        if identity:
+            values.append(identity)
+        data = span.data
+        if data:
+            # A copy: a thread that was late must not change it between two looks.
+            data = data.copy()
+            shape += data
+            values += data.values()
+        marks = span.marks
+        if marks:
+            marks = tuple(marks)
+            for name, time, attributes, dropped in marks:
+                if dropped:
+                    return None
+                # How many keys came before: a name is not to be taken for one more of them.
+                shape += len(values), name
+                values.append(time)
+                if attributes:
+                    shape += attributes
+                    values += attributes.values()
+        shape += map(type, values)
+        key = tuple(shape)
+        try:
+            plan = self._plans[key]
+        except KeyError:
+            plan = self._made(key, (parent is None, not identity), data or {}, marks or ())
+        return None if plan is None else (plan, values)
+
+    def _made(
+        self, shape: tuple[Any, ...], lacks: tuple[bool, bool], data: Mapping[str, Any], marks: tuple[Any, ...]
+    ) -> Plan | None:
+        labels = chain(data, *([name, *(attributes or ())] for name, _, attributes, _ in marks))
+        if len(marks) > _MOST_EVENTS or len(shape) > _MOST_PARTS or sum(map(len, labels)) > _MOST_CHARACTERS:
+            return None
+        if len(self._plans) >= _MOST_PLANS:
+            self._plans.clear()
+        plan = self._plans[shape] = _Draft(self._writer).plan(shape[:3], lacks, data, marks)
+        return plan
+
+
+class _Draft:
+    """A plan on its way."""
+
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+        self._place = 0
+        self._places: dict[str, list[int]] = {"texts": [], "numbers": [], "truths": [], "secrets": []}
+        self._is_possible = True
+
+    def plan(
+        self, head: tuple[Any, ...], lacks: tuple[bool, bool], data: Mapping[str, Any], marks: tuple[Any, ...]
+    ) -> Plan | None:
+        role, outcome, flags = head
+        is_root, is_nobodys = lacks
+        parent = "" if is_root else ',"parentSpanId":"%016x"'
+        self._place = 2 if is_root else 3
+        self._places["texts"].append(self._place)
+        self._place += 3 if is_nobodys else 4
+        parts = [_escaped(self._writer.ending(role, outcome)), "" if is_nobodys else "%s", self._attributes(data)]
+        attributes = ",".join(filter(None, parts))
+        form = (
+            f'{{"traceId":"%s","spanId":"%016x"{parent},"flags":{(flags & 0xFF) | 0x100},"name":%s,"kind":1,'
+            f'"startTimeUnixNano":"%s","endTimeUnixNano":"%s"'
+            + (f',"attributes":[{attributes}]' if attributes else "")
+            + (f',"events":[{",".join([self._event(mark) for mark in marks])}]' if marks else "")
+            + ',"status":{}}'
+        )
+        places = {name: tuple(found) for name, found in self._places.items()}
+        return Plan(form, **places) if self._is_possible else None
+
+    def _event(self, mark: tuple[Any, ...]) -> str:
+        name, _, attributes, _ = mark
+        self._place += 1
+        text = f'{{"timeUnixNano":"%s","name":{_escaped(self._writer.text(name))}'
+        return f'{text},"attributes":[{self._attributes(attributes)}]}}' if attributes else text + "}"
+
+    def _attributes(self, attributes: Mapping[str, Any]) -> str:
+        return ",".join([self._attribute(key, type(value)) for key, value in attributes.items()])
+
+    def _attribute(self, key: str, kind: type) -> str:
+        if kind not in _FORMS:
+            self._is_possible = False
+            return ""
+        places, form = _FORMS[kind]
+        if self._writer.is_secret(key):
+            # A format takes each of its values: this one becomes nothing before.
+            places, form = "secrets", f'"stringValue":{_escaped(self._writer.redacted)}%s'
+        self._places[places].append(self._place)
+        self._place += 1
+        return f'{{"key":{_escaped(self._writer.text(key))},"value":{{{form}}}}}'
+
+
+_FORMS: Final = {
+    str: ("texts", '"stringValue":%s'),
+    int: ("numbers", '"intValue":"%s"'),
+    float: ("numbers", '"doubleValue":%r'),
+    bool: ("truths", '"boolValue":%s'),
+}
+
+
+def _escaped(text: str) -> str:
+    return text.replace("%", "%%")

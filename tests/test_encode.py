@@ -1,0 +1,410 @@
+"""Encoding: spans as lines of OTLP/JSON, the same by a plan of their shape as one by one."""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from branchline import names
+from branchline._journal import plans
+from branchline._journal.encode import ATTRIBUTE_BYTES, LINE_BYTES, SPANS_PER_LINE, Encoder
+from branchline._journal.records import LogRecord, Scope, SpanRecord, spilled_records
+from branchline.redaction import REDACTED, Redactor
+from branchline.values import freeze
+
+
+RESOURCE = {"service.name": "tests", "process.pid": 7}
+
+
+class Common(SpanRecord):
+    """
+    A span as the recorder leaves it: with no more than every span has, unless a test says otherwise.
+    """
+
+    is_common = True
+    limits = None
+
+
+def span(title="step", *, kind=Common, number=1, **fields):
+    given = {
+        "trace_hex": "ab" * 16,
+        "parent_number": 9,
+        "began": 1_700_000_000_000_000_000,
+        "ended": 1_700_000_000_000_000_001,
+        "role": "step",
+        "outcome": "success",
+    }
+    return kind(title=title, number=number, **{**given, **fields})
+
+
+def encoder(redactor=None):
+    return Encoder(RESOURCE, redactor, version="1")
+
+
+def by_plan(spans, redactor=None):
+    """
+    The spans' lines, with the planner on, after it has seen them once.
+    """
+    used = encoder(redactor)
+    used.span_lines(spans)
+    return used.span_lines(spans)
+
+
+def one_by_one(spans, redactor=None):
+    """
+    The spans' lines, without any plan and any text looked at together with others.
+    """
+    used = encoder(redactor)
+    used._plans = None
+    return used.span_lines(spans)
+
+
+def lines(encoded):
+    assert encoded.endswith(b"\n")
+    return [json.loads(line) for line in encoded.splitlines()]
+
+
+def groups(encoded):
+    return [group for line in lines(encoded) for group in line["resourceSpans"][0]["scopeSpans"]]
+
+
+def written(encoded):
+    return [found for group in groups(encoded) for found in group["spans"]]
+
+
+# ── the oracle: OTLP/JSON built from dictionaries ─────────────────────────────────────────────────
+
+
+def expected(given, redactor=None):
+    attributes: dict[str, object] = {}
+    if given.role is not None:
+        attributes |= {names.KIND: given.role, names.OUTCOME: given.outcome}
+    if given.identity is not None:
+        attributes |= {
+            key: value
+            for key, value in (
+                (names.EXPERIMENT_NAME, given.identity.experiment_name),
+                (names.BRANCH_ID, given.identity.branch_id),
+                (names.BRANCH_NAME, given.identity.branch_name),
+            )
+            if value is not None
+        }
+    own = [*expected_attributes(attributes, redactor), *expected_attributes(given.data or {}, redactor)]
+    message = {
+        "traceId": given.trace.hex,
+        "spanId": f"{given.number:016x}",
+        "flags": given.trace.flags | 0x100,
+        "name": expected_text(given.title, redactor),
+        "kind": given.span_kind,
+        "startTimeUnixNano": str(given.began),
+        "endTimeUnixNano": str(given.ended),
+        "status": {},
+    }
+    if given.trace.state:
+        message["traceState"] = given.trace.state
+    if given.parent_number is not None:
+        message["parentSpanId"] = f"{given.parent_number:016x}"
+    if own:
+        message["attributes"] = own
+    if given.marks:
+        message["events"] = [expected_event(mark, redactor) for mark in given.marks]
+    return message
+
+
+def expected_event(mark, redactor):
+    name, time, attributes, _ = mark
+    message = {"timeUnixNano": str(time), "name": expected_text(name, redactor)}
+    return message | ({"attributes": expected_attributes(attributes, redactor)} if attributes else {})
+
+
+def expected_attributes(attributes, redactor):
+    found = []
+    for key, value in attributes.items():
+        if redactor is None:
+            shown = value
+        elif redactor.is_secret(key):
+            shown = REDACTED
+        else:
+            shown = redactor.value(key, value)
+        found.append({"key": expected_text(key, redactor), "value": expected_value(shown)})
+    return found
+
+
+def expected_text(text, redactor):
+    return freeze(text if redactor is None else redactor.text(text))
+
+
+def expected_value(value):
+    value = freeze(value)
+    if value is None:
+        return {}
+    if isinstance(value, bool):
+        return {"boolValue": value}
+    if isinstance(value, int):
+        return {"intValue": str(value)}
+    if isinstance(value, float):
+        return {"doubleValue": value}
+    if isinstance(value, str):
+        return {"stringValue": value}
+    if isinstance(value, bytes):
+        return {"bytesValue": base64.b64encode(value).decode()}
+    if isinstance(value, dict):
+        items = [{"key": freeze(key), "value": expected_value(item)} for key, item in value.items()]
+        return {"kvlistValue": {"values": items}}
+    return {"arrayValue": {"values": [expected_value(item) for item in value]}}
+
+
+# ── any span ──────────────────────────────────────────────────────────────────────────────────────
+
+SECRETS = ("password=hunter22", "sk-ant-api03-AbCdEf-gh_ijKLmnopQRST", "jane@example.com", "Bearer abc123def456")
+
+texts = (
+    st.sampled_from(("", "%", "100%s", "%(x)d", '"', "\\", "é😀", "\ud800", "a\nb", "token: x9y8z7w6", *SECRETS))
+    | st.text(max_size=8)
+    | st.text(alphabet="ab%\n", min_size=100, max_size=400)
+)
+labels = st.sampled_from(("a", "b", "100%", "%s", "password", "api_key", "é", "k\ud800", *SECRETS)) | st.text(
+    min_size=1, max_size=6
+)
+scalars = (
+    texts
+    | st.booleans()
+    | st.floats()
+    | st.integers(-(2**63) - 2, -(2**63) + 2)
+    | st.integers(2**63 - 2, 2**63 + 2)
+    | st.integers(-5, 5)
+)
+values = scalars | st.none() | st.binary(max_size=4) | st.lists(scalars, max_size=3).map(tuple)
+attributes = st.dictionaries(labels, scalars, max_size=5) | st.dictionaries(labels, values, max_size=5)
+marks = st.lists(st.tuples(labels, st.integers(0, 2**63), st.none() | attributes, st.just(0)), max_size=4)
+identities = st.builds(
+    SimpleNamespace,
+    experiment_name=st.none() | labels,
+    branch_id=st.none() | st.just("0123"),
+    branch_name=st.none() | labels,
+)
+spans = st.builds(
+    span,
+    labels,
+    number=st.integers(1, 2**64 - 1),
+    parent_number=st.none() | st.integers(1, 2**64 - 1),
+    outcome=st.sampled_from((names.SUCCESS, names.CLOSED, names.SKIPPED)),
+    flags=st.integers(0, 3),
+    state=st.sampled_from(("", "", "vendor=x")),
+    identity=st.none() | identities,
+    data=st.none() | attributes,
+    marks=st.none() | marks,
+)
+redactors = st.sampled_from(
+    (
+        None,
+        Redactor(),
+        Redactor(extra_keys=("b",)),
+        Redactor(extra_patterns=(r"\A\w+\Z",)),
+        Redactor(callback=lambda _, value: f"<{value!r}>"),
+    )
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(spans, min_size=1, max_size=6), redactors)
+def test_a_plan_writes_what_one_by_one_would(some, redactor):
+    """
+    By plan or not, a span is written the same to the byte, and says what it said.
+    """
+    encoded = by_plan(some, redactor)
+
+    assert encoded == one_by_one(some, redactor)
+    assert written(encoded) == [expected(given, redactor) for given in some]
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.tuples(labels, scalars, scalars), min_size=2, max_size=8))
+def test_a_plan_serves_one_shape_only(rows):
+    """
+    Spans that differ in their keys, their events or the types of their values do not share a plan.
+    """
+    some = [
+        shaped
+        for label, first, second in rows
+        for shaped in (
+            span(data={label: first}, marks=[("n", 1, {"x": second}, 0)]),
+            span(data={label: second}, marks=[("n", 1, None, 0), ("x", 2, {"x": first}, 0)]),
+            span(data={label: first, "n": second}),
+            span(identity=SimpleNamespace(experiment_name=label, branch_id=None, branch_name=None)),
+            span(parent_number=None, marks=[(label, 1, {"n": first, "x": second}, 0)]),
+        )
+    ]
+
+    assert by_plan(some) == one_by_one(some)
+
+
+@pytest.mark.parametrize(
+    ("fields", "is_planned"),
+    [
+        ({}, True),
+        ({"data": {"a": 1, "b": "x", "c": 0.5, "d": True}, "marks": [("one", 1, {"y": "z"}, 0)]}, True),
+        ({"identity": SimpleNamespace(experiment_name="e", branch_id="1", branch_name="b")}, True),
+        ({"data": {"password": "x"}}, True),
+        ({"data": {"a": None}}, False),
+        ({"data": {"a": (1, 2)}}, False),
+        ({"data": {"a" * 3_000: 1}}, False),
+        ({"data": {str(key): key for key in range(200)}}, False),
+        ({"marks": [("many", 1, None, 0)] * 17}, False),
+        ({"marks": [("cut", 1, {"a": 1}, 2)]}, False),
+        ({"state": "vendor=x"}, False),
+        ({"kind": SpanRecord}, False),
+    ],
+)
+def test_which_spans_have_a_plan(fields, is_planned):
+    """
+    Steps with plain values have one, those of an experiment and with secret keys too; what is rare or large has none.
+    """
+    found = encoder(Redactor())._plans.of(span(**fields))
+
+    assert (found is not None) == is_planned
+
+
+def test_a_secret_under_a_planned_key_goes():
+    """
+    The value of a secret key is not in the line, whatever it is: a huge number is not even looked at.
+    """
+    some = [span(data={"password": value, "n": 1}) for value in ("hunter2", 10**5000, 2.5, True)]
+
+    assert [found["attributes"][2:] for found in written(by_plan(some, Redactor()))] == [
+        [{"key": "password", "value": {"stringValue": REDACTED}}, {"key": "n", "value": {"intValue": "1"}}]
+    ] * 4
+
+
+def test_one_secret_among_many_texts_goes_alone():
+    """
+    One text of a batch with something to redact leaves the others as they are.
+    """
+    some = [span(data={"note": f"row {n}"}) for n in range(20)] + [span(data={"note": "password=hunter22"})]
+
+    notes = [found["attributes"][2]["value"]["stringValue"] for found in written(by_plan(some, Redactor()))]
+
+    assert notes == [*(f"row {n}" for n in range(20)), "password=[redacted]"]
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 2**63, -(2**63) - 1])
+def test_numbers_that_are_none_in_json(value):
+    """
+    Numbers beyond JSON and 64 bits become text, though others of their shape had a plan.
+    """
+    *_, last = written(by_plan([span(data={"n": type(value)(1)}), span(data={"n": value})]))
+
+    assert last["attributes"][2] == {"key": "n", "value": {"stringValue": str(freeze(value))}}
+
+
+def test_what_is_remembered_is_bounded():
+    """
+    A program that makes up its keys and its texts does not fill the memory.
+    """
+    used = encoder(Redactor())
+    for first in range(0, 6_000, 60):
+        used.span_lines([span(f"t{n}", data={f"k{n}": f"v{n}"}) for n in range(first, first + 60)])
+
+    assert len(used._plans._plans) <= plans._MOST_PLANS
+    assert max(len(used._texts), len(used._keys)) <= 4_096
+
+
+# ── lines ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_line_has_so_many_spans():
+    """
+    A line has at most 64 spans.
+    """
+    encoded = by_plan([span(number=n + 1) for n in range(2 * SPANS_PER_LINE + 1)])
+
+    assert [len(group["spans"]) for group in groups(encoded)] == [SPANS_PER_LINE, SPANS_PER_LINE, 1]
+
+
+@pytest.mark.parametrize("letter", ["a", "é"])
+def test_a_line_has_so_many_bytes(letter):
+    """
+    Spans that together exceed a line's bytes go to several, in order and none lost.
+    """
+    some = [span(number=n + 1, data={"text": letter * 30_000}) for n in range(30)]
+
+    encoded = by_plan(some)
+
+    assert max(map(len, encoded.splitlines())) <= (LINE_BYTES if letter == "a" else 2 * LINE_BYTES)
+    assert [found["spanId"] for found in written(encoded)] == [f"{n + 1:016x}" for n in range(30)]
+    assert len(lines(encoded)) > 1
+
+
+def test_events_that_do_not_fit_are_spilled():
+    """
+    Events beyond a line are counted on their span, and become log records in their order.
+    """
+    large = span(marks=[("big", n, {"text": "x" * 60_000}, 0) for n in range(10)])
+    used = encoder()
+
+    [found] = written(used.span_lines([large]))
+
+    kept = len(found["events"])
+    assert 0 < kept < 10
+    assert found["droppedEventsCount"] == 10 - kept == len(used.spilled)
+    assert [record.time for record in spilled_records(used.spilled)] == list(range(kept, 10))
+
+
+@pytest.mark.parametrize("kind", [Common, SpanRecord])
+def test_attributes_that_do_not_fit_are_cut_and_counted(kind):
+    """
+    Attributes may fill a line and more, but not without end: the rest is counted as dropped, once for all times.
+    """
+    [found] = written(by_plan([span(kind=kind, data={f"k{n}": "x" * 60_000 for n in range(20)})]))
+
+    size = len(json.dumps(found["attributes"], separators=(",", ":")))
+    assert LINE_BYTES < size <= ATTRIBUTE_BYTES
+    assert found["droppedAttributesCount"] == 20 - (len(found["attributes"]) - 2)
+
+
+def test_an_attribute_larger_than_a_line_is_cut():
+    """
+    One list that is too much for any line is dropped and counted; what is left is still a line.
+    """
+    [found] = written(by_plan([span(data={"all": ("x" * 60_000,) * 12})]))
+
+    assert [attribute["key"] for attribute in found["attributes"]] == [names.KIND, names.OUTCOME]
+    assert found["droppedAttributesCount"] == 1
+
+
+def test_spans_are_grouped_by_scope():
+    """
+    The spans of one scope stand together, those of no scope under our own.
+    """
+    theirs = Scope("theirs", "2")
+    scoped = [span(kind=SpanRecord, scope=theirs, number=n) for n in (2, 4)]
+
+    found = groups(by_plan([span(number=1), scoped[0], span(number=3), scoped[1]]))
+
+    assert [(group["scope"], [each["spanId"][-1] for each in group["spans"]]) for group in found] == [
+        ({"name": "branchline", "version": "1"}, ["1", "3"]),
+        ({"name": "theirs", "version": "2"}, ["2", "4"]),
+    ]
+
+
+def test_no_spans_are_no_lines():
+    """
+    Nothing is written of nothing.
+    """
+    assert encoder().span_lines([]) == encoder().log_lines([]) == b""
+
+
+def test_log_records_share_lines():
+    """
+    Log records are written under our scope, at most as many to a line as spans.
+    """
+    encoded = encoder().log_lines([LogRecord(name="event", time=n, uid=f"{n}") for n in range(SPANS_PER_LINE + 1)])
+
+    scopes = [line["resourceLogs"][0]["scopeLogs"] for line in lines(encoded)]
+    assert [[len(group["logRecords"]) for group in line] for line in scopes] == [[SPANS_PER_LINE], [1]]
