@@ -201,7 +201,7 @@ def disk(home: Path) -> Disk:
 
 def journal_files(home: Path) -> list[Path]:
     """Return the files in force: a plain one beats its compressed twin."""
-    found = {path.name.removesuffix(".gz"): path for path in ()}
+    found: dict[str, Path] = {}
     for path in sorted(home.rglob("*.jsonl.gz")) + sorted(home.rglob("*.jsonl")):
         found[str(path).removesuffix(".gz")] = path
     return sorted(found.values())

@@ -63,7 +63,7 @@ def own_stamps(span: dict[str, Any]) -> list[tuple[str, Any]]:
     return [("first", attribute(span, "n")), ("second", attribute(span, "n"))]
 
 
-NOTHING = {"lost": [], "twice": [], "unknown": [], "without its stamps": []}
+NOTHING: dict[str, object] = {"lost": [], "twice": [], "unknown": [], "without its stamps": []}
 
 
 @pytest.mark.parametrize(("rate", "kills"), [(200.0, 12), (2000.0, 14), (0.0, 14)])

@@ -185,5 +185,5 @@ def test_records_of_every_size(tmp_path):
         assert set(range(finished)) - set(found.counts("s")) == set()
         assert [n for n, count in found.counts("s").items() if count > 1] == []
         for step in run_.steps:
-            assert sum(len(stamp.attributes["text"]) for stamp in step.stamps) == step.attributes["size"]
+            assert sum(len(str(stamp.attributes["text"])) for stamp in step.stamps) == step.attributes["size"]
         assert balances(home) == []

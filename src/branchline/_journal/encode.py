@@ -285,8 +285,13 @@ class Encoder:
             identity = self._identity(record.identity)
             if identity:
                 parts.append(identity)
+        dropped = 0
         if record.data:
-            parts.append(self._attributes(record.data))
+            own = self._attributes(record.data)
+            if len(own) > LINE_BYTES:
+                own, dropped = self._cut_attributes(record.data)
+            if own:
+                parts.append(own)
         text = (
             f'{{"timeUnixNano":"{record.time}","observedTimeUnixNano":"{record.time}",'
             f'"severityNumber":{record.severity},"severityText":{self._text(record.severity_text)}'
@@ -296,6 +301,8 @@ class Encoder:
         if record.body is not None:
             text += f',"body":{{{self._value("body", record.body)}}}'
         text += f',"attributes":[{",".join(parts)}]'
+        if dropped:
+            text += f',"droppedAttributesCount":{dropped}'
         if record.trace_hex is not None:
             text += f',"traceId":"{record.trace_hex}"'
         if record.span_number is not None:
