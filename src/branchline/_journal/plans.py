@@ -78,7 +78,8 @@ class Plans:
                 if attributes:
                     shape += attributes
                     values += attributes.values()
-        shape += map(type, values)
+        # The first five are the same in all, the sixth tells a root from a child.
+        shape += map(type, values[5:])
         key = tuple(shape)
         try:
             plan = self._plans[key]
