@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import os
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, ParamSpec, Protocol, TypeVar, cast
@@ -233,7 +233,20 @@ def attached(context: Context) -> Iterator[None]:
     try:
         yield
     finally:
+        detach(token)
+
+
+def detach(token: Any) -> None:  # noqa: ANN401  # whatever OpenTelemetry's runtime has for one
+    """Give the previous context back; from a context other than the one that set it, change nothing."""
+    runtime = getattr(otel_context, "_RUNTIME_CONTEXT", None)
+    if runtime is None:
         otel_context.detach(token)
+        return
+    try:
+        # The public function logs an error with a traceback, and a block may well be left in another task.
+        runtime.detach(token)
+    except (ValueError, RuntimeError):
+        return
 
 
 class Carried:
@@ -267,12 +280,68 @@ def carry(fn: Callable[P, R]) -> Callable[P, R]:
     For a thread, a pool, a callback; also for another process, when *fn* itself can be pickled.
     """
     context = otel_context.get_current()
-    if not inspect.iscoroutinefunction(fn):
-        return cast("Callable[P, R]", Carried(fn, context))
+    make: Callable[..., object] = Carried
+    if inspect.iscoroutinefunction(fn):
+        make = _carried_coroutine
+    elif inspect.isgeneratorfunction(fn):
+        make = _carried_generator
+    elif inspect.isasyncgenfunction(fn):
+        make = _carried_async_generator
+    return cast("Callable[P, R]", make(fn, context))
 
-    @functools.wraps(fn)
-    async def carried(*args: P.args, **kwargs: P.kwargs) -> object:
+
+def _carried_coroutine(function: Callable[..., Awaitable[object]], context: Context) -> Callable[..., object]:
+    @functools.wraps(function)
+    async def carried(*args: object, **kwargs: object) -> object:
         with attached(context):
-            return await cast("Coroutine[Any, Any, object]", fn(*args, **kwargs))
+            return await function(*args, **kwargs)
 
-    return cast("Callable[P, R]", carried)
+    return carried
+
+
+def _carried_generator(
+    function: Callable[..., Generator[object, object, object]], context: Context
+) -> Callable[..., object]:
+    @functools.wraps(function)
+    def carried(*args: object, **kwargs: object) -> Generator[object, object, object]:
+        body, inside = function(*args, **kwargs), context
+        resume: Callable[[], object] = functools.partial(next, body)
+        while True:
+            with attached(inside):
+                try:
+                    produced = resume()
+                except StopIteration as stop:
+                    return stop.value
+                finally:
+                    del resume
+                inside = otel_context.get_current()
+            try:
+                resume = functools.partial(body.send, (yield produced))
+            except BaseException as error:  # the consumer's throw() and close() are for the body
+                resume = functools.partial(body.throw, error)
+
+    return carried
+
+
+def _carried_async_generator(
+    function: Callable[..., AsyncGenerator[object, object]], context: Context
+) -> Callable[..., object]:
+    @functools.wraps(function)
+    async def carried(*args: object, **kwargs: object) -> AsyncGenerator[object, object]:
+        body, inside = function(*args, **kwargs), context
+        resume: Callable[[], Awaitable[object]] = functools.partial(anext, body)
+        while True:
+            with attached(inside):
+                try:
+                    produced = await resume()
+                except StopAsyncIteration:
+                    return
+                finally:
+                    del resume
+                inside = otel_context.get_current()
+            try:
+                resume = functools.partial(body.asend, (yield produced))
+            except BaseException as error:  # the consumer's athrow() and aclose() are for the body
+                resume = functools.partial(body.athrow, error)
+
+    return carried

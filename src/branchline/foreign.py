@@ -14,7 +14,7 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Link, ProxyTracerProvider, SpanContext, Status, StatusCode
 
 from . import names
-from .context import IDENTITY_KEY, Identity, Recording
+from .context import IDENTITY_KEY, Identity, Recording, detach
 from .outcomes import is_worth_recording
 from .values import Value, freeze, freeze_key, freeze_name
 
@@ -170,7 +170,7 @@ class ForeignRecording:
     def _detach(self) -> None:
         if self._token is not None:
             token, self._token = self._token, None
-            _detach_quietly(token)
+            detach(token)
 
 
 class ForeignRecorder:
@@ -302,19 +302,6 @@ def _text_of(error: BaseException) -> str:
         return str(freeze(str(error)))
     except Exception:  # the user's __str__
         return f"<unprintable {type(error).__name__}>"
-
-
-def _detach_quietly(token: Any) -> None:
-    """Give the previous context back; from a context other than the one that set it, change nothing."""
-    runtime = getattr(otel_context, "_RUNTIME_CONTEXT", None)
-    if runtime is None:
-        otel_context.detach(token)
-        return
-    try:
-        # The public function logs an error with a traceback, and a block may well be left in another task.
-        runtime.detach(token)
-    except (ValueError, RuntimeError):
-        return
 
 
 def _quietly(work: Callable[[], object]) -> None:
