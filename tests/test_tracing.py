@@ -828,3 +828,33 @@ def test_samplers_and_processors_see_what_a_step_starts_with(tmp_path):
             pass
 
     assert asked == [("first", {"size": 1}, 0), ("second", {"size": 2}, 1)]
+
+
+def test_scopes_keep_their_schema(tmp_path):
+    """
+    A tracer's schema URL and attributes stand with its spans, also where they come out of a dead process's ring.
+    """
+    program = f"""
+    import os, branchline as bl
+    from opentelemetry import trace
+    bl.configure("schema", directory={str(tmp_path)!r}, console=False)
+    tracer = trace.get_tracer("third.party", "1.2", "https://example.com/schema", {{"own": True}})
+    with tracer.start_as_current_span("written"):
+        pass
+    bl.flush()
+    with tracer.start_as_current_span("recovered"):
+        pass
+    os._exit(0)
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(program)], check=True, timeout=60)
+    open_runs(tmp_path)
+    lines = [json.loads(line) for path in sorted(tmp_path.rglob("traces-*.jsonl")) for line in path.open()]
+    scopes = [scope for line in lines for scope in line["resourceSpans"][0]["scopeSpans"]]
+
+    own = {"key": "own", "value": {"boolValue": True}}
+    told = {
+        "scope": {"name": "third.party", "version": "1.2", "attributes": [own]},
+        "url": "https://example.com/schema",
+    }
+    assert [{"scope": scope["scope"], "url": scope["schemaUrl"]} for scope in scopes] == [told, told]
+    assert [span["name"] for scope in scopes for span in scope["spans"]] == ["written", "recovered"]

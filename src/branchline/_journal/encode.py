@@ -93,7 +93,8 @@ class Encoder:
         return ",".join([self._scope_group(scope, group, inner) for scope, group in groups.values()])
 
     def _scope_group(self, scope: Any, texts: Sequence[str], inner: str) -> str:
-        return f'{{"scope":{self._scope(scope)},"{inner}":[{",".join(texts)}]}}'
+        schema = f',"schemaUrl":{self._text(scope.schema_url)}' if scope is not None and scope.schema_url else ""
+        return f'{{"scope":{self._scope(scope)},"{inner}":[{",".join(texts)}]{schema}}}'
 
     def _scope(self, scope: Any) -> str:
         if scope is None:
@@ -101,7 +102,7 @@ class Encoder:
         remembered = self._scopes.get(id(scope))
         if remembered is not None and remembered[0] is scope:
             return remembered[1]
-        text = self._scope_json(scope.name, scope.version, getattr(scope, "attributes", None))
+        text = self._scope_json(scope.name, scope.version, scope.attributes)
         if len(self._scopes) >= _REMEMBERED:
             self._scopes.clear()
         self._scopes[id(scope)] = (scope, text)

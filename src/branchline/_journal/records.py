@@ -42,6 +42,10 @@ class ScopeLike(Protocol):
     def name(self) -> str: ...
     @property
     def version(self) -> str | None: ...
+    @property
+    def schema_url(self) -> str | None: ...
+    @property
+    def attributes(self) -> Mapping[str, Any] | None: ...
 
 
 class IdentityLike(Protocol):
@@ -117,11 +121,19 @@ class _Identity:
 class Scope:
     """An instrumentation scope, read back."""
 
-    __slots__ = ("name", "version")
+    __slots__ = ("attributes", "name", "schema_url", "version")
 
-    def __init__(self, name: str, version: str | None) -> None:
+    def __init__(
+        self,
+        name: str,
+        version: str | None,
+        schema_url: str | None = None,
+        attributes: Mapping[str, Any] | None = None,
+    ) -> None:
         self.name = name
         self.version = version
+        self.schema_url = schema_url
+        self.attributes = attributes
 
 
 class SpanRecord:
@@ -132,6 +144,9 @@ class SpanRecord:
     dropped_events = 0
     dropped_links = 0
     is_common = False
+    # It holds no slots of a ring, or they are freed with the ring, and no memory that anybody counts.
+    slots: int | tuple[int, ...] = -1
+    weight = 0
 
     def __init__(
         self,
@@ -245,7 +260,7 @@ def span_tuple(span: SpanLike) -> tuple[Any, ...]:
         trace.flags,
         span.code,
         span.note,
-        scope and (scope.name, scope.version),
+        scope and (scope.name, scope.version, scope.schema_url, dict(scope.attributes or {})),
         span.bonds,
         trace.state,
         span.span_kind,

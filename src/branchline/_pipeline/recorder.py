@@ -50,10 +50,10 @@ class NativeRecorder:
         if parent.__class__ is Span and parent.trace.pipeline.is_simple and not new_trace:
             span: Span = _new(Span)
             span.ended = span.outcome = span.data = span.marks = span.limits = span.provider = span.token = None
-            span.is_common = True
             span.slots = -1
             span.weight = 0
             trace = span.trace = parent.trace
+            span.is_common = trace.has_no_state
             number = span.number = _bits(64) or 1
             span.title = name
             span.parent_number = parent.number

@@ -15,13 +15,14 @@ _END_OF_TIME: Final = 2**64
 class Trace:
     """What all spans of one trace in this process share."""
 
-    __slots__ = ("began", "flags", "hex", "offset", "pipeline", "state")
+    __slots__ = ("began", "flags", "has_no_state", "hex", "offset", "pipeline", "state")
 
     def __init__(self, pipeline: Pipeline, trace_id: int, flags: int, state: str) -> None:
         self.pipeline = pipeline
         self.hex = "%032x" % trace_id  # noqa: UP031 - twice as fast as the other ways
         self.flags = flags
         self.state = state
+        self.has_no_state = not state
         # One clock for the whole trace: wall time at its start, the monotonic clock from there.
         self.began = time_ns()
         self.offset = self.began - perf_counter_ns()
