@@ -838,7 +838,7 @@ def test_scopes_keep_their_schema(tmp_path):
     import os, branchline as bl
     from opentelemetry import trace
     bl.configure("schema", directory={str(tmp_path)!r}, console=False)
-    tracer = trace.get_tracer("third.party", "1.2", "https://example.com/schema", {{"own": True}})
+    tracer = trace.get_tracer("third.party", "1.2", None, "https://example.com/schema", {{"own": True}})
     with tracer.start_as_current_span("written"):
         pass
     bl.flush()
