@@ -236,17 +236,18 @@ def attached(context: Context) -> Iterator[None]:
         detach(token)
 
 
-def detach(token: Any) -> None:  # noqa: ANN401  # whatever OpenTelemetry's runtime has for one
-    """Give the previous context back; from a context other than the one that set it, change nothing."""
+def detach(token: Any) -> bool:  # noqa: ANN401  # whatever OpenTelemetry's runtime has for one
+    """Give the previous context back; from a context other than the one that set it, change nothing: False."""
     runtime = getattr(otel_context, "_RUNTIME_CONTEXT", None)
     if runtime is None:
         otel_context.detach(token)
-        return
+        return True
     try:
         # The public function logs an error with a traceback, and a block may well be left in another task.
         runtime.detach(token)
     except (ValueError, RuntimeError):
-        return
+        return False
+    return True
 
 
 class Carried:

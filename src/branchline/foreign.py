@@ -15,7 +15,8 @@ from opentelemetry.trace import Link, ProxyTracerProvider, SpanContext, Status, 
 
 from . import names
 from .context import IDENTITY_KEY, Identity, Recording, detach
-from .outcomes import is_worth_recording
+from .outcomes import error_type, is_worth_recording
+from .tracebacks import said, stack_of
 from .values import Value, freeze, freeze_key, freeze_name
 
 
@@ -158,10 +159,14 @@ class ForeignRecording:
         span = self._span
         try:
             if error is not None and is_worth_recording(error):
-                kind = _type_of(error)
-                span.set_attribute(names.ERROR_TYPE, kind)
-                _quietly(lambda: span.record_exception(error))
-                message = message if message is not None else _text_of(error) or kind
+                described = {
+                    names.EXCEPTION_TYPE: error_type(error),
+                    names.EXCEPTION_MESSAGE: str(freeze(said(error))),
+                    names.EXCEPTION_STACKTRACE: str(freeze(stack_of(error, error.__traceback__))),
+                }
+                span.set_attribute(names.ERROR_TYPE, described[names.EXCEPTION_TYPE])
+                _quietly(lambda: _record(span, error, described))
+                message = message or described[names.EXCEPTION_MESSAGE] or described[names.EXCEPTION_TYPE]
             if outcome in names.ERROR_OUTCOMES:
                 span.set_status(Status(StatusCode.ERROR, message))
         finally:
@@ -170,7 +175,10 @@ class ForeignRecording:
     def _detach(self) -> None:
         if self._token is not None:
             token, self._token = self._token, None
-            detach(token)
+            if not detach(token) and otel_context.get_value(_RECORDING_KEY) is self:
+                # Left in another task or thread than entered: what comes after it must not be inside of it.
+                before = getattr(token, "old_value", None)
+                otel_context.attach(before if isinstance(before, Context) else Context())
 
 
 class ForeignRecorder:
@@ -292,16 +300,12 @@ def _flat(value: Any) -> Any:
     return json.dumps(value, default=str, ensure_ascii=False)
 
 
-def _type_of(error: BaseException) -> str:
-    kind = type(error)
-    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
-
-
-def _text_of(error: BaseException) -> str:
+def _record(span: trace.Span, error: BaseException, described: Mapping[str, str]) -> None:
     try:
-        return str(freeze(str(error)))
-    except Exception:  # the user's __str__
-        return f"<unprintable {type(error).__name__}>"
+        # Some providers make more of it than an event.
+        span.record_exception(error, described)
+    except Exception:  # the user's __str__, which the SDK asks whatever it is told
+        span.add_event(names.EXCEPTION, described)
 
 
 def _quietly(work: Callable[[], object]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from . import names
+from .tracebacks import qualified_name
 
 
 def outcome_of(error: BaseException | None) -> str:
@@ -32,9 +33,7 @@ def is_worth_recording(error: BaseException) -> bool:
 
 def error_type(error: BaseException) -> str:
     """Return the exception's class as OpenTelemetry names it: ``module.Class``, or just the name of a built-in."""
-    kind = type(error)
-    module = kind.__module__
-    return kind.__qualname__ if module in ("builtins", None) else f"{module}.{kind.__qualname__}"
+    return qualified_name(type(error))
 
 
 def _outcome_of_group(group: BaseExceptionGroup[BaseException]) -> str:

@@ -12,8 +12,8 @@ from typing import Any
 from opentelemetry import trace as api
 from opentelemetry.context import Context
 
+from ..tracebacks import said
 from .active import SPAN_KEY, get_current, give_back, reset_current, set_current
-from .exceptions import said
 
 
 class CurrentSpan(ContextDecorator):

@@ -14,9 +14,9 @@ from opentelemetry.trace import SpanContext, Status, StatusCode
 from opentelemetry.util import types
 
 from .. import names
+from ..tracebacks import qualified_name, said, stack_of
 from ..values import freeze, freeze_key, freeze_name
 from .active import SPAN_KEY, detach, get_current, give_back, reset_current, set_current
-from .exceptions import qualified_name, said, stack_of
 from .plain import KNOWN, is_plain, known_name, made_plain
 from .readable import ReadableSide
 from .traces import moment

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import traceback
-from pathlib import Path
 from types import TracebackType
 from typing import Final
 
@@ -23,9 +23,10 @@ def said(error: BaseException) -> str:
 
 
 # Where a step, a branch or a generator is entered and left. Whole paths: users may have modules of these names, too.
+_HERE: Final = os.path.dirname(__file__)  # noqa: PTH120  # pathlib is not loaded for those who only decorate
+# Where a step, a branch or a generator is entered and left. Whole paths: users may have modules of these names, too.
 _OUR_FILES: Final = frozenset(
-    str(Path(__file__).parent.parent / name)
-    for name in ("steps.py", "branches.py", "generators.py", "callables.py", "context.py")
+    f"{_HERE}{os.sep}{name}.py" for name in ("steps", "branches", "generators", "callables", "context")
 )
 
 
