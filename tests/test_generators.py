@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
 
 import branchline as bl
 from branchline.testing import capture
@@ -24,8 +25,11 @@ from branchline.testing import capture
 pytestmark = pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
 
 
-@pytest.fixture
-def captured():
+@pytest.fixture(params=["on our provider", "as a guest"])
+def captured(request, monkeypatch):
+    if request.param == "as a guest":
+        # As if the application had set it at its start.
+        monkeypatch.setattr(trace, "_TRACER_PROVIDER", TracerProvider())
     with capture() as captured:
         yield captured
 
