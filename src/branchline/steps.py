@@ -21,8 +21,6 @@ from .values import MAX_NAME, freeze, freeze_key, freeze_name
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-Link = "Step | trace.Span | trace.Link | SpanContext"
-
 _new = object.__new__
 _NO_LINKS: Final[tuple[()]] = ()
 
@@ -32,12 +30,7 @@ class Step:
 
     __slots__ = ("_attributes", "_links", "_name", "_outer", "_recording")
 
-    def __init__(
-        self,
-        name: str,
-        attributes: Mapping[str, object],
-        links: object = _NO_LINKS,
-    ) -> None:
+    def __init__(self, name: str, attributes: Mapping[str, object], links: object = _NO_LINKS) -> None:
         """Made by ``step``."""
         self._name = name
         self._attributes = attributes
