@@ -653,6 +653,19 @@ def test_processes_side_by_side():
     assert wrong == []
 
 
+def test_forked_child():
+    """
+    A forked child that leaves by ``os._exit`` has recorded what it has recorded.
+    """
+    with capture() as captured, bl.step("start"):
+        if os.fork() == 0:
+            mark("child")
+            os._exit(0)
+        os.wait()
+
+    assert captured.tree() == "step start  success\n└── step child  success"
+
+
 def test_killed_child():
     """
     A child that is killed shows what it had begun, as interrupted.

@@ -350,7 +350,7 @@ class Capturing:
         """Made by ``capturing``."""
         self.directory = directory
         self.run_id = layout.new_run_id()
-        self.config = Config(service_name="capture", directory=directory, durability="batch", sampler=DEFAULT_ON)
+        self.config = Config(service_name="capture", directory=directory, sampler=DEFAULT_ON)
         self.pipeline = Pipeline(
             options_of(self.config, self.run_id, layout.runs_directory(directory) / self.run_id, ()), Writer
         )
