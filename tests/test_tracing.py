@@ -848,7 +848,9 @@ def test_scopes_keep_their_schema(tmp_path):
     """
     subprocess.run([sys.executable, "-c", textwrap.dedent(program)], check=True, timeout=60)
     open_runs(tmp_path)
-    lines = [json.loads(line) for path in sorted(tmp_path.rglob("traces-*.jsonl")) for line in path.open()]
+    lines = [
+        json.loads(line) for path in sorted(tmp_path.rglob("traces-*.jsonl")) for line in path.read_text().splitlines()
+    ]
     scopes = [scope for line in lines for scope in line["resourceSpans"][0]["scopeSpans"]]
 
     own = {"key": "own", "value": {"boolValue": True}}
