@@ -82,7 +82,14 @@ class Child:
             stdin=subprocess.DEVNULL,
             stdout=self._out,
             stderr=self._err,
-            env={**os.environ, "PYTHONPATH": str(HERE), "PYTHONFAULTHANDLER": "1", **(env or {})},
+            env={
+                **os.environ,
+                "PYTHONPATH": str(HERE),
+                "PYTHONFAULTHANDLER": "1",
+                # Python 3.12 warns of every fork beside threads; that is what is tested here.
+                "PYTHONWARNINGS": "ignore:This process:DeprecationWarning",
+                **(env or {}),
+            },
             cwd=home,
             start_new_session=True,
         )
