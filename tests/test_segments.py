@@ -12,7 +12,9 @@ import orjson
 import pytest
 
 from branchline._journal import layout
+from branchline._journal.decode import Skips, read_file
 from branchline._journal.segments import Appender, finish_seals, seal
+from journals import span, spans_line
 
 
 def content(process: Path) -> dict[str, bytes]:
@@ -254,3 +256,16 @@ def test_no_thread_to_seal_with(tmp_path, monkeypatch):
     appender.close()
 
     assert content(tmp_path) == {"traces-000000.jsonl": b"one\n", "traces-000001.jsonl": b"two\n"}
+
+
+def test_a_file_that_was_sealed_since_somebody_looked(tmp_path):
+    """
+    A reader that found a file plain and comes when it is compressed reads that.
+    """
+    plain = tmp_path / "traces-000000.jsonl"
+    plain.write_bytes(spans_line(span(1, "s")))
+    seal(plain)
+    skips = Skips()
+
+    assert [one.name for line in read_file(plain, skips) for one in line.spans] == ["s"]
+    assert skips.found() == ()

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import IO, Any, Final, NamedTuple
 
 import orjson
 
@@ -159,7 +159,7 @@ def read_file(path: Path, skips: Skips, *, name: str | None = None) -> Iterator[
 
 def _lines(path: Path, note: Note) -> Iterator[bytes]:
     try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+        with _opened(path) as file:
             while line := file.readline(LONGEST_LINE):
                 if len(line) == LONGEST_LINE and not line.endswith(b"\n"):
                     while (rest := file.readline(LONGEST_LINE)) and not rest.endswith(b"\n"):
@@ -171,6 +171,19 @@ def _lines(path: Path, note: Note) -> Iterator[bytes]:
         note(CUT_FILE)
     except OSError as error:
         note(f"{NO_FILE}: {error.strerror or error}")
+
+
+def _opened(path: Path) -> IO[bytes] | gzip.GzipFile:
+    if path.suffix == ".gz":
+        return gzip.open(path)
+    try:
+        return path.open("rb")
+    except FileNotFoundError:
+        # Sealed since somebody looked: the compressed file is there before the plain one goes.
+        packed = path.with_name(path.name + ".gz")
+        if not packed.exists():
+            raise
+        return gzip.open(packed)
 
 
 def decode_line(line: bytes, note: Note) -> Line:
