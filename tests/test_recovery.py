@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,7 @@ class Process:
                 **page,
             },
             is_shared_memory=False,
+            index=layout.private_directory(layout.rings_directory(directory)),
         )
 
     def put(self, *records: SpanRecord | LogRecord) -> None:
@@ -472,8 +474,7 @@ def test_making_room(tmp_path, monkeypatch):
         process.die()
         process.ring.path.rename(folder / f"{n}.ring")
     gone = processes[1]
-    for path in (gone.folder, gone.run, gone.run.parent):
-        path.rmdir()
+    shutil.rmtree(gone.run.parent)
 
     make_room(2)
     assert [path.name for path in folder.iterdir()] == ["2.ring"]

@@ -33,7 +33,8 @@ with bl.experiment("experiment"):
         ledger[0] = n
         if n == 10:
             # What a ring on the disk holds is what somebody may find there.
-            places = [os.path.join(folder, name) for folder, _, names in os.walk(HOME) for name in names]
+            runs = os.path.join(HOME, "journal", "runs")
+            places = [os.path.join(folder, name) for folder, _, names in os.walk(runs) for name in names]
             found = [open(place, "rb").read() for place in places if place.endswith(".ring")]
             print(len(found), any(b"sk-proj" in data or b"hunter2" in data for data in found), flush=True)
 """.replace("SECRET", SECRET)
@@ -67,7 +68,7 @@ def test_where_shared_memory_has_no_place_for_a_ring(tmp_path, place, end):
     assert [n for n, count in found.counts("s").items() if count > 1] == []
     assert found.outcome("experiment") == ["interrupted" if end == "kill" else "success"]
     assert SECRET.encode() not in b"".join(path.read_bytes() for path in tmp_path.rglob("*.jsonl"))
-    assert list(tmp_path.rglob("*.ring*")) == []
+    assert list((tmp_path / "journal" / "runs").rglob("*.ring*")) == []
     assert balances(tmp_path) == []
 
 

@@ -27,6 +27,11 @@ def runs_directory(directory: str | os.PathLike[str]) -> Path:
     return Path(directory) / "runs"
 
 
+def rings_directory(directory: str | os.PathLike[str]) -> Path:
+    """Return the folder below *directory* that says where crash rings lie which found no room in shared memory."""
+    return Path(directory) / "rings"
+
+
 def new_run_id(now: float | None = None) -> str:
     """Return a fresh run id; ids sort by time."""
     seconds, milliseconds = divmod(round((time.time() if now is None else now) * 1000), 1000)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,7 +16,7 @@ from ..redaction import Redactor
 from . import layout
 from .encode import Encoder
 from .records import LogRecord, Scope, SpanRecord, from_tuple, spilled_records
-from .ring import RECOVERING, SLOTS_AT, SUFFIX, DeadRing, remove_unfinished, ring_folder, rings
+from .ring import RECOVERING, SLOTS_AT, SUFFIX, DeadRing, noted_rings, remove_unfinished, ring_folder, rings
 from .segments import Appender, finish_seals
 from .written import OPENING, Opened, Written, written_in
 
@@ -34,7 +34,7 @@ def recover_runs(directory: str | os.PathLike[str]) -> list[str]:
 
 def recover_run(run: Path) -> list[str]:
     """Recover the dead processes of one *run*; return a sentence for each."""
-    return [sentence for path in _ring_paths(run.parent, run) for sentence in _recovered(path, run.parent, run)]
+    return [sentence for path in _ring_paths(run.parent) for sentence in _recovered(path, run.parent, run)]
 
 
 def make_room(most: int) -> None:
@@ -59,12 +59,12 @@ def make_room(most: int) -> None:
             _finished(ring)
 
 
-def _ring_paths(runs: Path, run: Path | None = None) -> Iterator[Path]:
-    # Shared memory is the index. Only rings that found no room there lie with their process.
-    yield from rings(ring_folder())
-    for folder in [run] if run is not None else layout.processes(runs):
-        for process in layout.processes(folder):
-            yield from rings(process)
+def _ring_paths(runs: Path) -> list[Path]:
+    shared = ring_folder()
+    if shared is not None:
+        remove_unfinished(shared)
+    # Only rings that found no room in shared memory lie with their process, and are noted beside the runs.
+    return [*rings(shared), *noted_rings(layout.rings_directory(runs.parent))]
 
 
 def _recovered(path: Path, runs: Path, run: Path | None = None) -> list[str]:

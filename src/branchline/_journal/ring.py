@@ -78,10 +78,16 @@ class Progress:
 class Ring:
     """The writing end of a crash ring, owned by one process."""
 
-    def __init__(self, path: Path, page: dict[str, str | int], *, is_shared_memory: bool = True) -> None:
-        """Create the ring at *path*; *page* says whose it is. Raises OSError where there is no room."""
+    def __init__(
+        self, path: Path, page: dict[str, str | int], *, is_shared_memory: bool = True, index: Path | None = None
+    ) -> None:
+        """Create the ring at *path*; *page* says whose it is. Raises OSError where there is no room.
+
+        *index* is the folder in which a ring on the disk is noted, for whoever looks for rings.
+        """
         self.path = path
         self.is_shared_memory = is_shared_memory
+        self._noted = None if index is None else index / path.name
         text = orjson.dumps(page)
         if len(text) > BUSY_AT - PAGE_AT - _LENGTH.size - _PROGRESS.size:
             msg = f"the ring's first page has no room for {len(text)} bytes of identity"
@@ -96,6 +102,8 @@ class Ring:
             start = PAGE_AT + _PROGRESS.size
             self._memory[start : start + _LENGTH.size + len(text)] = _LENGTH.pack(len(text)) + text
             self._memory[: len(MAGIC)] = MAGIC
+            if self._noted is not None:
+                self._noted.write_bytes(os.fsencode(os.path.relpath(path, self._noted.parent)))
             unfinished.rename(path)
         except OSError:
             unfinished.unlink(missing_ok=True)
@@ -188,6 +196,8 @@ class Ring:
         """Let go of the ring; with *remove* it is gone, without it stays for recovery."""
         if remove:
             self.path.unlink(missing_ok=True)
+            if self._noted is not None:
+                self._noted.unlink(missing_ok=True)
         self._memory.close()
         os.close(self._descriptor)
 
@@ -210,10 +220,10 @@ def ring_folder() -> Path | None:
     return folder if is_ours else None
 
 
-def create_ring(folder: Path, page: dict[str, str | int], *, is_shared_memory: bool) -> Ring:
+def create_ring(folder: Path, page: dict[str, str | int], *, is_shared_memory: bool, index: Path | None = None) -> Ring:
     """Create a ring with a name of its own in *folder*. Raises OSError where there is no room."""
     name = f"{os.getpid()}-{time.time_ns():x}-{os.urandom(4).hex()}{SUFFIX}"
-    return Ring(folder / name, page, is_shared_memory=is_shared_memory)
+    return Ring(folder / name, page, is_shared_memory=is_shared_memory, index=index)
 
 
 def _reserve(descriptor: int) -> None:
@@ -340,6 +350,22 @@ def rings(folder: Path | None) -> list[Path]:
     except OSError:
         return []
     return [Path(entry.path) for entry in sorted(entries, key=lambda entry: entry.name) if _is_ring(entry.name)]
+
+
+def noted_rings(index: Path) -> list[Path]:
+    """Return the rings on the disk that are noted in *index*; notes of those that are gone are removed."""
+    found: list[Path] = []
+    for note in rings(index):
+        try:
+            path = Path(os.path.normpath(index / os.fsdecode(note.read_bytes())))
+            if path.exists() or path.with_suffix(RECOVERING).exists():
+                found.append(path)
+            elif time.time() - note.stat().st_mtime > UNFINISHED_SECONDS:
+                # Not before: it is noted first, and made then.
+                note.unlink()
+        except (OSError, ValueError):
+            continue
+    return found
 
 
 def _is_ring(name: str) -> bool:

@@ -489,8 +489,11 @@ class Pipeline:
             self.notices.once("no_ring", f"no room for the crash ring ({error}); a kill may lose the last 100 ms")
 
     def _made_ring(self, folder: Path, page: dict[str, str | int], *, is_shared_memory: bool) -> Ring:
+        index = None
+        if not is_shared_memory:
+            index = layout.private_directory(layout.rings_directory(self.options.run_directory.parent.parent))
         try:
-            return create_ring(folder, page, is_shared_memory=is_shared_memory)
+            return create_ring(folder, page, is_shared_memory=is_shared_memory, index=index)
         except JournalError:
             # A resource of many kilobytes: the little that says who this was will do.
             known = {key: self.resource[key] for key in _IDENTIFYING if key in self.resource}
@@ -500,7 +503,7 @@ class Pipeline:
             if not is_shared_memory:
                 raise
             make_room(_MOST_RINGS)
-        return create_ring(folder, page, is_shared_memory=is_shared_memory)
+        return create_ring(folder, page, is_shared_memory=is_shared_memory, index=index)
 
     def _use(self, ring: Ring) -> None:
         ring.wait = self._wait_for_slot
