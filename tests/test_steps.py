@@ -588,6 +588,34 @@ def test_not_configured():
     assert (step.trace_id, step.span_id, repr(step)) == (None, None, "<step 'nothing' not recorded>")
 
 
+class BrokenTracer:
+    def __getattr__(self, name):
+        raise ZeroDivisionError
+
+
+class WithBrokenTracer(trace.TracerProvider):
+    def get_tracer(self, *args, **kwargs):
+        return BrokenTracer()
+
+
+class WithoutTracers(trace.TracerProvider):
+    def get_tracer(self, *args, **kwargs):
+        raise ZeroDivisionError
+
+
+@pytest.mark.parametrize("provider", [WithBrokenTracer(), WithoutTracers()], ids=["tracer", "provider"])
+def test_broken_provider(monkeypatch, provider):
+    """
+    An application's provider that is broken breaks none of its functions.
+    """
+    monkeypatch.setattr(trace, "_TRACER_PROVIDER", provider)
+    with bl.step("x") as step:
+        step.set(a=1)
+        step.fail(Boom())
+
+    assert (plain(1), list(generator(2))) == ((1, 2), [0, 1])
+
+
 # ── what is refused ───────────────────────────────────────────────────────────────────────────────
 
 

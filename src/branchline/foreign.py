@@ -272,7 +272,10 @@ def recorder() -> ForeignRecorder | None:
     # what branchline's own has, which nothing but a run records onto.
     kept: ForeignRecorder | Literal[False] | None = getattr(provider, "_branchline_recorder", None)
     if kept is None:
-        kept = ForeignRecorder(provider)
+        try:
+            kept = ForeignRecorder(provider)
+        except Exception:  # a provider that makes no tracers: the step itself must go on
+            return None
         _quietly(lambda: setattr(provider, "_branchline_recorder", kept))
     return kept or None
 
