@@ -13,7 +13,8 @@ from opentelemetry import trace as api
 from opentelemetry.context import Context
 
 from ..tracebacks import said
-from .active import SPAN_KEY, get_current, give_back, reset_current, set_current
+from .active import SPAN_KEY, get_current, give_back, reset_current
+from .finalisers import set_current
 
 
 class CurrentSpan(ContextDecorator):

@@ -12,8 +12,9 @@ from opentelemetry.trace import Span as ApiSpan
 
 from .. import names
 from ..context import IDENTITY_KEY, PIPELINE_KEY, Identity, Recording
-from . import ids
+from . import finalisers, ids
 from .active import SPAN_KEY, detach, get_current, set_current
+from .finalisers import COLLECTOR
 from .pipeline import Pipeline
 from .spans import Span
 from .traces import Trace
@@ -88,7 +89,7 @@ class NativeRecorder:
         # nobody may change it afterwards, and making a Context costs three times as much.
         inside: Any = context.copy()
         inside[SPAN_KEY] = span
-        span.token = set_current(inside)
+        span.token = set_current(inside) if COLLECTOR.stop else finalisers.set_current(inside)
         if attributes:
             # A copy: the decorator's own attributes serve every call.
             span.put(dict(attributes))
@@ -171,7 +172,7 @@ class Unsampled:
         self.is_open = False
         inside = Context(context)
         _set_item(inside, SPAN_KEY, span)
-        self._token: Any = set_current(inside)
+        self._token: Any = finalisers.set_current(inside)
 
     def put(self, attributes: Mapping[str, object]) -> None:
         """Take nothing."""
@@ -197,7 +198,7 @@ class Unsampled:
         if inside is None:
             inside = Context(get_current())
             _set_item(inside, SPAN_KEY, self.span)
-        self._token = set_current(inside)
+        self._token = finalisers.set_current(inside)
 
     def leave(self, outcome: str, error: BaseException | None = None, message: str | None = None) -> None:
         """Take it off the current context."""

@@ -16,7 +16,8 @@ from opentelemetry.util import types
 from .. import names
 from ..tracebacks import qualified_name, said, stack_of
 from ..values import freeze, freeze_key, freeze_name
-from .active import SPAN_KEY, detach, get_current, give_back, reset_current, set_current
+from .active import SPAN_KEY, detach, get_current, give_back, reset_current
+from .finalisers import set_current
 from .plain import KNOWN, is_plain, known_name, made_plain
 from .readable import ReadableSide
 from .traces import moment
