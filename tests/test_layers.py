@@ -46,7 +46,7 @@ SPANS = (
 )
 LATER = ("strategies", "usage", "prices", "budget", "metrics", "monitor", "progress", "metadata", "events", "logs")
 RECORD_MODULES = (*SPANS, *LATER)
-LEAVES = ("values", "tracebacks", "names", "errors", "redaction_shapes", "redaction", "config", "context")
+LEAVES = ("values", "boundaries", "tracebacks", "names", "errors", "redaction_shapes", "redaction", "config", "context")
 RECORD = (*LEAVES, *RECORD_MODULES)
 ABOVE_TELEMETRY = (*RECORD, "_files", "_journal", "_pipeline", "_mlflow", "backends", "engines", "exporters")
 READING = ("read", "view", "exporters", "_files", "prices", "config", "errors", "names")
@@ -54,6 +54,7 @@ READING = ("read", "view", "exporters", "_files", "prices", "config", "errors", 
 # A room is named by the first part of its modules' names, or by more parts where a part of it has a row of its own.
 ROWS: Mapping[str, Row] = {
     "values": row(),
+    "boundaries": row(),
     "tracebacks": row(),
     "names": row(),
     "errors": row(),
@@ -67,9 +68,10 @@ ROWS: Mapping[str, Row] = {
     "prices": row(*RECORD, packages=(API, "genai_prices")),
     "monitor": row(*RECORD, packages=(API, "psutil")),
     "_files": row("errors"),
-    "_journal": row("names", "errors", "redaction", "values", "_files", packages=("orjson",)),
+    "_journal": row("names", "errors", "redaction", "values", "boundaries", "_files", packages=("orjson",)),
     "_pipeline": row(
-        "names", "errors", "redaction", "values", "tracebacks", "config", "context", "_journal", packages=(API, SDK)
+        *("names", "errors", "redaction", "values", "boundaries", "tracebacks", "config", "context", "_journal"),
+        packages=(API, SDK),
     ),
     "_mlflow": row("names", "errors", packages=("mlflow",)),
     "backends": row(*RECORD_MODULES, "context", "config", "errors", "_mlflow"),

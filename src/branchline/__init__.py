@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from .branches import Branch, BranchContainer, Experiment, branch, current_branch, experiment
 from .context import attach, carrier, carry
 from .errors import BranchlineError, ConfigError, JournalError, MissingExtraError
+from .metrics import counter, gauge, histogram, record_metric
 from .names import VERSION
 from .stamps import Stamp, StampManager, stamp
 from .steps import Step, current_step, step, traced_step
@@ -42,10 +43,14 @@ __all__ = [
     "carrier",
     "carry",
     "configure",
+    "counter",
     "current_branch",
     "current_step",
     "experiment",
     "flush",
+    "gauge",
+    "histogram",
+    "record_metric",
     "shutdown",
     "stamp",
     "step",

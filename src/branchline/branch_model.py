@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Literal, Self, TypedDict, cast, overload
 
 from . import names
 from .branch_config import logging_params, mapping_of
+from .context import Recording
+from .metrics import record_metric, record_on
 from .outcomes import outcome_of
 from .values import freeze, freeze_name
 
@@ -98,6 +100,22 @@ class Branch:
         """Have it end as skipped, unless it fails, when its ``with`` block ends; the block itself goes on."""
         self.skip_reason = freeze_name(reason) if reason != "" else ""
 
+    def metric(
+        self, name: str, value: float, /, *, unit: str | None = None, step: int | None = None, **attributes: object
+    ) -> None:
+        """Record one value of a metric of this branch, also from elsewhere and after its end."""
+        recording = self.__dict__.get("_recording")
+        if recording is None:
+            # It was not opened by ``with``, or nothing recorded it.
+            record_metric(name, value, unit=unit, step=step, **attributes)
+        else:
+            record_on(recording, name, value, unit, step, attributes)
+
+    def recorded_by(self, recording: Recording | None) -> None:
+        """Belong to *recording* from now on."""
+        # No field: what takes a branch apart into its fields must not come upon its span.
+        self.__dict__["_recording"] = recording
+
     def finish(self, error: BaseException | None) -> None:
         """End it the way its body ended; a status that it has already stays."""
         if self.is_final:
@@ -166,7 +184,7 @@ class Branch:
 
     def __getstate__(self) -> dict[str, object]:
         # Another host's monotonic clock has nothing to do with this one's, and not every exception can be pickled.
-        return self.__dict__ | {"_started_ns": None, "error": None}
+        return self.__dict__ | {"_started_ns": None, "error": None, "_recording": None}
 
 
 class BranchContainer:

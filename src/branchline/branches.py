@@ -52,18 +52,18 @@ class _Place:
         self._context = context
         otel_context.attach(context)
         recorder = CURRENT.recorder or foreign.recorder()
-        self._recording: Recording | None = None
+        self.recording: Recording | None = None
         if recorder is not None:
-            self._recording = recorder.enter(name, role, attributes, identity=identity, new_trace=new_trace)
+            self.recording = recorder.enter(name, role, attributes, identity=identity, new_trace=new_trace)
         self.inside = otel_context.get_current()
 
     def put(self, attributes: Mapping[str, object]) -> None:
-        if self._recording is not None:
-            self._recording.put(attributes)
+        if self.recording is not None:
+            self.recording.put(attributes)
 
     def leave(self, outcome: str, error: BaseException | None, message: str | None = None) -> None:
-        if self._recording is not None:
-            self._recording.leave(outcome, error=error, message=message)
+        if self.recording is not None:
+            self.recording.leave(outcome, error=error, message=message)
         # Left somewhere else than entered (a fixture, a generator's finalizer), there may be nothing to give back; and
         # a token could not be used there without OpenTelemetry complaining in the log.
         if otel_context.get_current() is self._context:
@@ -160,6 +160,7 @@ class BranchBlock:
             context=otel_context.set_value(BRANCH_KEY, opened, context),
             new_trace=self._new_trace,
         )
+        opened.recorded_by(place.recording)
         self._open.append((opened, place))
         return opened
 

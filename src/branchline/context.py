@@ -105,6 +105,18 @@ class Recorder(Protocol):
     ) -> None:
         """Record a log event of the run, belonging to the current span if there is one."""
 
+    def point(
+        self,
+        name: object,
+        value: object,
+        unit: object,
+        step: object,
+        attributes: Mapping[str, object],
+        # Neither keyword-only: this too is called in hot loops.
+        recording: Recording | None = None,
+    ) -> None:
+        """Record one value of a metric, belonging to *recording*, open or ended, else to the current span."""
+
 
 class _Current:
     """The process-wide state: the one recorder and the run it writes to. Set by ``telemetry``."""

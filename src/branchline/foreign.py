@@ -193,12 +193,14 @@ class ForeignRecorder:
         capture: str = "",
         noted: Callable[[trace.Span, Note], None] | None = None,
         event: Callable[..., None] | None = None,
+        point: Callable[..., None] | None = None,
     ) -> None:
-        """Record onto *provider*; *noted* hears what each span is, *event* takes log events."""
+        """Record onto *provider*; *noted* hears what each span is, *event* takes log events, *point* metric points."""
         self.capture = capture
         self._tracer = trace.get_tracer(names.SCOPE, names.VERSION, tracer_provider=provider)
         self._noted = noted
         self._event = event
+        self._point = point
 
     def enter(
         self,
@@ -253,6 +255,19 @@ class ForeignRecorder:
         """Record a log event, where somebody takes them."""
         if self._event is not None:
             self._event(name, attributes, severity=severity, body=body)
+
+    def point(
+        self,
+        name: object,
+        value: object,
+        unit: object,
+        step: object,
+        attributes: Mapping[str, object],
+        recording: Recording | None = None,
+    ) -> None:
+        """Record one value of a metric, where somebody takes them."""
+        if self._point is not None:
+            self._point(name, value, unit, step, attributes, recording)
 
 
 # Looked at on every step of a program without configure(): the public function asks the environment each time.

@@ -57,6 +57,7 @@ BRANCH_STARTED: Final = "branchline.branch.started"
 STEP_STARTED: Final = "branchline.step.started"
 STEP_CHECKPOINT: Final = "branchline.step.checkpoint"
 STAMP_EVENT: Final = "branchline.stamp"
+METRIC_EVENT: Final = "branchline.metric"
 SPAN_EVENT: Final = "branchline.span.event"
 STARTED_EVENTS: Final = {
     KIND_EXPERIMENT: EXPERIMENT_STARTED,
@@ -77,6 +78,19 @@ SPAN_ATTRIBUTES: Final = "branchline.span.attributes"
 SPAN_EVENTS: Final = "branchline.span.events"
 EVENT_NAME: Final = "branchline.event.name"
 PROCESS: Final = "branchline.process"
+
+# ── a metric point, which is a log event ──────────────────────────────────────────────────────────
+METRIC_NAME: Final = "branchline.metric.name"
+METRIC_VALUE: Final = "branchline.metric.value"
+METRIC_UNIT: Final = "branchline.metric.unit"
+METRIC_STEP: Final = "branchline.metric.step"
+
+# ── metrics made of finished spans, and what tells their series apart ─────────────────────────────
+STEP_DURATION: Final = "branchline.step.duration"
+BRANCH_DURATION: Final = "branchline.branch.duration"
+BRANCHES: Final = "branchline.branches"
+STEP_NAME: Final = "branchline.step.name"
+OVERFLOW: Final = "otel.metric.overflow"
 
 LOG_UID: Final = "log.record.uid"
 CODE_FILE: Final = "code.file.path"

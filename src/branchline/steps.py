@@ -15,6 +15,7 @@ from . import foreign, generators, names, stamps
 from .callables import TracedObject, TracedPartial
 from .captures import Call, Capture, wanted
 from .context import CURRENT, Recorder, Recording
+from .metrics import record_on
 from .outcomes import error_type, is_worth_recording, outcome_of
 from .values import MAX_NAME, freeze, freeze_key, freeze_name
 
@@ -92,6 +93,12 @@ class Step:
         self.__exit__(kind, error, stack)
 
     stamp = stamps.mark_step
+
+    def metric(
+        self, name: str, value: float, /, *, unit: str | None = None, step: int | None = None, **attributes: object
+    ) -> None:
+        """Record one value of a metric of this step; `branchline.record_metric` says what is taken."""
+        record_on(self._recording, name, value, unit, step, attributes)
 
     def set(self, /, **attributes: object) -> None:
         """Set attributes."""

@@ -186,7 +186,7 @@ class Telemetry:
         processor.use(pipeline)
         self._processor = processor
         self._recorder = foreign.ForeignRecorder(
-            provider, capture=capture, noted=processor.noted, event=processor.event
+            provider, capture=capture, noted=processor.noted, event=processor.event, point=processor.point
         )
 
     def _export(self) -> None:
@@ -403,7 +403,9 @@ def _recorder_for(made: Capturing) -> Recorder:
     existing = trace.get_tracer_provider()
     if isinstance(existing, TracerProvider) and not isinstance(existing, Provider):
         processor = _processor_of(existing)
-        return foreign.ForeignRecorder(existing, noted=processor.noted, event=processor.event)
+        return foreign.ForeignRecorder(
+            existing, noted=processor.noted, event=processor.event, point=processor.point
+        )
     provider = _state.provider
     if provider is None or not (_state.current or _state.captures):
         _state.is_provider_borrowed = isinstance(existing, ProxyTracerProvider)

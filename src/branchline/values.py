@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+import operator
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -83,6 +85,44 @@ def _label(label: object, limit: int, oddity: Oddity) -> str:
         raise
     except BaseException:
         return "<unprintable>"
+
+
+def freeze_number(value: object, oddity: Oddity = None) -> int | float:
+    """Return *value* as a number of at most 64 bits; one that is not finite stays so, and what is no number is NaN.
+
+    Never raises. *oddity* hears of ``big_int``, of ``not_a_number``, and of ``non_finite`` where it is one all the same.
+    """
+    try:
+        number = _number(value)
+        if isinstance(number, int) and not _INT64_MIN <= number <= _INT64_MAX:
+            number = _rounded(number)
+            kind = "big_int"
+        elif number - number == 0:
+            return number
+        else:
+            kind = "non_finite"
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException:
+        number, kind = math.nan, "not_a_number"
+    if oddity is not None:
+        oddity(kind)
+    return number
+
+
+def _number(value: object) -> int | float:
+    try:
+        # Numpy's integers too, which as floats would lose their last digits.
+        return operator.index(value)  # type: ignore[arg-type]  # raises as it may
+    except TypeError:
+        return float.__float__(float(value))  # type: ignore[arg-type]  # raises as it may
+
+
+def _rounded(number: int) -> float:
+    try:
+        return float(number)
+    except OverflowError:
+        return math.inf if number > 0 else -math.inf
 
 
 class _Freezer:

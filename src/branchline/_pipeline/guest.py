@@ -15,10 +15,11 @@ from opentelemetry.trace import SpanContext, StatusCode
 
 from .. import names
 from .._journal.records import SpanRecord
-from ..context import IDENTITY_KEY, PIPELINE_KEY, Identity
+from ..context import IDENTITY_KEY, PIPELINE_KEY, Identity, Recording
 from ..values import freeze, freeze_key, freeze_name
 from .active import get_current
 from .pipeline import Pipeline
+from .points import record_point
 from .readable import otlp_kind
 
 
@@ -36,6 +37,10 @@ class _Lane:
         self.flags = int(context.trace_flags)
         self.state = context.trace_state.to_header() if context.trace_state else ""
         self.pipeline = pipeline
+
+    def now(self) -> int:
+        """Return the time, in nanoseconds since 1970."""
+        return time.time_ns()
 
 
 class GuestSpan(SpanRecord):
@@ -244,6 +249,25 @@ class JournalProcessor(SpanProcessor):
     def force_flush(self, timeout_millis: int = 30000) -> bool:
         """Write everything to the journal."""
         return self._pipeline is None or self._pipeline.flush(timeout_millis / 1000)
+
+    def point(
+        self,
+        name: object,
+        value: object,
+        unit: object,
+        step: object,
+        attributes: Mapping[str, object],
+        recording: Recording | None = None,
+    ) -> None:
+        """Record one value of a metric, belonging to *recording*, else to the span that is current."""
+        context = get_current()
+        pipeline = self._in(context)
+        if pipeline is None:
+            return
+        place = (trace.get_current_span() if recording is None else recording.span).get_span_context()
+        identity = context.get(IDENTITY_KEY) if recording is None else recording.identity
+        span = self._open(place.span_id)
+        record_point(pipeline, name, value, unit, step, attributes, span=span, place=place, identity=identity)
 
     def event(
         self, name: str, attributes: Mapping[str, object], *, severity: str = "INFO", body: object = None

@@ -17,6 +17,7 @@ from .active import SPAN_KEY, detach, get_current, set_current
 from .finalisers import COLLECTOR
 from .lanes import Lane
 from .pipeline import Pipeline
+from .points import record_point
 from .spans import Span
 from .tracing import SAMPLED, Provider
 
@@ -187,6 +188,31 @@ class NativeRecorder:
         place = current.get_span_context() if isinstance(current, ApiSpan) else None
         identity = context.get(IDENTITY_KEY)
         pipeline.event(name, attributes, severity=severity, body=body, place=place, identity=identity)
+
+    def point(
+        self,
+        name: object,
+        value: object,
+        unit: object,
+        step: object,
+        attributes: Mapping[str, object],
+        recording: Recording | None = None,
+    ) -> None:
+        """Record one value of a metric, belonging to *recording*, else to the span that is current."""
+        if recording.__class__ is Span:
+            span = cast("Span", recording)
+            record_point(span.trace.pipeline, name, value, unit, step, attributes, span=span)
+            return
+        context = get_current()
+        current: Any = context.get(SPAN_KEY) if recording is None else recording.span
+        if current.__class__ is Span:
+            record_point(current.trace.pipeline, name, value, unit, step, attributes, span=current)
+            return
+        captured = context.get(PIPELINE_KEY)
+        pipeline = captured if isinstance(captured, Pipeline) else self._pipeline
+        place = current.get_span_context() if isinstance(current, ApiSpan) else None
+        identity = context.get(IDENTITY_KEY) if recording is None else recording.identity
+        record_point(pipeline, name, value, unit, step, attributes, place=place, identity=identity)
 
 
 class Unsampled:
