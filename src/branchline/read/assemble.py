@@ -11,6 +11,7 @@ from typing import Any, Final, cast
 from .. import names
 from .._journal.anyvalue import Value, parted, whole_number
 from .._journal.decode import DecodedEvent, DecodedLog, DecodedSpan, Line, Skipped
+from .points import branch_metrics, point_of
 from .values import (
     Branch,
     Contents,
@@ -56,6 +57,7 @@ class Gathered:
     checkpoints: dict[Key, list[DecodedLog]] = field(default_factory=lambda: defaultdict(list))
     spilled: dict[Key, list[DecodedEvent]] = field(default_factory=lambda: defaultdict(list))
     logs: list[DecodedLog] = field(default_factory=list)
+    points: list[DecodedLog] = field(default_factory=list)
     _uids: set[str] = field(default_factory=set)
 
     def add(self, line: Line, process: str) -> None:
@@ -77,7 +79,7 @@ class Gathered:
 
     def _add_log(self, log: DecodedLog, process: str) -> None:
         if log.event_name not in BOOKKEEPING:
-            self.logs.append(log)
+            (self.points if log.event_name == names.METRIC_EVENT else self.logs).append(log)
             return
         if log.trace_id is None or log.span_id is None:
             return
@@ -104,10 +106,12 @@ def assemble(gathered: Gathered, *, alive: Container[str], skipped: tuple[Skippe
     interrupted = {key for key in opened if gathered.places[key] not in alive}
     spans = dict(sorted(spans.items(), key=_start))
     tops, below = _related(spans)
-    made = _made(spans, tops, below, gathered.places, opened, interrupted)
+    metrics = branch_metrics(gathered.points, spans)
+    made = _made(spans, tops, below, gathered.places, opened, interrupted, metrics)
     everything = [made[key] for key in spans]
     stamps = [loose_stamp(log) for log in gathered.logs if log.event_name == names.STAMP_EVENT]
     logs = [log_line(log, made) for log in gathered.logs]
+    points = [point_of(log, made) for log in gathered.points]
     return Contents(
         roots=tuple(sorted([made[key] for key in tops], key=started)),
         experiments=tuple([step for step in everything if step.__class__ is Experiment]),
@@ -115,6 +119,7 @@ def assemble(gathered: Gathered, *, alive: Container[str], skipped: tuple[Skippe
         steps=tuple([step for step in everything if step.__class__ is Step]),
         stamps=tuple(sorted(stamps, key=_TIME)),
         logs=tuple(sorted(logs, key=_TIME)),
+        points=tuple(sorted(points, key=_TIME)),
         skipped=skipped,
     )
 
@@ -191,6 +196,7 @@ def _made(
     places: Mapping[Key, str],
     opened: set[Key],
     interrupted: set[Key],
+    metrics: Mapping[Key, Mapping[str, float]],
 ) -> dict[Key, Step]:
     """Return all *spans* as values, children before their parents."""
     made: dict[Key, Step] = {}
@@ -198,7 +204,9 @@ def _made(
     top_keys = set(tops)
     for key in reversed(_parents_first(tops, below)):
         children = tuple([made[child] for child in below[key]]) if key in below else ()
-        step = step_of(spans[key], children, places.get(key, ""), key in opened, key in interrupted, loose)
+        step = step_of(
+            spans[key], children, places.get(key, ""), key in opened, key in interrupted, loose, metrics.get(key)
+        )
         made[key] = step
         if step.__class__ is Branch and key in top_keys:
             loose[step.experiment_name].append(step)
@@ -245,8 +253,12 @@ def step_of(
     is_open: bool = False,  # called for every span: keywords take time
     is_interrupted: bool = False,  # the same
     loose: Mapping[str | None, list[Branch]] | None = None,
+    metrics: Mapping[str, float] | None = None,
 ) -> Step:
-    """Return *span* as a value; *loose* are the branches that belong to an experiment but lie in another trace."""
+    """Return *span* as a value; *loose* are the branches that belong to an experiment but lie in another trace.
+
+    *metrics* are those of a branch.
+    """
     ours = span.ours
     kind = ours.get(names.KIND)
     outcome = ours.get(names.OUTCOME)
@@ -282,7 +294,7 @@ def step_of(
         fields["arguments"] = _below(ours, names.ARGUMENTS_PREFIX)
         fields["result"] = ours.get(names.RESULT)
     if kind == names.KIND_BRANCH:
-        return _branch(fields, ours, is_interrupted=is_interrupted)
+        return _branch(fields, ours, metrics or {}, is_interrupted=is_interrupted)
     if kind == names.KIND_EXPERIMENT:
         branches = [below for below in walk(children) if isinstance(below, Branch)]
         branches += (loose or {}).get(span.name, ())
@@ -293,7 +305,9 @@ def step_of(
     return step
 
 
-def _branch(fields: dict[str, Any], attributes: Mapping[str, Value], *, is_interrupted: bool) -> Branch:
+def _branch(
+    fields: dict[str, Any], attributes: Mapping[str, Value], metrics: Mapping[str, float], *, is_interrupted: bool
+) -> Branch:
     status = names.INTERRUPTED if is_interrupted else attributes.get(names.BRANCH_STATUS)
     fields["status"] = _optional_text(status) or fields["outcome"] or names.PENDING
     return Branch(
@@ -301,6 +315,7 @@ def _branch(fields: dict[str, Any], attributes: Mapping[str, Value], *, is_inter
         config_id=fields.get("branch_id"),
         config=unflattened(_below(attributes, names.BRANCH_CONFIG_PREFIX)),
         output=attributes.get(names.BRANCH_OUTPUT),
+        metrics=metrics,
     )
 
 

@@ -13,19 +13,21 @@ from .. import names
 from .._journal.decode import LONGEST_LINE, DecodedLog, DecodedSpan, decode_line
 from .assemble import BOOKKEEPING, STARTED, Key, log_line, loose_stamp, open_span, step_of
 from .load import files_of, foreign_process
-from .values import LogLine, Run, Stamp, Step
+from .points import point_of
+from .values import LogLine, Point, Run, Stamp, Step
 
 
 @dataclass(frozen=True, kw_only=True)
 class Happening:
     """One thing that happened in a run."""
 
-    what: Literal["started", "ended", "stamp", "log"]
+    what: Literal["started", "ended", "stamp", "log", "point"]
     time_unix_nano: int
     step: Step | None = None
     """Without its children: the step that started or ended, or that the stamp belongs to."""
     stamp: Stamp | None = None
     log: LogLine | None = None
+    point: Point | None = None
 
 
 @dataclass(slots=True)
@@ -102,6 +104,8 @@ class Follower:
             yield from self._bookkept(log, process)
         elif log.event_name == names.STAMP_EVENT:
             yield Happening(what="stamp", time_unix_nano=log.time_unix_nano, stamp=loose_stamp(log))
+        elif log.event_name == names.METRIC_EVENT:
+            yield Happening(what="point", time_unix_nano=log.time_unix_nano, point=point_of(log, self._open))
         else:
             yield Happening(what="log", time_unix_nano=log.time_unix_nano, log=log_line(log, self._open))
 

@@ -72,16 +72,22 @@ class LogLine:
 
 @dataclass(frozen=True, kw_only=True)
 class Point:
-    """One value of a recorded metric."""
+    """One value of a recorded metric. Two points are equal whenever and in whatever trace they were recorded."""
 
     name: str
     value: float
     unit: str | None = None
     step: int | None = None
+    """Its place in a series, where the user gave it one."""
     time_unix_nano: int = field(default=0, compare=False)
-    attributes: Mapping[str, Value] = field(default_factory=dict)
-    trace_id: str | None = None
-    span_id: str | None = None
+    attributes: Mapping[str, Value] = field(default_factory=dict, hash=False)
+    trace_id: str | None = field(default=None, compare=False)
+    span_id: str | None = field(default=None, compare=False)
+    step_name: str | None = None
+    """Of the step that it was recorded in."""
+    branch_name: str | None = None
+    branch_id: str | None = None
+    experiment_name: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,6 +191,7 @@ class Branch(Step):
     config: Mapping[str, Value] = field(default_factory=dict)
     output: Value = None
     metrics: Mapping[str, float] = field(default_factory=dict)
+    """The last value of each metric that was recorded in it."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
