@@ -29,8 +29,11 @@ from ._journal.recovery import recover_runs
 from ._journal.retention import enforce as enforce_retention
 from ._journal.seen import Listener
 from ._pipeline.active import detach
+from ._pipeline.collector import Collector
 from ._pipeline.endings import Endings, watch_forks
 from ._pipeline.guest import JournalProcessor
+from ._pipeline.metering import metering
+from ._pipeline.meters import Meters
 from ._pipeline.notices import say
 from ._pipeline.options import for_children, options_of
 from ._pipeline.pipeline import Pipeline
@@ -82,6 +85,7 @@ class Telemetry:
         self.directory = Path(os.path.abspath(config.directory))  # noqa: PTH100  # no symlink is followed
         self._arguments = dict(arguments)
         self._pipeline: Pipeline | None = None
+        self._collector: Collector | None = None
         self._endings: Endings | None = None
         self._recorder: Recorder | None = None
         self._settings: Mapping[str, Any] | None = None
@@ -99,7 +103,10 @@ class Telemetry:
         """Write everything recorded so far, within *timeout* seconds."""
         if self._pipeline is None:
             return FlushResult()
-        return self._result(self._pipeline.flush(timeout))
+        deadline = time.monotonic() + timeout
+        is_collected = self._collector is None or self._collector.collect(timeout)
+        is_written = self._pipeline.flush(deadline - time.monotonic())
+        return self._result(is_collected and is_written)
 
     def shutdown(self, timeout: float | None = None) -> FlushResult:
         """End the run: write what is left and undo what ``configure`` set up."""
@@ -113,11 +120,12 @@ class Telemetry:
         return result
 
     def _close(self, pipeline: Pipeline, limit: float) -> FlushResult:
+        deadline = time.monotonic() + limit
         pipeline.close_open()
+        self._finish_collecting(limit)
         if os.getpid() == pipeline.pid and pipeline.writer is not None:
             pipeline.event(names.RUN_ENDED, {names.PROCESS: pipeline.process})
-        deadline = time.monotonic() + limit
-        is_written = pipeline.flush(limit)
+        is_written = pipeline.flush(deadline - time.monotonic())
         pipeline.close(max(deadline - time.monotonic(), 0.05), reason="shutdown")
         return self._result(is_written)
 
@@ -129,7 +137,14 @@ class Telemetry:
         pipeline.close_open()
         if pipeline.writer is not None:
             pipeline.event(names.RUN_ENDED, {names.PROCESS: pipeline.process, "reason": reason})
-        pipeline.go_direct(self.config.exit_timeout, reason=reason)
+        began = time.monotonic()
+        self._finish_collecting(self.config.exit_timeout)
+        pipeline.go_direct(self.config.exit_timeout - (time.monotonic() - began), reason=reason)
+
+    def _finish_collecting(self, limit: float) -> None:
+        """Collect for the last time; what hangs in it must leave time for the rest."""
+        if self._collector is not None:
+            self._collector.finish(limit / 2)
 
     def _result(self, is_written: bool) -> FlushResult:
         pipeline = self._pipeline
@@ -169,6 +184,8 @@ class Telemetry:
             provider = _own_provider(config)
             provider.use(pipeline)
             self._recorder = NativeRecorder(provider, pipeline, capture=capture)
+        self._collector = metering(pipeline, _state.meters)
+        pipeline.companions.append(self._collector)
         watch_forks(pipeline)
         self._export()
         self._endings = Endings(self._end, signals=config.signals)
@@ -224,6 +241,7 @@ class _State:
         self.current: Telemetry | None = None
         self.captures: list[Capturing] = []
         self.provider: Provider | None = None
+        self.meters = Meters()
         self.is_provider_borrowed = False
         # Tests run side by side; set-up is not done from signal handlers.
         self.lock = threading.Lock()

@@ -27,15 +27,20 @@ class Notices:
         """Count something odd in what was recorded; the rest of the record arrives."""
         self._count(kind)
         if kind not in self._said:
-            self.once(kind, f"recorded something odd ({kind}); it was written as text, and is counted in process.json")
+            self.once(kind, f"recorded something odd ({kind}); it was written in another form, and is counted in process.json")
 
     def failed(self, what: str, error: BaseException) -> None:
         """Count a failure while recording *what*."""
         kind = f"failed_{what}"
         self._count(kind)
-        self.once(kind, f"could not record {what}: {type(error).__name__}: {_said(error)}")
+        self.once(kind, f"could not record {what}: {type(error).__name__}: {said(error)}")
         if self._strict:
             raise error
+
+    def noted(self, kind: str, text: str) -> None:
+        """Count something that is not ours to mend, and say *text* the first time."""
+        self._count(kind)
+        self.once(kind, text)
 
     def _count(self, kind: str) -> None:
         if kind not in self.counts:
@@ -68,7 +73,8 @@ def say(text: str) -> None:
         return
 
 
-def _said(error: BaseException) -> str:
+def said(error: BaseException) -> str:
+    """Return what *error* says, whatever its ``__str__`` does."""
     try:
         return str(error)
     except Exception:  # user code

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import socket
 import sys
@@ -12,6 +13,7 @@ from .. import names
 from .._journal.seen import Listener
 from ..config import Config
 from ..redaction import redactor_from
+from .metric_settings import metric_settings
 from .pipeline import PipelineOptions
 
 
@@ -40,6 +42,7 @@ def options_of(config: Config, run_id: str, run_directory: Path, listeners: tupl
         listeners=listeners,
         strict=config.strict,
         metadata={"python": platform.python_version(), "branchline": names.VERSION},
+        metrics=metric_settings(os.environ),
     )
 
 

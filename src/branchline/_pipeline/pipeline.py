@@ -23,11 +23,13 @@ from .._journal.records import LogRecord, dumps, loads, log_tuple, ring_default,
 from .._journal.recovery import home_of, make_room, mounts
 from .._journal.ring import NOWHERE, Ring, create_ring, ring_folder, rings
 from .._journal.seen import Listener
+from .._journal.snapshots import Snapshot
 from ..errors import BranchlineError, JournalError
 from ..redaction import Redactor
 from ..values import freeze, freeze_key
 from . import ids
 from .endings import unwatch_forks
+from .metric_settings import MetricSettings
 from .notices import Notices
 
 
@@ -72,6 +74,7 @@ class PipelineOptions:
     strict: bool = False
     rotate_bytes: int = 32 * 1024 * 1024
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    metrics: MetricSettings = field(default_factory=MetricSettings)
 
 
 class Marker:
@@ -110,6 +113,13 @@ class WriterLike(Protocol):
         """In a forked child: let go of the parent's files."""
 
 
+class Forkable(Protocol):
+    """What begins anew in a forked child."""
+
+    def after_fork(self) -> None:
+        """Leave everything to the parent."""
+
+
 class Pipeline:
     """Takes finished spans and log records from any thread, signal handler or finaliser; never raises, never locks."""
 
@@ -118,6 +128,8 @@ class Pipeline:
         self.options = options
         self._make_writer = make_writer
         self.watchers: tuple[Any, ...] = ()
+        # What is to begin anew with it in a forked child.
+        self.companions: list[Forkable] = []
         self.notices = Notices(strict=options.strict)
         self.odd = self.notices.odd
         self.failed = self.notices.failed
@@ -152,7 +164,7 @@ class Pipeline:
         self.writer: WriterLike | None = None
         self.unplaced: set[int] = set()
         self.sampled_out = 0
-        self.dropped: dict[str, dict[str, int]] = {"spans": {}, "logs": {}}
+        self.dropped: dict[str, dict[str, int]] = {"spans": {}, "logs": {}, "metrics": {}}
 
     # ── recording ─────────────────────────────────────────────────────────────────────────────────
 
@@ -231,6 +243,13 @@ class Pipeline:
         self.queue.append(record)
         if self.is_direct:
             self.write_here()
+
+    def submit_snapshot(self, snapshot: Snapshot) -> None:
+        """Take a look at all metrics; it is counted by its data points."""
+        if self._attend(snapshot, "metrics", snapshot.points):
+            self.queue.append(snapshot)
+            if self.is_direct:
+                self.write_here()
 
     def event(
         self,
@@ -356,11 +375,11 @@ class Pipeline:
             ring.free(record.slots)
             record.slots = -1
 
-    def _attend(self, record: Any, signal: str) -> bool:
+    def _attend(self, record: Any, signal: str, count: int = 1) -> bool:
         """Wake or start the writer, and hold the memory limit; return whether the record is taken."""
         if self.is_closed:
             self.give_back(record)
-            self.drop(signal, "after_shutdown")
+            self.drop(signal, "after_shutdown", count)
             return False
         if self.writer is None and not self.is_direct:
             self._start(record)
@@ -369,7 +388,7 @@ class Pipeline:
         if pending > self.options.memory_limit and not self._wait_for_room():
             self.heavy -= record.weight
             self.give_back(record)
-            self.drop(signal, "disk_error" if self.is_failing else "queue_full")
+            self.drop(signal, "disk_error" if self.is_failing else "queue_full", count)
             return False
         if len(self.queue) > self.wake_at:
             self.wake_at = len(self.queue) + _WAKE_EVERY
@@ -415,13 +434,13 @@ class Pipeline:
         """Whether this is the writer's own thread: it must not wait for itself."""
         return self.writer is not None and self.writer.thread is threading.current_thread()
 
-    def drop(self, signal: str, reason: str) -> None:
+    def drop(self, signal: str, reason: str, count: int = 1) -> None:
         """Count a record that is given up."""
         counted = self.dropped[signal]
         if reason not in counted:
             counted.setdefault(reason, 0)
         # Without a call in it, this is one step for other threads and for signal handlers: nothing is miscounted.
-        counted[reason] += 1
+        counted[reason] += count
         self.notices.once(f"dropped_{reason}", f"telemetry is being dropped ({reason}); counts are in process.json")
 
     def wake(self) -> None:
@@ -651,6 +670,8 @@ class Pipeline:
             ring.abandon()
         if writer is not None:
             writer.abandon()
+        for companion in self.companions:
+            companion.after_fork()
 
 
 _IDENTIFYING: Final = (

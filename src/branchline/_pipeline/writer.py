@@ -6,7 +6,7 @@ import functools
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -17,6 +17,8 @@ from .._journal.records import LogRecord, dumps, from_tuple, loads, ring_default
 from .._journal.ring import Progress
 from .._journal.seen import Seen, Summary
 from .._journal.segments import Appender
+from .._journal.snapshots import Snapshot
+from .metric_lines import MetricLines
 from .pipeline import Marker, Pipeline
 
 
@@ -35,6 +37,7 @@ _MOST_OPEN: Final = 100_000
 _CHECKPOINT_BYTES: Final = 128 * 1024
 _SEALING_SECONDS: Final = 10.0
 _MOST_SHOWN: Final = 1_000
+_SIGNALS: Final = ("spans", "logs", "metrics")
 
 
 @dataclass(slots=True)
@@ -60,6 +63,8 @@ class Writer:
         self._encoder = Encoder(pipeline.resource, options.redactor, version=names.VERSION)
         self._traces = Appender(pipeline.directory, "traces", rotate_bytes=options.rotate_bytes, sync=sync)
         self._logs = Appender(pipeline.directory, "logs", rotate_bytes=options.rotate_bytes, sync=sync)
+        self._metrics = Appender(pipeline.directory, "metrics", rotate_bytes=options.rotate_bytes, sync=sync)
+        self._metric_lines = MetricLines(pipeline)
         self._unwritten: list[_Unwritten] = []
         self._markers: list[Marker] = []
         self._stopping = False
@@ -72,8 +77,8 @@ class Writer:
         self._were_open: set[int] = set()
         self._rescued: set[int | str] = set()
         self._busy_until = time.monotonic() + _IDLE_AFTER_SECONDS
-        self.recorded = {"spans": 0, "logs": 0}
-        self.journaled = {"spans": 0, "logs": 0}
+        self.recorded = dict.fromkeys(_SIGNALS, 0)
+        self.journaled = dict.fromkeys(_SIGNALS, 0)
 
     def start(self) -> None:
         """Begin."""
@@ -89,8 +94,11 @@ class Writer:
 
     def abandon(self) -> None:
         """In a forked child: close the parent's files here; they go on there."""
-        self._traces.close()
-        self._logs.close()
+        self._close_files()
+
+    def _close_files(self) -> None:
+        for appender in (self._traces, self._logs, self._metrics):
+            appender.close()
 
     # ── the loop ──────────────────────────────────────────────────────────────────────────────────
 
@@ -100,7 +108,7 @@ class Writer:
             pipeline.signal.acquire(timeout=self._patience())
             self._guarded(self._turn)
         self._guarded(self._last_turn)
-        for appender in (self._traces, self._logs):
+        for appender in (self._traces, self._logs, self._metrics):
             appender.finish_sealing(_SEALING_SECONDS)
 
     def _patience(self) -> float:
@@ -132,6 +140,7 @@ class Writer:
         if now >= self._state_at:
             self._state_at = now + _STATE_SECONDS
             self._write_state("running")
+        self._encode([], [], self._metric_lines.due(now))
         self.drain()
         if now >= self._checkpoint_at:
             self._checkpoint_at = now + _CHECKPOINT_SECONDS
@@ -154,8 +163,8 @@ class Writer:
                 return
             self.drain(True)
             self._guarded(self._rescue)
-            self._traces.close()
-            self._logs.close()
+            self._guarded(self._write_metrics)
+            self._close_files()
             left = self._give_up()
             self._write_state("ended")
             if pipeline.ring is not None:
@@ -182,6 +191,11 @@ class Writer:
         self._encode(spans, logs)
         self._write_unwritten(force=True)
 
+    def _write_metrics(self) -> None:
+        """Write what spans have come to at the end."""
+        self._encode([], [], self._metric_lines.latest(time.monotonic()))
+        self._write_unwritten(force=True)
+
     def _give_up(self) -> int:
         """Count what will never be written as dropped, and return how many records wait in the ring."""
         pipeline = self.pipeline
@@ -191,8 +205,14 @@ class Writer:
         waiting: list[tuple[str, int | tuple[int, ...]]] = [
             (item.signal, slots) for item in self._unwritten for slots in item.slots
         ]
+        lost = sum(item.count for item in self._unwritten if item.signal == "metrics")
+        self.recorded["metrics"] -= lost
+        lost += sum(record.points for record in pipeline.queue if record.__class__ is Snapshot)
+        if lost:
+            # They are in no ring.
+            pipeline.drop("metrics", "disk_error", lost)
         for record in pipeline.queue:
-            if record.__class__ is not Marker:
+            if record.__class__ is not Marker and record.__class__ is not Snapshot:
                 signal = "logs" if record.__class__ is LogRecord else "spans"
                 self.recorded[signal] += 1
                 waiting.append((signal, record.slots))
@@ -226,18 +246,21 @@ class Writer:
             most = None if most is None else most - _BATCH
             spans: list[Any] = []
             logs: list[LogRecord] = []
+            snapshots: list[Snapshot] = []
             for _ in range(min(len(queue), _BATCH)):
                 record = queue.popleft()
                 if record.__class__ is LogRecord:
                     logs.append(record)
                 elif record.__class__ is Marker:
                     self._markers.append(record)
+                elif record.__class__ is Snapshot:
+                    snapshots.append(record)
                 else:
                     spans.append(record)
             if self._rescued:
                 spans = [span for span in spans if span.number not in self._rescued]
                 logs = [record for record in logs if record.uid not in self._rescued]
-            self._encode(spans, logs)
+            self._encode(spans, logs, snapshots)
             if pipeline.options.listeners:
                 self._seen.extend(map(seen, spans))
         if was_idle:
@@ -250,9 +273,12 @@ class Writer:
         """Write what is in the queue in the thread that recorded it, after the end of our own."""
         if self.pipeline.queue or self._unwritten:
             self.drain(True)
+            self._write_metrics()
             self._write_state("ended")
 
-    def _encode(self, spans: list[Any], logs: list[LogRecord]) -> None:
+    def _encode(self, spans: list[Any], logs: list[LogRecord], snapshots: Sequence[Snapshot] = ()) -> None:
+        if snapshots:
+            self._encode_metrics(snapshots)
         encoder = self._encoder
         span_lines = self._encoded(encoder.span_lines, spans, "spans")
         if encoder.spilled:
@@ -260,6 +286,7 @@ class Writer:
             logs.extend(spilled_records(encoder.spilled))
             encoder.spilled = []
         log_lines = self._encoded(encoder.log_lines, logs, "logs")
+        self._metric_lines.add(spans)
         for appender, lines, records, signal in (
             (self._logs, log_lines, logs, "logs"),
             (self._traces, span_lines, spans, "spans"),
@@ -268,6 +295,17 @@ class Writer:
                 slots = [record.slots for record in records]
                 self.recorded[signal] += len(records)
                 self._unwritten.append(_Unwritten(appender, lines, slots, signal, len(records)))
+
+    def _encode_metrics(self, snapshots: Sequence[Snapshot]) -> None:
+        points = sum(snapshot.points for snapshot in snapshots)
+        try:
+            lines = self._metric_lines.encoded(snapshots)
+        except Exception as error:  # counted, said once
+            self.pipeline.drop("metrics", "unencodable", points)
+            self.pipeline.failed("encoding", error)
+            return
+        self.recorded["metrics"] += points
+        self._unwritten.append(_Unwritten(self._metrics, lines, [], "metrics", points))
 
     def _encoded(self, encode: Callable[[Any], bytes], records: list[Any], signal: str) -> bytes:
         """Return *records* as lines; one that cannot be encoded is taken out of them, and counted."""
@@ -383,7 +421,7 @@ class Writer:
         """Return what was recorded, journaled, dropped and sampled out, by signal."""
         pipeline = self.pipeline
         found: dict[str, dict[str, Any]] = {}
-        for signal in ("spans", "logs"):
+        for signal in _SIGNALS:
             dropped = dict(pipeline.dropped[signal])
             sampled_out = pipeline.sampled_out if signal == "spans" else 0
             found[signal] = {

@@ -1,0 +1,138 @@
+"""Durations: what finished steps and branches come to as metrics, the same from the writer and from a reader."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from .. import names
+from ..boundaries import STEP_SECONDS
+from .snapshots import HISTOGRAM, SUM, Distribution, Metric, Series
+
+
+_SECOND: Final = 1_000_000_000
+# In nanoseconds, whole numbers: what they add up to does not depend on the order in which they come.
+_BOUNDARIES: Final = tuple(round(boundary * _SECOND) for boundary in STEP_SECONDS)
+# Lengths that are put by before they are counted: once sorted, many of them fall into a bucket at once.
+_MOST_PUT_BY: Final = 512
+# Of one metric, in the order of their attributes' names: None where there is nothing to say.
+Values = tuple[str | None, ...]
+
+_STEP: Final = (names.STEP_NAME, names.EXPERIMENT_NAME, names.BRANCH_NAME, names.OUTCOME, names.ERROR_TYPE)
+_BRANCH: Final = (names.EXPERIMENT_NAME, names.BRANCH_NAME, names.OUTCOME, names.ERROR_TYPE)
+_STATUS: Final = (names.EXPERIMENT_NAME, names.BRANCH_STATUS)
+
+
+class Lengths:
+    """How long the steps or branches of one series took."""
+
+    __slots__ = ("_counts", "_least", "_most", "_put_by", "_sum")
+
+    def __init__(self) -> None:
+        self._counts = [0] * (len(_BOUNDARIES) + 1)
+        self._sum = 0
+        self._least = 1 << 64
+        self._most = 0
+        self._put_by: list[int] = []
+
+    def add(self, nanoseconds: int) -> None:
+        """Take the length of one more."""
+        self._put_by.append(nanoseconds)
+        if len(self._put_by) >= _MOST_PUT_BY:
+            self._count()
+
+    def _count(self) -> None:
+        lengths, self._put_by = sorted(self._put_by), []
+        self._sum += sum(lengths)
+        self._least = min(self._least, lengths[0])
+        self._most = max(self._most, lengths[-1])
+        start = 0
+        for place, boundary in enumerate(_BOUNDARIES):
+            end = bisect_right(lengths, boundary, start)
+            self._counts[place] += end - start
+            start = end
+        self._counts[-1] += len(lengths) - start
+
+    @property
+    def distribution(self) -> Distribution:
+        """What they come to, in seconds."""
+        if self._put_by:
+            self._count()
+        return Distribution(
+            count=sum(self._counts),
+            sum=self._sum / _SECOND,
+            boundaries=STEP_SECONDS,
+            counts=tuple(self._counts),
+            least=self._least / _SECOND,
+            most=self._most / _SECOND,
+        )
+
+
+class Durations:
+    """Adds up finished steps and branches."""
+
+    def __init__(self, *, most_series: int | None = None) -> None:
+        """Add up; beyond *most_series* of one metric, what is new is added to one more."""
+        self._most = most_series
+        self._steps: dict[Values, Lengths] = {}
+        self._branches: dict[Values, Lengths] = {}
+        self._statuses: dict[Values, int] = {}
+
+    def of_steps(
+        self, name: str, experiment: str | None, branch: str | None, outcome: str | None, error: str | None
+    ) -> Lengths:
+        """Return the series of steps that belongs to these attributes."""
+        return self._series(self._steps, (name, experiment, branch, outcome, error))
+
+    def add_branch(
+        self,
+        nanoseconds: int,
+        experiment: str | None,
+        branch: str | None,
+        outcome: str | None,
+        error: str | None,
+        status: str | None,
+    ) -> None:
+        """Take one branch that has ended."""
+        self._series(self._branches, (experiment, branch, outcome, error)).add(nanoseconds)
+        values = self._known(self._statuses, (experiment, status))
+        self._statuses[values] = self._statuses.get(values, 0) + 1
+
+    def metrics(self) -> tuple[Metric, ...]:
+        """Return what it all comes to; a metric of nothing is left out."""
+        counted = tuple(Series(attributes, value) for attributes, value in _described(_STATUS, self._statuses))
+        found = (
+            _metric(names.STEP_DURATION, "How long steps took.", _STEP, self._steps),
+            _metric(names.BRANCH_DURATION, "How long branches took.", _BRANCH, self._branches),
+            Metric(names.BRANCHES, SUM, counted, "{branch}", "Branches that have ended.", is_monotonic=True),
+        )
+        return tuple(metric for metric in found if metric.series)
+
+    def _series(self, known: dict[Values, Lengths], values: Values) -> Lengths:
+        values = self._known(known, values)
+        lengths = known.get(values)
+        if lengths is None:
+            lengths = known[values] = Lengths()
+        return lengths
+
+    def _known(self, known: Mapping[Values, object], values: Values) -> Values:
+        is_full = self._most is not None and len(known) >= self._most
+        return _OVERFLOW if is_full and values not in known else values
+
+
+# Values that no series of steps or branches has.
+_OVERFLOW: Final[Values] = ()
+
+
+def _metric(name: str, description: str, keys: tuple[str, ...], found: Mapping[Values, Lengths]) -> Metric:
+    series = tuple(Series(attributes, lengths.distribution) for attributes, lengths in _described(keys, found))
+    return Metric(name, HISTOGRAM, series, "s", description)
+
+
+def _described(keys: tuple[str, ...], found: Mapping[Values, Any]) -> Iterator[tuple[dict[str, Any], Any]]:
+    for values, value in found.items():
+        if values == _OVERFLOW:
+            yield {names.OVERFLOW: True}, value
+        else:
+            yield {key: text for key, text in zip(keys, values, strict=True) if text is not None}, value

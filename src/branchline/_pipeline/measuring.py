@@ -1,0 +1,100 @@
+"""Measuring: what the instruments of one process measure in one run, aggregated by the SDK from the first on."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, Protocol
+
+from opentelemetry.metrics import CallbackOptions
+
+from .._journal.snapshots import Metric
+from .callbacks import Callback
+from .notices import Notices
+
+
+if TYPE_CHECKING:
+    from .sdk_metrics import Aggregates, Reader
+
+
+Measure = Callable[..., None]
+
+
+class Instrument(Protocol):
+    """An instrument as the application holds it."""
+
+    callbacks: tuple[Callback, ...]
+
+    def made(self, provider: Any) -> Any:
+        """Return the SDK's instrument for it."""
+
+
+class Collecting(Protocol):
+    """Who collects what is measured."""
+
+    def start(self) -> None:
+        """Begin, because there is something; whoever comes second changes nothing."""
+
+    def collect(self, timeout: float) -> bool:
+        """Collect now; return whether it was done within *timeout* seconds."""
+
+
+class Measuring:
+    """Takes measurements; nothing of the SDK is loaded before the first one."""
+
+    def __init__(self, notices: Notices, collector: Collecting, *, is_exponential: bool) -> None:
+        """Take measurements for *collector*."""
+        self.notices = notices
+        self.collector = collector
+        self.measures: dict[Instrument, Measure] = {}
+        self._observed: set[Instrument] = set()
+        self._is_exponential = is_exponential
+        # Re-entrant: a signal handler may measure while the thread that it interrupted makes the first instrument.
+        self._lock = threading.RLock()
+        self._reader: Reader | None = None
+        self._aggregates: Aggregates | None = None
+
+    def measure_of(self, instrument: Instrument) -> Measure:
+        """Return what takes the measurements of *instrument*; one that the SDK refuses measures nothing."""
+        try:
+            measure: Measure = instrument.made(self._provider())
+        except Exception as error:  # the SDK has no other for names that it does not like
+            self.notices.noted("failed_instrument", f"an instrument measures nothing: {error}")
+            measure = _nothing
+        # Of two threads that are the first, both get the same one.
+        return self.measures.setdefault(instrument, measure)
+
+    def _provider(self) -> Aggregates:
+        if self._aggregates is None:
+            with self._lock:
+                # Nobody pays for the SDK's metrics who measures nothing.
+                from .sdk_metrics import Aggregates, Reader
+
+                reader = Reader(is_exponential=self._is_exponential)
+                made = Aggregates(reader)
+                if self._aggregates is None:
+                    self._reader, self._aggregates = reader, made
+            self.collector.start()
+        return self._aggregates
+
+    def read(self, observables: Iterable[Instrument], deadline: Callable[[], float]) -> tuple[Metric, ...]:
+        """Return what has been measured, and what the *observables* say until the *deadline*."""
+        waiting = list(observables)
+        for instrument in waiting:
+            if instrument not in self._observed:
+                self._observed.add(instrument)
+                instrument.made(self._provider())
+        if self._reader is None:
+            return ()
+        callbacks = [callback for instrument in waiting for callback in instrument.callbacks]
+        options = CallbackOptions(timeout_millis=max(deadline() - time.monotonic(), 0.0) * 1000)
+        for callback in callbacks:
+            callback.ask(options, self.notices)
+        for callback in callbacks:
+            callback.wait(self.notices, deadline)
+        return self._reader.read(60.0)
+
+
+def _nothing(*_: object) -> None:
+    """Measure nothing."""

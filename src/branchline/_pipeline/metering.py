@@ -1,0 +1,121 @@
+"""Metering: where the measurements of a run come from, and how they get there: our own provider, or the application's."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry import metrics
+
+from .._journal.snapshots import Metric
+from .collector import Collector
+from .measuring import Collecting, Measuring
+from .meters import Meters
+from .notices import Notices
+from .pipeline import Pipeline
+
+
+if TYPE_CHECKING:
+    from .sdk_metrics import Reader
+
+
+def metering(pipeline: Pipeline, meters: Meters) -> Collector:
+    """Return what collects for the run of *pipeline*: from *meters*, or from the provider that the application has set."""
+    settings = pipeline.options.metrics
+    existing = metrics.get_meter_provider()
+    if type(existing).__name__ == "_ProxyMeterProvider":
+        metrics.set_meter_provider(meters)
+        existing = metrics.get_meter_provider()
+    if existing is not meters and _can_be_read(existing):
+        return Collector(pipeline, _Joined(existing, is_exponential=settings.is_exponential))
+    if existing is not meters:
+        pipeline.notices.once(
+            "meter_provider",
+            f"{type(existing).__name__}, which the application has set, takes no reader: "
+            "what its instruments measure is not in the journal",
+        )
+    return Collector(pipeline, _Own(meters, pipeline.notices, is_exponential=settings.is_exponential))
+
+
+def _can_be_read(provider: Any) -> bool:
+    # Where the SDK's metrics were never loaded, nobody can have made a provider of them.
+    loaded = sys.modules.get("opentelemetry.sdk.metrics")
+    return loaded is not None and isinstance(provider, loaded.MeterProvider) and hasattr(provider, "add_metric_reader")
+
+
+class _Own:
+    """What our own instruments measure."""
+
+    def __init__(self, meters: Meters, notices: Notices, *, is_exponential: bool) -> None:
+        self._meters = meters
+        self._notices = notices
+        self._is_exponential = is_exponential
+        self._measuring: Measuring | None = None
+
+    def open(self, collector: Collecting) -> None:
+        self._measuring = Measuring(self._notices, collector, is_exponential=self._is_exponential)
+        self._meters.use(self._measuring)
+        if self._meters.observables:
+            collector.start()
+
+    # In a forked child, with aggregates of its own: there is nothing to take over, not even a lock.
+    renew = open
+
+    def read(self, deadline: Callable[[], float]) -> tuple[Metric, ...]:
+        return () if self._measuring is None else self._measuring.read(self._meters.observables, deadline)
+
+    def close(self) -> None:
+        if self._meters.measuring is self._measuring:
+            self._meters.use(None)
+
+
+class _Joined:
+    """What the application's own provider measures, by a reader of ours."""
+
+    def __init__(self, provider: Any, *, is_exponential: bool) -> None:
+        self._provider = provider
+        self._is_exponential = is_exponential
+        self._reader: Reader | None = None
+
+    def _made(self) -> Reader:
+        # The application has loaded it already.
+        from .sdk_metrics import Reader
+
+        return Reader(is_exponential=self._is_exponential)
+
+    def open(self, collector: Collecting) -> None:
+        self._reader = self._made()
+        self._provider.add_metric_reader(self._reader)
+        collector.start()
+
+    def read(self, deadline: Callable[[], float]) -> tuple[Metric, ...]:
+        # Its callbacks are the application's, and are asked as its own readers would.
+        return () if self._reader is None else self._reader.read(max(deadline() - time.monotonic(), 0.001))
+
+    def close(self) -> None:
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            self._provider.remove_metric_reader(reader)
+
+    def renew(self, collector: Collecting) -> None:
+        """In a forked child: read from zero; where the SDK does not let us, nothing."""
+        before, self._reader = self._reader, None
+        if before is None:
+            return
+        reader = self._made()
+        try:
+            # There is no public way: whatever is public waits for locks that nobody may be there to give back.
+            consumer = self._provider._measurement_consumer  # noqa: SLF001
+            fresh = type(consumer)(self._provider._sdk_config, [reader])  # noqa: SLF001
+            storages = dict(consumer._reader_storages)  # noqa: SLF001
+            storages.pop(before, None)
+            consumer._reader_storages = storages | fresh._reader_storages  # noqa: SLF001
+            consumer._lock = threading.Lock()  # noqa: SLF001
+            reader._set_collect_callback(consumer.collect)  # noqa: SLF001
+        except (AttributeError, TypeError):
+            return
+        self._reader = reader
+        collector.start()
