@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING, Final
 
 from . import foreign, names
 from .boundaries import boundaries_of
@@ -93,12 +94,10 @@ def histogram(
     """
     meter = _meter(name, unit)
     wanted = boundaries_of(name, unit or "") if boundaries is None else _checked(boundaries)
-    return meter.create_histogram(
-        name, unit or "", description or "", explicit_bucket_boundaries_advisory=wanted
-    )
+    return meter.create_histogram(name, unit or "", description or "", explicit_bucket_boundaries_advisory=wanted)
 
 
-def _meter(name: str, unit: str | None) -> Meter:
+def _meter(name: object, unit: object) -> Meter:
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         msg = f"an instrument cannot be called {name!r}; accepted: a letter, then up to 254 letters, digits and -_./"
         raise ConfigError(msg)
@@ -111,13 +110,13 @@ def _meter(name: str, unit: str | None) -> Meter:
     return metrics.get_meter(names.SCOPE, names.VERSION)
 
 
-def _checked(boundaries: Any) -> tuple[float, ...]:
+def _checked(boundaries: Iterable[float]) -> tuple[float, ...]:
     try:
         checked = tuple(float(boundary) for boundary in boundaries)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         checked = (math.nan,)
-    grow = all(low < high for low, high in zip(checked, checked[1:], strict=False))
-    if not grow or not all(map(math.isfinite, checked)):
+    is_growing = all(low < high for low, high in pairwise(checked))
+    if not is_growing or not all(map(math.isfinite, checked)):
         msg = f"boundaries={boundaries!r}; accepted: finite numbers, each larger than the one before"
         raise ConfigError(msg)
     return checked

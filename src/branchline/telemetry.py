@@ -104,7 +104,7 @@ class Telemetry:
         if self._pipeline is None:
             return FlushResult()
         deadline = time.monotonic() + timeout
-        is_collected = self._collector is None or self._collector.collect(timeout)
+        is_collected = self._collector is None or self._collector.collect(timeout / 2)
         is_written = self._pipeline.flush(deadline - time.monotonic())
         return self._result(is_collected and is_written)
 
@@ -422,9 +422,7 @@ def _recorder_for(made: Capturing) -> Recorder:
     existing = trace.get_tracer_provider()
     if isinstance(existing, TracerProvider) and not isinstance(existing, Provider):
         processor = _processor_of(existing)
-        return foreign.ForeignRecorder(
-            existing, noted=processor.noted, event=processor.event, point=processor.point
-        )
+        return foreign.ForeignRecorder(existing, noted=processor.noted, event=processor.event, point=processor.point)
     provider = _state.provider
     if provider is None or not (_state.current or _state.captures):
         _state.is_provider_borrowed = isinstance(existing, ProxyTracerProvider)

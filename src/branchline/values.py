@@ -88,9 +88,9 @@ def _label(label: object, limit: int, oddity: Oddity) -> str:
 
 
 def freeze_number(value: object, oddity: Oddity = None) -> int | float:
-    """Return *value* as a number of at most 64 bits; one that is not finite stays so, and what is no number is NaN.
+    """Return *value* as a number of at most 64 bits; one that is not finite stays so, and what is none is NaN.
 
-    Never raises. *oddity* hears of ``big_int``, of ``not_a_number``, and of ``non_finite`` where it is one all the same.
+    Never raises. *oddity* hears of ``big_int``, ``non_finite`` and ``not_a_number``.
     """
     try:
         number = _number(value)

@@ -60,8 +60,8 @@ class Lengths:
         if self._put_by:
             self._count()
         return Distribution(
-            count=sum(self._counts),
-            sum=self._sum / _SECOND,
+            values=sum(self._counts),
+            total=self._sum / _SECOND,
             boundaries=STEP_SECONDS,
             counts=tuple(self._counts),
             least=self._least / _SECOND,

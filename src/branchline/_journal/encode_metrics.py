@@ -103,7 +103,7 @@ def _exponential(value: ExponentialDistribution) -> str:
 
 
 def _summary(value: Distribution | ExponentialDistribution) -> str:
-    text = f'"count":"{value.count}","sum":{_double(value.sum)}'
+    text = f'"count":"{value.values}","sum":{_double(value.total)}'
     if value.least is not None:
         text += f',"min":{_double(value.least)}'
     if value.most is not None:

@@ -170,6 +170,7 @@ def _recover(ring: DeadRing, page: dict[str, Any]) -> str:
     counted = {
         "spans": progress.spans + len(known.spans) + len(spans) + len(interrupted),
         "logs": len(known.logs) + len(logs) + spilled,
+        "metrics": known.points,
     }
     if missing or interrupted or not _has_ended(process):
         _note_state(process, page, counted, len(spans), len(logs), last_alive, [span.title for span in interrupted])

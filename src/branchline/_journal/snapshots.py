@@ -25,8 +25,9 @@ REPEAT_SECONDS: Final = 60.0
 class Distribution(NamedTuple):
     """How often values fell between which boundaries."""
 
-    count: int
-    sum: int | float
+    values: int
+    """How many there were."""
+    total: int | float
     boundaries: tuple[float, ...]
     counts: tuple[int, ...]
     """One more than there are boundaries; a value at a boundary counts below it."""
@@ -37,8 +38,9 @@ class Distribution(NamedTuple):
 class ExponentialDistribution(NamedTuple):
     """How often values fell into buckets that grow by a constant factor."""
 
-    count: int
-    sum: int | float
+    values: int
+    """How many there were."""
+    total: int | float
     scale: int
     zeros: int
     positive: tuple[int, tuple[int, ...]]

@@ -34,13 +34,15 @@ class Opened:
 
 @dataclass(slots=True)
 class Written:
-    """What a journal has: all log records, and the spans from a place on."""
+    """What a journal has: all log records and points of metrics, and the spans from a place on."""
 
     spans: set[str] = field(default_factory=set)
     logs: set[str] = field(default_factory=set)
     opened: dict[str, Opened] = field(default_factory=dict)
     checkpoints: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     closed: set[str] = field(default_factory=set)
+    points: int = 0
+    """Of metrics."""
     latest: int = 0
 
 
@@ -57,6 +59,8 @@ def written_in(process: Path, progress: Progress) -> Written:
             # All of them: a span that is open now may have been opened long ago.
             for record in _objects(segment, 0, "resourceLogs", "scopeLogs", "logRecords"):
                 _take_log(found, record)
+        else:
+            found.points += sum(map(_points, _objects(segment, 0, "resourceMetrics", "scopeMetrics", "metrics")))
     found.closed = _closed(process, set(found.opened))
     return found
 
@@ -110,6 +114,10 @@ def _take_log(found: Written, record: dict[str, Any]) -> None:
         found.opened[span_id] = Opened(trace_hex=str(record.get("traceId")), data=attributes)
     elif name == names.STEP_CHECKPOINT and span_id:
         found.checkpoints.setdefault(span_id, []).append(attributes)
+
+
+def _points(metric: dict[str, Any]) -> int:
+    return sum(len(data.get("dataPoints", ())) for data in metric.values() if isinstance(data, dict))
 
 
 def _closed(process: Path, opened: set[str]) -> set[str]:

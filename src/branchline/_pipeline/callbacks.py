@@ -22,7 +22,7 @@ class Callback:
     """One callback, asked in a thread of its own; what it has answered in time is what it is called for."""
 
     def __init__(self, instrument: str, function: Any) -> None:
-        """Ask *function*, of the *instrument* with this name; a generator is sent the options, as OpenTelemetry does."""
+        """Ask *function* of the *instrument* with this name; a generator is sent the options."""
         self._instrument = instrument
         self._function = function
         self._is_begun = False
@@ -34,9 +34,7 @@ class Callback:
         if self.is_asked:
             return
         self._answer = []
-        thread = threading.Thread(
-            target=self._run, args=(options, notices), name="branchline-callback", daemon=True
-        )
+        thread = threading.Thread(target=self._run, args=(options, notices), name="branchline-callback", daemon=True)
         try:
             thread.start()
         except RuntimeError:
@@ -86,9 +84,10 @@ class Callback:
             self._is_begun = True
             next(function)
         try:
-            return function.send(options)
+            sent: Iterable[Any] = function.send(options)
         except StopIteration:
             return ()
+        return sent
 
     def _sound(self, found: Any, notices: Notices) -> Observation | None:
         """Return an observation as the SDK takes it without a word; None for one that no metric can have."""
@@ -96,7 +95,7 @@ class Callback:
         number = value if value.__class__ is int or value.__class__ is float else freeze_number(value, notices.odd)
         # NaN less itself is NaN, which is as true as 1.
         if number - number:
-            notices.noted("left_out", f"{self._instrument} takes no {value!r}: left out, and counted in process.json")
+            notices.noted("left_out", f"{self._instrument} takes no {value!r}; counted in process.json")
             return None
         if attributes and not is_plain(attributes):
             attributes, _ = made_plain(attributes, notices.odd)

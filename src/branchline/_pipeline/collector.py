@@ -24,7 +24,7 @@ class Source(Protocol):
     def read(self, deadline: Callable[[], float]) -> tuple[Metric, ...]:
         """Return all of it; callbacks may take until the *deadline*, which moves when the end is near."""
 
-    def open(self, collector: Collecting) -> None:
+    def begin(self, collector: Collecting) -> None:
         """Measure from now on, for *collector*."""
 
     def renew(self, collector: Collecting) -> None:
@@ -43,7 +43,7 @@ class Collector:
         self._source = source
         self._interval = pipeline.options.metrics.interval_seconds
         self._fresh()
-        source.open(self)
+        source.begin(self)
 
     def _fresh(self) -> None:
         self._started_unix_nano = time.time_ns()

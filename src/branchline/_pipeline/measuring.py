@@ -11,7 +11,7 @@ from opentelemetry.metrics import CallbackOptions
 
 from .._journal.snapshots import Metric
 from .callbacks import Callback
-from .notices import Notices
+from .notices import Notices, said
 
 
 if TYPE_CHECKING:
@@ -57,13 +57,15 @@ class Measuring:
 
     def measure_of(self, instrument: Instrument) -> Measure:
         """Return what takes the measurements of *instrument*; one that the SDK refuses measures nothing."""
-        try:
-            measure: Measure = instrument.made(self._provider())
-        except Exception as error:  # the SDK has no other for names that it does not like
-            self.notices.noted("failed_instrument", f"an instrument measures nothing: {error}")
-            measure = _nothing
         # Of two threads that are the first, both get the same one.
-        return self.measures.setdefault(instrument, measure)
+        return self.measures.setdefault(instrument, self._made(instrument) or _nothing)
+
+    def _made(self, instrument: Instrument) -> Any:
+        try:
+            return instrument.made(self._provider())
+        except Exception as error:  # the SDK has no other for names that it does not like
+            self.notices.noted("failed_instrument", f"an instrument measures nothing: {said(error)}")
+            return None
 
     def _provider(self) -> Aggregates:
         if self._aggregates is None:
@@ -84,7 +86,7 @@ class Measuring:
         for instrument in waiting:
             if instrument not in self._observed:
                 self._observed.add(instrument)
-                instrument.made(self._provider())
+                self._made(instrument)
         if self._reader is None:
             return ()
         callbacks = [callback for instrument in waiting for callback in instrument.callbacks]

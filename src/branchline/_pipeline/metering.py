@@ -1,4 +1,4 @@
-"""Metering: where the measurements of a run come from, and how they get there: our own provider, or the application's."""
+"""Metering: where the measurements of a run come from, our own provider or the application's."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def metering(pipeline: Pipeline, meters: Meters) -> Collector:
-    """Return what collects for the run of *pipeline*: from *meters*, or from the provider that the application has set."""
+    """Return what collects for the run of *pipeline*: from *meters*, or from the application's own provider."""
     settings = pipeline.options.metrics
     existing = metrics.get_meter_provider()
     if type(existing).__name__ == "_ProxyMeterProvider":
@@ -55,14 +55,14 @@ class _Own:
         self._is_exponential = is_exponential
         self._measuring: Measuring | None = None
 
-    def open(self, collector: Collecting) -> None:
+    def begin(self, collector: Collecting) -> None:
         self._measuring = Measuring(self._notices, collector, is_exponential=self._is_exponential)
         self._meters.use(self._measuring)
         if self._meters.observables:
             collector.start()
 
     # In a forked child, with aggregates of its own: there is nothing to take over, not even a lock.
-    renew = open
+    renew = begin
 
     def read(self, deadline: Callable[[], float]) -> tuple[Metric, ...]:
         return () if self._measuring is None else self._measuring.read(self._meters.observables, deadline)
@@ -86,7 +86,7 @@ class _Joined:
 
         return Reader(is_exponential=self._is_exponential)
 
-    def open(self, collector: Collecting) -> None:
+    def begin(self, collector: Collecting) -> None:
         self._reader = self._made()
         self._provider.add_metric_reader(self._reader)
         collector.start()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from opentelemetry.context import Context
@@ -157,7 +158,7 @@ class _Instrument:
 class _Synchronous(_Instrument):
     method = "add"
     is_monotonic = False
-    more: dict[str, Any] = {}
+    more: Mapping[str, Any] = MappingProxyType({})
 
     def made(self, provider: Any) -> Any:
         """Return what takes the measurements in *provider*."""
@@ -173,7 +174,7 @@ class _Synchronous(_Instrument):
                 amount = freeze_number(amount, measuring.notices.odd)
             # Said once, where the SDK would say it every time. NaN less itself is NaN, which is as true as 1.
             if amount - amount or (amount < 0 and self.is_monotonic):
-                measuring.notices.noted("left_out", f"{self.name} takes no {amount!r}: left out, and counted in process.json")
+                measuring.notices.noted("left_out", f"{self.name} takes no {amount!r}; counted in process.json")
                 return
             if attributes and not is_plain(attributes):
                 attributes, _ = made_plain(attributes, measuring.notices.odd)

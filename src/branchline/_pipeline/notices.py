@@ -27,7 +27,7 @@ class Notices:
         """Count something odd in what was recorded; the rest of the record arrives."""
         self._count(kind)
         if kind not in self._said:
-            self.once(kind, f"recorded something odd ({kind}); it was written in another form, and is counted in process.json")
+            self.once(kind, f"recorded something odd ({kind}); written in another form, and counted in process.json")
 
     def failed(self, what: str, error: BaseException) -> None:
         """Count a failure while recording *what*."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Mapping
 from typing import Any, Final
@@ -40,15 +39,18 @@ def record_point(
         data, weight = made_plain(attributes, pipeline.odd) if not is_plain(attributes) else (dict(attributes), 0)
         data[names.METRIC_NAME] = _named(name, pipeline)
         # NaN less itself is NaN, which is as true as 1; so it is for both infinities.
-        data[names.METRIC_VALUE] = _writable(value, pipeline) if value.__class__ is not float or value - value else value
+        data[names.METRIC_VALUE] = (
+            _writable(value, pipeline) if value.__class__ is not float or value - value else value
+        )
         if unit is not None:
             data[names.METRIC_UNIT] = _named(unit, pipeline)
-        whole = step if step is None or step.__class__ is int and abs(step) <= _EXACT else _whole(step, pipeline)
-        if whole is not None:
-            data[names.METRIC_STEP] = whole
+        if step is not None and (step.__class__ is not int or abs(step) > _EXACT):
+            step = _whole(step, pipeline)
+        if step is not None:
+            data[names.METRIC_STEP] = step
         if span is not None:
-            trace = span.trace
-            now, trace_hex, number, flags, identity = trace.now(), trace.hex, span.number, trace.flags, span.identity
+            lane = span.lane
+            now, trace_hex, number, flags, identity = lane.now(), span.trace_hex, span.number, lane.flags, span.identity
         elif place is not None and place.is_valid:
             now, trace_hex, number = time.time_ns(), f"{place.trace_id:032x}", place.span_id
             flags = int(place.trace_flags)
@@ -83,7 +85,7 @@ def _writable(value: Any, pipeline: Pipeline) -> Any:
 def _whole(step: Any, pipeline: Pipeline) -> int | None:
     """Return the *step* of a series as it can be written; None for what is no whole number."""
     number = freeze_number(step)
-    if number.__class__ is int or (math.isfinite(number) and number.is_integer() and abs(number) <= _EXACT):
+    if isinstance(number, int) or (number.is_integer() and abs(number) <= _EXACT):
         return int(number)
     pipeline.odd("metric_step")
     return None

@@ -201,12 +201,12 @@ class NativeRecorder:
         """Record one value of a metric, belonging to *recording*, else to the span that is current."""
         if recording.__class__ is Span:
             span = cast("Span", recording)
-            record_point(span.trace.pipeline, name, value, unit, step, attributes, span=span)
+            record_point(span.lane.pipeline, name, value, unit, step, attributes, span=span)
             return
         context = get_current()
         current: Any = context.get(SPAN_KEY) if recording is None else recording.span
         if current.__class__ is Span:
-            record_point(current.trace.pipeline, name, value, unit, step, attributes, span=current)
+            record_point(current.lane.pipeline, name, value, unit, step, attributes, span=current)
             return
         captured = context.get(PIPELINE_KEY)
         pipeline = captured if isinstance(captured, Pipeline) else self._pipeline

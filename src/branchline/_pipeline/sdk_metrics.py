@@ -15,7 +15,7 @@ from opentelemetry.sdk.metrics.export import (
     MetricsData,
     Sum,
 )
-from opentelemetry.sdk.metrics.view import ExponentialBucketHistogramAggregation, View
+from opentelemetry.sdk.metrics.view import Aggregation, ExponentialBucketHistogramAggregation, View
 from opentelemetry.sdk.resources import Resource
 
 from .._journal.snapshots import (
@@ -31,24 +31,25 @@ from .._journal.snapshots import (
 )
 
 
+_EXPONENTIAL: Final[dict[type, Aggregation]] = {Histogram: ExponentialBucketHistogramAggregation()}
+
+
 class Reader(MetricReader):
     """Reads everything, cumulative, when it is asked to."""
 
     def __init__(self, *, is_exponential: bool) -> None:
         """Read histograms in buckets of their own, or exponential ones."""
-        chosen: Any = {Histogram: ExponentialBucketHistogramAggregation()} if is_exponential else {}
-        super().__init__(preferred_aggregation=chosen)
-        self._data: MetricsData | None = None
+        super().__init__(preferred_aggregation=_EXPONENTIAL if is_exponential else None)
+        self._received: list[MetricsData] = []
 
     def read(self, timeout: float) -> tuple[Metric, ...]:
         """Return all metrics; raises when callbacks take longer than *timeout* seconds."""
-        self._data = None
+        self._received.clear()
         self.collect(timeout_millis=timeout * 1000)
-        data, self._data = self._data, None
-        return () if data is None else tuple(_metrics(data))
+        return tuple(metric for data in self._received for metric in _metrics(data))
 
     def _receive_metrics(self, metrics_data: MetricsData, timeout_millis: float = 10_000, **kwargs: Any) -> None:
-        self._data = metrics_data
+        self._received.append(metrics_data)
 
     def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
         """Do nothing: it has no thread, and what it read is gone."""
