@@ -170,7 +170,8 @@ def _recover(ring: DeadRing, page: dict[str, Any]) -> str:
     counted = {
         "spans": progress.spans + len(known.spans) + len(spans) + len(interrupted),
         "logs": len(known.logs) + len(logs) + spilled,
-        "metrics": known.points,
+        # Totals, said again and again: the ring has none of them.
+        **({"metrics": known.points} if known.points else {}),
     }
     if missing or interrupted or not _has_ended(process):
         _note_state(process, page, counted, len(spans), len(logs), last_alive, [span.title for span in interrupted])
@@ -352,7 +353,8 @@ def _note_state(
             **known,
             **death,
             "ring": None,
-            "counters": {signal: _counters(known, signal, count) for signal, count in counted.items()},
+            "counters": (known.get("counters") or {})
+            | {signal: _counters(known, signal, count) for signal, count in counted.items()},
             "recovered": {
                 "unix_nano": time.time_ns(),
                 "spans": spans,
