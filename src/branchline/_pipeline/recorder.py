@@ -117,7 +117,7 @@ class NativeRecorder:
         """Start a span the long way: somebody else has a say in it."""
         made = self._begin(name, role, context, attributes, links, identity, new_trace=new_trace)
         if not isinstance(made, Span):
-            return Unsampled(made, context)
+            return Unsampled(made, context, identity or self._identity(context))
         span: Span = made
         inside: Any = context.copy()
         inside[SPAN_KEY] = span
@@ -218,15 +218,20 @@ class NativeRecorder:
 class Unsampled:
     """A step that nobody wants recorded: it is current, its children know that they are not wanted either."""
 
-    def __init__(self, span: ApiSpan, context: Context) -> None:
-        """Make *span*, which records nothing, current."""
+    def __init__(self, span: ApiSpan, context: Context, identity: Identity | None) -> None:
+        """Make *span*, which records nothing, current; what else is recorded inside belongs to *identity*."""
         self.span = span
         self.role: str | None = None
-        self.identity: Identity | None = None
+        self.identity = identity
         self.is_open = False
+        self._token: Any = finalisers.set_current(self._within(context))
+
+    def _within(self, context: Context) -> Context:
         inside = Context(context)
-        _set_item(inside, SPAN_KEY, span)
-        self._token: Any = finalisers.set_current(inside)
+        _set_item(inside, SPAN_KEY, self.span)
+        if self.identity is not None:
+            _set_item(inside, IDENTITY_KEY, self.identity)
+        return inside
 
     def put(self, attributes: Mapping[str, object]) -> None:
         """Take nothing."""
@@ -249,10 +254,7 @@ class Unsampled:
 
     def resume(self, inside: Context | None = None) -> None:
         """Make it, or the context it was suspended with, current again."""
-        if inside is None:
-            inside = Context(get_current())
-            _set_item(inside, SPAN_KEY, self.span)
-        self._token = finalisers.set_current(inside)
+        self._token = finalisers.set_current(self._within(get_current()) if inside is None else inside)
 
     def leave(self, outcome: str, error: BaseException | None = None, message: str | None = None) -> None:
         """Take it off the current context."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from .._journal.anyvalue import Value
 from .._journal.decode import Skipped
+from .._journal.snapshots import Distribution, Metric, Series
+from .durations import span_metrics
 from .follow import Follower, Happening
 from .load import Runs, open_runs
 from .tree import tree
@@ -23,20 +25,24 @@ from .values import (
 
 __all__ = [
     "Branch",
+    "Distribution",
     "ExceptionInfo",
     "Experiment",
     "Follower",
     "Happening",
     "Link",
     "LogLine",
+    "Metric",
     "Point",
     "ProcessInfo",
     "Run",
     "Runs",
+    "Series",
     "Skipped",
     "Stamp",
     "Step",
     "Value",
     "open_runs",
+    "span_metrics",
     "tree",
 ]
