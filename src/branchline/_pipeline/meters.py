@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Final
 
 from opentelemetry.context import Context
 from opentelemetry.metrics import (
@@ -26,6 +26,9 @@ from ..values import freeze_number
 from .callbacks import Callback
 from .measuring import Measuring
 from .plain import is_plain, made_plain
+
+
+_LARGEST: Final = 2**63 - 1
 
 
 class Meters(MeterProvider):
@@ -84,7 +87,7 @@ class _Meter(Meter):
         return meter
 
     def _instrument(self, kind: Any, name: str, unit: str, description: str, *more: Any) -> Any:
-        key = (kind, str(name).lower(), unit, description)
+        key = (kind, str(name).lower(), unit, description, *(more if kind is _Histogram else ()))
         found = self._instruments.get(key)
         if found is None:
             made = kind(self, name, unit, description, *more)
@@ -115,9 +118,8 @@ class _Meter(Meter):
     ) -> Histogram:
         """Return a histogram; its buckets are those of the conventions where nobody says."""
         boundaries = explicit_bucket_boundaries_advisory
-        if boundaries is None:
-            boundaries = boundaries_of(str(name), unit)
-        return self._instrument(_Histogram, name, unit, description, boundaries)  # type: ignore[no-any-return]  # the same
+        wanted = boundaries_of(str(name), unit) if boundaries is None else tuple(boundaries)
+        return self._instrument(_Histogram, name, unit, description, wanted)  # type: ignore[no-any-return]  # the same
 
     def create_observable_counter(
         self, name: str, callbacks: Sequence[CallbackT] | None = None, unit: str = "", description: str = ""
@@ -170,18 +172,25 @@ class _Synchronous(_Instrument):
         if measuring is None:
             return
         try:
-            if amount.__class__ is not int and amount.__class__ is not float:
+            if amount.__class__ is not float and (amount.__class__ is not int or not -_LARGEST <= amount <= _LARGEST):
                 amount = freeze_number(amount, measuring.notices.odd)
             # Said once, where the SDK would say it every time. NaN less itself is NaN, which is as true as 1.
             if amount - amount or (amount < 0 and self.is_monotonic):
                 measuring.notices.noted("left_out", f"{self.name} takes no {amount!r}; counted in process.json")
                 return
             if attributes and not is_plain(attributes):
-                attributes, _ = made_plain(attributes, measuring.notices.odd)
+                attributes = _cleaned(attributes, measuring.notices.odd)
             measure = measuring.measures.get(self) or measuring.measure_of(self)
             measure(amount, attributes, context)
         except Exception as error:  # recording never raises
             measuring.notices.failed("metric", error)
+
+
+def _cleaned(attributes: object, odd: Callable[[str], None]) -> dict[str, Any]:
+    if not isinstance(attributes, Mapping):
+        odd("bad_attributes")
+        return {}
+    return made_plain(attributes, odd)[0]
 
 
 class _Counter(_Synchronous, Counter):
