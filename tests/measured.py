@@ -82,6 +82,4 @@ def of(home: Path, name: str) -> dict[tuple[tuple[str, object], ...], Any]:
 
 def total(home: Path, name: str) -> Any:
     """Return what all processes and series of a sum come to."""
-    return sum(
-        value for series in latest(home).values() for (metric, _), value in series.items() if metric == name
-    )
+    return sum(value for series in latest(home).values() for (metric, _), value in series.items() if metric == name)

@@ -306,9 +306,7 @@ def test_exponential_histograms_on_request(home, monkeypatch):
     """
     OpenTelemetry's variable makes all histograms exponential, buckets of both signs and zeros included.
     """
-    monkeypatch.setenv(
-        "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION", "base2_exponential_bucket_histogram"
-    )
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION", "base2_exponential_bucket_histogram")
     with configure(home):
         found = bl.histogram("h", unit="s")
         for number in (0, 1, 2, 4, 1000):

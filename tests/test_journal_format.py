@@ -6,15 +6,16 @@ from typing import Any
 
 import pytest
 from google.protobuf import json_format
-from opentelemetry import trace
+from opentelemetry import metrics, trace
 from opentelemetry.proto.logs.v1.logs_pb2 import LogsData
+from opentelemetry.proto.metrics.v1.metrics_pb2 import MetricsData
 from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 from opentelemetry.trace import Link, SpanKind
 
 import branchline as bl
 
 
-MESSAGES: dict[str, Any] = {"traces": TracesData, "logs": LogsData}
+MESSAGES: dict[str, Any] = {"traces": TracesData, "logs": LogsData, "metrics": MetricsData}
 IDS = ("traceId", "spanId", "parentSpanId")
 
 
@@ -28,6 +29,12 @@ def journal(tmp_path):
         with bl.experiment("search", size=3):
             for config in ({"k": 1}, {"k": 2, "nested": {"deep": [1, 2.5, "x", None, True]}}):
                 with bl.branch(config) as branch:
+                    meter = metrics.get_meter("third.party", "1.2.3", attributes={"scope": "own"})
+                    meter.create_counter("c", "1", "A count.").add(2**62, {"a": 1.5, "b": [True, "x"]})
+                    meter.create_up_down_counter("u").add(-1)
+                    meter.create_histogram("h", "s").record(0.25, {"ü": "\ud800"})
+                    meter.create_gauge("g").set(-0.5)
+                    bl.record_metric("accuracy", float("-inf"), unit="1", step=7, split="dev")
                     with bl.step("load", path="/data", blob=b"\x00\xff", big=2**80, nothing=None) as step:
                         step.stamp("loaded", rows=3, ratio=0.5, names=["a", "b"], nan=float("nan"))
                         step.link(branch_context(step), why="itself")
@@ -160,3 +167,27 @@ def test_every_log_record_has_the_mandatory_fields(journal):
     assert all(record.time_unix_nano and record.observed_time_unix_nano for record in records)
     assert all(record.severity_number and record.severity_text and record.event_name for record in records)
     assert len(set(uids)) == len(records)
+
+
+def test_every_metric_has_the_mandatory_fields(journal):
+    """
+    Every data point has its times, every sum and histogram is cumulative, and instruments keep the scope that made them.
+    """
+    scopes = set()
+    for line in journal["metrics"]:
+        for resource in parsed("metrics", line).resource_metrics:
+            for scoped in resource.scope_metrics:
+                for metric in scoped.metrics:
+                    scopes.add((scoped.scope.name, metric.name))
+                    kind = metric.WhichOneof("data")
+                    data = getattr(metric, kind)
+                    assert data.data_points
+                    assert kind == "gauge" or data.aggregation_temporality == 2
+                    for point in data.data_points:
+                        assert point.time_unix_nano
+                        assert kind == "gauge" or 0 < point.start_time_unix_nano < point.time_unix_nano
+
+    assert scopes == {
+        *(("third.party", name) for name in ("c", "u", "h", "g")),
+        *(("branchline", f"branchline.{name}") for name in ("step.duration", "branch.duration", "branches")),
+    }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Protocol
@@ -11,6 +10,7 @@ from opentelemetry.metrics import CallbackOptions
 
 from .._journal.snapshots import Metric
 from .callbacks import Callback
+from .loading import loading
 from .notices import Notices, said
 
 
@@ -50,8 +50,6 @@ class Measuring:
         self.measures: dict[Instrument, Measure] = {}
         self._observed: set[Instrument] = set()
         self._is_exponential = is_exponential
-        # Re-entrant: a signal handler may measure while the thread that it interrupted makes the first instrument.
-        self._lock = threading.RLock()
         self._reader: Reader | None = None
         self._aggregates: Aggregates | None = None
 
@@ -69,16 +67,23 @@ class Measuring:
 
     def _provider(self) -> Aggregates:
         if self._aggregates is None:
-            with self._lock:
-                # Nobody pays for the SDK's metrics who measures nothing.
-                from .sdk_metrics import Aggregates, Reader
-
-                reader = Reader(is_exponential=self._is_exponential)
-                made = Aggregates(reader)
-                if self._aggregates is None:
-                    self._reader, self._aggregates = reader, made
+            with loading():
+                self._begin()
             self.collector.start()
+        assert self._aggregates is not None
         return self._aggregates
+
+    def _begin(self) -> None:
+        if self._aggregates is not None:
+            return
+        # Nobody pays for the SDK's metrics who measures nothing.
+        from .sdk_metrics import Aggregates, Reader
+
+        reader = Reader(is_exponential=self._is_exponential)
+        made = Aggregates(reader)
+        # A signal handler in the middle of this may have been quicker.
+        if self._aggregates is None:
+            self._reader, self._aggregates = reader, made
 
     def read(self, observables: Iterable[Instrument], deadline: Callable[[], float]) -> tuple[Metric, ...]:
         """Return what has been measured, and what the *observables* say until the *deadline*."""

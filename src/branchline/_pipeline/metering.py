@@ -115,6 +115,7 @@ class _Joined:
             consumer._reader_storages = storages | fresh._reader_storages  # noqa: SLF001
             consumer._lock = threading.Lock()  # noqa: SLF001
             reader._set_collect_callback(consumer.collect)  # noqa: SLF001
+            self._provider._all_metric_readers.add(reader)  # noqa: SLF001
         except (AttributeError, TypeError):
             return
         self._reader = reader
