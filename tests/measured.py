@@ -41,7 +41,7 @@ def metrics(home: Path) -> Iterator[tuple[Path, str, Metric]]:
 
 def points(metric: Metric) -> list[Any]:
     """Return the data points of *metric*, whatever kind it is of."""
-    return list(getattr(metric, metric.WhichOneof("data")).data_points)
+    return list(getattr(metric, metric.WhichOneof("data") or "").data_points)
 
 
 def attributes(point: Any) -> tuple[tuple[str, object], ...]:

@@ -12,7 +12,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import measured
 import numpy as np
 import pytest
 from opentelemetry import metrics
@@ -20,6 +19,7 @@ from opentelemetry.metrics import CallbackOptions, Observation
 from opentelemetry.util._once import Once
 
 import branchline as bl
+import measured
 from branchline import ConfigError, telemetry
 from branchline.boundaries import SECONDS
 from branchline.read import open_runs
@@ -320,7 +320,8 @@ def test_exponential_histograms_on_request(home, monkeypatch):
     base = 2.0 ** (2.0**-point.scale)
     lowest = base**point.positive.offset
     highest = base ** (point.positive.offset + len(point.positive.bucket_counts))
-    assert lowest <= 1 <= 1000 <= highest * 1.000001
+    assert lowest <= 1
+    assert highest * 1.000001 >= 1000
 
 
 @pytest.mark.parametrize(
@@ -580,7 +581,7 @@ with bl.configure("app", directory="j", console=False):
         pass
     assert metrics.get_meter_provider() is provider
 found.add(1000)
-print(measured.of(Path("j"), "c"), measured.of(Path("j"), "ours"), len(measured.of(Path("j"), "branchline.step.duration")))
+print(*(measured.of(Path("j"), name) for name in ("c", "ours")), len(measured.of(Path("j"), "branchline.step.duration")))
 data = reader.get_metrics_data()
 print({
     metric.name: metric.data.data_points[0].value
@@ -624,8 +625,6 @@ def test_a_provider_that_takes_no_reader(home):
     print(sorted({name for series in measured.latest(Path("j")).values() for name, _ in series}))
     """
 
-    assert run_python(program, home).splitlines() == [
-        "branchline: NoOpMeterProvider, which the application has set, takes no reader: "
-        "what its instruments measure is not in the journal",
-        "['branchline.step.duration']",
-    ]
+    said, written = run_python(program, home).splitlines()
+    assert said.startswith("branchline: NoOpMeterProvider, which the application has set, takes no reader: ")
+    assert written == "['branchline.step.duration']"

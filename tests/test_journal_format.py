@@ -171,7 +171,7 @@ def test_every_log_record_has_the_mandatory_fields(journal):
 
 def test_every_metric_has_the_mandatory_fields(journal):
     """
-    Every data point has its times, every sum and histogram is cumulative, and instruments keep the scope that made them.
+    Every data point has its times, every sum and histogram is cumulative, and each keeps the scope that made it.
     """
     scopes = set()
     for line in journal["metrics"]:

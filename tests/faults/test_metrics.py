@@ -116,8 +116,8 @@ def test_kills(tmp_path):
         assert branch.metrics == {"m": max(counts)}
         [measured] = sums(home, "c").values() or [0]
         assert before <= measured <= added + 1
-        again = {metric.name: metric for metric in read.span_metrics(found)}
-        steps = sum(series.value.values for series in again["branchline.step.duration"].series)  # type: ignore[union-attr]
+        again: dict[str, Any] = {metric.name: metric for metric in read.span_metrics(found)}
+        steps = sum(series.value.values for series in again["branchline.step.duration"].series)
         assert ended <= steps <= ended + 1
         assert balances(home) == []
 
