@@ -21,6 +21,7 @@ from opentelemetry.util._once import Once
 import branchline as bl
 import measured
 from branchline import ConfigError, telemetry
+from branchline._pipeline.meters import Meters
 from branchline.boundaries import SECONDS
 from branchline.read import open_runs
 
@@ -36,7 +37,7 @@ def _home(tmp_path, monkeypatch):
     """
     monkeypatch.chdir(tmp_path)
     # Nobody can take an instrument back: the callbacks of one test would be asked in the next.
-    monkeypatch.setattr(telemetry, "_state", telemetry._State())
+    monkeypatch.setattr(telemetry._state, "meters", Meters())
     monkeypatch.setattr(metrics._internal, "_METER_PROVIDER", None)
     monkeypatch.setattr(metrics._internal, "_METER_PROVIDER_SET_ONCE", Once())
     monkeypatch.setattr(metrics._internal, "_PROXY_METER_PROVIDER", metrics._internal._ProxyMeterProvider())
@@ -581,7 +582,8 @@ with bl.configure("app", directory="j", console=False):
         pass
     assert metrics.get_meter_provider() is provider
 found.add(1000)
-print(*(measured.of(Path("j"), name) for name in ("c", "ours")), len(measured.of(Path("j"), "branchline.step.duration")))
+home = Path("j")
+print(measured.of(home, "c"), measured.of(home, "ours"), len(measured.of(home, "branchline.step.duration")))
 data = reader.get_metrics_data()
 print({
     metric.name: metric.data.data_points[0].value
