@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
 
@@ -30,6 +31,8 @@ class Seen(NamedTuple):
     status: str | None
     """Of a branch."""
     attributes: Mapping[str, object]
+    metrics: Mapping[str, float] = MappingProxyType({})
+    """Of a branch: the last values of its metrics, which may still change."""
 
 
 class Summary(NamedTuple):

@@ -6,7 +6,7 @@ import functools
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -18,6 +18,7 @@ from .._journal.ring import Progress
 from .._journal.seen import Seen, Summary
 from .._journal.segments import Appender
 from .._journal.snapshots import Snapshot
+from .branch_values import BranchValues
 from .metric_lines import MetricLines
 from .pipeline import Marker, Pipeline
 
@@ -74,6 +75,7 @@ class Writer:
         self._state_at = 0.0
         self._listen_at = 0.0
         self._seen: list[Seen] = []
+        self._values = BranchValues()
         self._were_open: set[int] = set()
         self._rescued: set[int | str] = set()
         self._busy_until = time.monotonic() + _IDLE_AFTER_SECONDS
@@ -262,7 +264,8 @@ class Writer:
                 logs = [record for record in logs if record.uid not in self._rescued]
             self._encode(spans, logs, snapshots)
             if pipeline.options.listeners:
-                self._seen.extend(map(seen, spans))
+                self._values.take(logs)
+                self._seen.extend([seen(span, self._values.of(span)) for span in spans])
         if was_idle:
             return
         pipeline.heavy = 0
@@ -472,7 +475,7 @@ class Writer:
         if not listeners:
             return
         ended, self._seen = self._seen, []
-        open_ = list(map(seen, _worth_showing(list(self.pipeline.open.values()))))
+        open_ = [seen(span, self._values.of(span)) for span in _worth_showing(list(self.pipeline.open.values()))]
         for listener in listeners:
             self._guarded(functools.partial(listener.listen, ended, open_))
 
@@ -501,8 +504,8 @@ def _worth_showing(spans: list[Any]) -> list[Any]:
     return roots + others[-_MOST_SHOWN:]
 
 
-def seen(span: Any) -> Seen:
-    """Return *span* as listeners see it."""
+def seen(span: Any, metrics: Mapping[str, float]) -> Seen:
+    """Return *span*, which has measured *metrics*, as listeners see it."""
     data = span.data or {}
     identity = span.identity
     error = None
@@ -524,6 +527,7 @@ def seen(span: Any) -> Seen:
         experiment_name=None if identity is None else identity.experiment_name,
         status=data.get(names.BRANCH_STATUS),
         attributes=dict(data),
+        metrics=metrics,
     )
 
 

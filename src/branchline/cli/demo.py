@@ -16,7 +16,8 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
-from .. import branches, stamps, steps
+from .. import branches, metrics, stamps, steps
+from ..exporters.console.text import figure
 from ..read import Branch, Run, open_runs
 from .options import terminal
 from .paint import STYLES, seconds, table
@@ -104,6 +105,8 @@ def evaluate(variant: Variant, pace: Pace) -> dict[str, object]:
     chunks = list(split(words, variant.chunk_size, pace))
     asyncio.run(embed(chunks, pace))
     right = sum(answer(number, variant, pace) for number in range(_QUESTIONS))
+    metrics.record_metric("chunks", len(chunks), unit="{chunk}")
+    metrics.record_metric("accuracy", right / _QUESTIONS, unit="1")
     log.info("%s answered %d of %d questions", variant.name, right, _QUESTIONS)
     return {"chunks": len(chunks), "accuracy": round(right / _QUESTIONS, 2)}
 
@@ -199,13 +202,12 @@ def report(console: Console, run: Run, directory: Path) -> None:
 
 
 def _cells(branch: Branch) -> list[Text]:
-    output = branch.output if isinstance(branch.output, dict) else {}
-    accuracy = output.get("accuracy")
+    chunks, accuracy = (branch.metrics.get(name) for name in ("chunks", "accuracy"))
     return [
         Text(branch.branch_name or branch.name),
         Text(branch.status, STYLES.get(branch.status, "")),
         Text(seconds(branch.duration)),
         Text(f"{len(branch.steps):,}"),
-        Text(str(output.get("chunks", ""))),
-        Text(f"{accuracy:.0%}" if isinstance(accuracy, float) else ""),
+        Text("" if chunks is None else figure(chunks)),
+        Text("" if accuracy is None else f"{accuracy:.0%}"),
     ]

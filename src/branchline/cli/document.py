@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..read import Branch, LogLine, ProcessInfo, Run, Stamp, Step
+from ..read import Branch, LogLine, Point, ProcessInfo, Run, Stamp, Step
 from ..read.values import walk
 from .options import iso
 
@@ -22,6 +22,7 @@ def run_document(run: Run) -> dict[str, Any]:
         "spans": [step_document(step) for step in walk(run.roots)],
         "stamps": [stamp_document(stamp) for stamp in run.stamps],
         "logs": [log_document(line) for line in run.logs],
+        "points": [point_document(point) for point in run.points],
         "dropped": dict(run.dropped),
         "skipped": [
             {"file": skip.file, "line": skip.line, "reason": skip.reason, "count": skip.count} for skip in run.skipped
@@ -86,7 +87,12 @@ def step_document(step: Step) -> dict[str, Any]:
     if step.skip_reason is not None:
         document["skip_reason"] = step.skip_reason
     if isinstance(step, Branch):
-        document |= {"config_id": step.config_id, "config": step.config, "output": step.output}
+        document |= {
+            "config_id": step.config_id,
+            "config": step.config,
+            "output": step.output,
+            "metrics": step.metrics,
+        }
     return document
 
 
@@ -96,6 +102,24 @@ def stamp_document(stamp: Stamp) -> dict[str, Any]:
     if stamp.step is not None:
         document["step"] = stamp.step
     return document
+
+
+def point_document(point: Point) -> dict[str, Any]:
+    """Return one value of a metric."""
+    return {
+        "name": point.name,
+        "value": point.value,
+        "unit": point.unit,
+        "step": point.step,
+        "time": iso(point.time_unix_nano),
+        "attributes": point.attributes,
+        "trace_id": point.trace_id,
+        "span_id": point.span_id,
+        "step_name": point.step_name,
+        "branch_name": point.branch_name,
+        "branch_id": point.branch_id,
+        "experiment_name": point.experiment_name,
+    }
 
 
 def log_document(line: LogLine) -> dict[str, Any]:

@@ -4,33 +4,27 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
-from rich.cells import cell_len
 from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
 from ..exporters.console.text import plural
-from ..read import Branch, Run, Stamp, Value
+from ..read import Run, Stamp
 from ..read.load import uncollected
-from ..read.tree import ending_of, items_of, printable, shown, stamp_line
-from ..read.values import errors_in, walk
+from ..read.tree import ending_of, items_of, printable, stamp_line
+from ..read.values import walk
+from .comparison import comparisons
 from .document import run_document
 from .options import common_options, found_run, found_runs, print_json, terminal
-from .paint import STYLES, ago, moment, seconds, sign, step_sign, table
+from .paint import STYLES, ago, moment, seconds, sign
 from .tree import tree_text
 
 
 # Beside the outcome that needs no word.
 _TOLD = ("failed", "interrupted", "cancelled", "skipped", "open")
-# More settings than this are no help in a table.
-_CONFIG_COLUMNS = 8
-# Status, duration, steps, errors and stamps, and the air around them.
-_FIGURES_WIDTH = 46
-_BRANCH_ROWS = 60
-_LONGEST_VALUE = 24
 
 
 @click.command()
@@ -113,103 +107,6 @@ def _last(stamp: Stamp | None) -> str:
     if stamp is None:
         return ""
     return f", last stamp {stamp_line(stamp).removeprefix('· ')} at {moment(stamp.time_unix_nano)}"
-
-
-# ── branches side by side ─────────────────────────────────────────────────────────────────────────
-def comparisons(console: Console, run: Run, *, is_whole: bool = False) -> Iterator[RenderableType]:
-    """Yield one table of branches for each experiment, and one for those that belong to none."""
-    taken: set[Branch] = set()
-    for experiment in run.experiments:
-        branches = [branch for branch in experiment.branches if branch not in taken]
-        taken.update(branches)
-        if branches:
-            title = printable(experiment.name) if len(run.experiments) > 1 else None
-            yield comparison(console, branches, title=title, is_whole=is_whole)
-    rest = [branch for branch in run.branches if branch not in taken]
-    if rest:
-        yield comparison(console, rest, is_whole=is_whole)
-
-
-def comparison(
-    console: Console, branches: Sequence[Branch], *, title: str | None = None, is_whole: bool = False
-) -> RenderableType:
-    """Return *branches* as a table, with the settings in which they differ."""
-    configs = {branch: dict(_flat(branch.config)) for branch in branches}
-    differing = [key for key in _differing(list(configs.values())) if not _is_name(key, configs)]
-    columns = differing if is_whole else differing[: _fitting(console.width, branches, configs, differing)]
-    drawn = table()
-    drawn.add_column("branch", overflow="ellipsis", no_wrap=True)
-    drawn.add_column("status", no_wrap=True)
-    for name in ("duration", "steps", "errors", "stamps"):
-        drawn.add_column(name, justify="right", no_wrap=True)
-    for key in columns:
-        drawn.add_column(
-            Text(printable(key)), no_wrap=True, overflow="ellipsis", max_width=_LONGEST_VALUE, style="cyan"
-        )
-    rows = branches if is_whole else branches[:_BRANCH_ROWS]
-    for branch in rows:
-        settings = [_cell(configs[branch][key]) if key in configs[branch] else "" for key in columns]
-        drawn.add_row(*_figures(console, branch), *(Text(setting) for setting in settings))
-    more = _left_out(len(branches) - len(rows), len(differing) - len(columns))
-    heading = [Text(title, "bold")] if title else []
-    return Group(*heading, drawn, *([Text(more, "dim")] if more else []))
-
-
-def _fitting(
-    width: int, branches: Sequence[Branch], configs: Mapping[Branch, Mapping[str, Value]], keys: Sequence[str]
-) -> int:
-    """Return how many of the *keys* have room beside the figures of the *branches*."""
-    room = width - _FIGURES_WIDTH - max(cell_len(printable(branch.name)) for branch in branches)
-    for number, key in enumerate(keys):
-        values = [_cell(config[key]) for config in configs.values() if key in config]
-        room -= min(max(cell_len(text) for text in (printable(key), *values)), _LONGEST_VALUE) + 2
-        if room < 0:
-            return number
-    return min(len(keys), _CONFIG_COLUMNS)
-
-
-def _figures(console: Console, branch: Branch) -> Iterator[Text]:
-    errors = errors_in([branch])
-    stamps = len(branch.stamps) + sum(len(step.stamps) for step in branch.steps)
-    yield Text(printable(branch.name), "bold")
-    yield step_sign(console, branch).append(f" {printable(branch.status)}", STYLES.get(branch.status, ""))
-    yield Text(seconds(branch.duration))
-    yield Text(f"{len(branch.steps):,}")
-    yield Text(f"{errors:,}", "red" if errors else "dim")
-    yield Text(f"{stamps:,}", "" if stamps else "dim")
-
-
-def _left_out(rows: int, columns: int) -> str:
-    parts = [plural(rows, "more branch")] if rows else []
-    parts += [plural(columns, "more setting")] if columns else []
-    return f"… {', '.join(parts)}; --all shows them" if parts else ""
-
-
-def _flat(config: Mapping[str, Value], prefix: str = "") -> Iterator[tuple[str, Value]]:
-    for key, value in config.items():
-        if isinstance(value, dict) and value:
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
-
-
-def _differing(configs: Sequence[Mapping[str, Value]]) -> list[str]:
-    """Return the keys, in the order of their first appearance, that do not mean the same in all *configs*."""
-    keys = dict.fromkeys(key for config in configs for key in config)
-    return [key for key in keys if any(_setting(config, key) != _setting(configs[0], key) for config in configs)]
-
-
-def _is_name(key: str, configs: Mapping[Branch, Mapping[str, Value]]) -> bool:
-    """Whether the setting says what the first column says already."""
-    return all(config.get(key) == branch.name for branch, config in configs.items())
-
-
-def _cell(value: Value) -> str:
-    return printable(value) if isinstance(value, str) else shown(value)
-
-
-def _setting(config: Mapping[str, Value], key: str) -> tuple[bool, Value]:
-    return key in config, config.get(key)
 
 
 # ── what is not there ─────────────────────────────────────────────────────────────────────────────

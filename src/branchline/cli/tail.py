@@ -11,9 +11,10 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from ..read import Follower, Happening, LogLine, Run, Step, open_runs
+from ..exporters.console.text import figure
+from ..read import Follower, Happening, LogLine, Point, Run, Step, open_runs
 from ..read.tree import ending_of, pairs, printable
-from .document import log_document, stamp_document, step_document
+from .document import log_document, point_document, stamp_document, step_document
 from .options import common_options, found_run, found_runs, iso, print_json, terminal
 from .paint import STYLES, glyphs, moment, reason_of, seconds, step_sign, styled
 
@@ -70,6 +71,8 @@ def happening_line(console: Console, happening: Happening) -> Text:
         line.append(f"{glyphs(console).dot} ", "cyan").append(printable(happening.stamp.name))
         line.append("".join(f" {pair}" for pair in pairs(happening.stamp.attributes)), "dim")
         return line.append(f"  in {printable(step.name)}", "dim") if step is not None else line
+    if happening.point is not None:
+        return line.append_text(_point(console, happening.point))
     return line.append_text(_step(console, step)) if step is not None else line
 
 
@@ -89,6 +92,15 @@ def _step(console: Console, step: Step) -> Text:
     return text.append(f"  {reason}", "red" if step.is_failed else "dim") if reason else text
 
 
+def _point(console: Console, point: Point) -> Text:
+    text = styled((f"{glyphs(console).dot} ", "cyan"), (f"{printable(point.name)} ", ""), (figure(point.value), "cyan"))
+    text.append(f" {printable(point.unit)}" if point.unit else "")
+    step = {} if point.step is None else {"step": point.step}
+    text.append("".join(f" {pair}" for pair in pairs({**step, **point.attributes})), "dim")
+    place = point.step_name or point.branch_name
+    return text.append(f"  in {printable(place)}", "dim") if place else text
+
+
 def _log(line: LogLine) -> Text:
     text = styled((printable(line.level) or "LOG", _LEVELS.get(line.level, "dim")))
     for word in (line.event_name, line.message):
@@ -105,4 +117,6 @@ def _document(happening: Happening) -> dict[str, Any]:
         document["stamp"] = stamp_document(happening.stamp)
     if happening.log is not None:
         document["log"] = log_document(happening.log)
+    if happening.point is not None:
+        document["point"] = point_document(happening.point)
     return document

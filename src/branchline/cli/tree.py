@@ -11,8 +11,8 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from ..exporters.console.text import plural
-from ..read import Stamp, Step
+from ..exporters.console.text import figure, plural
+from ..read import Branch, Stamp, Step
 from ..read.tree import ending_of, pairs, printable
 from .paint import STYLES, glyphs, reason_of, seconds, sign, step_sign, styled
 
@@ -24,6 +24,8 @@ _SIBLINGS = 60
 _STAMPS = 8
 # A screenful is 50 lines: nobody scrolls through more than ten without having asked for it.
 _LINES = 500
+# Of a branch's metrics; the table has more.
+_METRICS = 4
 _TIME_WIDTH = 9
 _WIDEST_NAME = 56
 
@@ -108,8 +110,15 @@ def _step_row(console: Console, step: Step, guide: Text) -> Row:
     reason = reason_of(step)
     if reason:
         words.append((reason, "red" if step.is_failed else "dim"))
-    right = Text("  ").join(Text(text, style) for text, style in words) if words else None
+    parts = [Text(text, style) for text, style in words]
+    if isinstance(step, Branch):
+        parts += [styled((f"{printable(name)} ", "dim"), (figure(value), "cyan")) for name, value in _metrics(step)]
+    right = Text("  ").join(parts) if parts else None
     return Row(left=left, time=seconds(step.duration), right=right)
+
+
+def _metrics(branch: Branch) -> list[tuple[str, float]]:
+    return list(branch.metrics.items())[:_METRICS]
 
 
 def _leaf(console: Console, entry: Stamp | Many | More, guide: Text) -> Row:

@@ -8,13 +8,16 @@ from itertools import count as counter
 
 from ..._journal.seen import Seen
 from .picture import Group, Node, Picture
-from .text import Glyphs, Piece, Row, cells, duration, elapsed, plural, safe
+from .text import Glyphs, Piece, Row, cells, duration, elapsed, figure, plural, safe
 
 
 # More open steps of one name in one place than this are one row.
 _APART = 3
 
 _TIME_WIDTH = 11
+
+# Of a branch's metrics, the ones that came last; the summary has more.
+_METRICS = 3
 
 # Nothing open is under a span that has ended: no span has this id.
 _ENDED = -1
@@ -115,7 +118,7 @@ class _Drawing:
             sign=self._spinner,
             name=(safe(_name(seen)), "bold"),
             time=((elapsed(self._now - seen.start_unix_nano), ""),),
-            details=(self._tally(node), self._stamps(seen.stamps)),
+            details=(self._tally(node), self._metrics(seen.metrics), self._stamps(seen.stamps)),
             children=self._under(node, seen.span_id, view, level=0),
         )
 
@@ -134,7 +137,7 @@ class _Drawing:
             sign=self._glyphs.outcome(seen.outcome or seen.status),
             name=(safe(_name(seen)), "bold"),
             time=((duration((seen.end_unix_nano or self._now) - seen.start_unix_nano), ""),),
-            details=(self._tally(node), _error(seen.error), self._stamps(seen.stamps)),
+            details=(self._tally(node), _error(seen.error), self._metrics(seen.metrics), self._stamps(seen.stamps)),
             children=self._under(node, _ENDED, view, level=0) if is_opened_up else [],
         )
 
@@ -217,6 +220,14 @@ class _Drawing:
             return ()
         errors: list[Piece] = [(plural(node.errors, "error"), "red")] if node.errors else []
         return self._dotted([(plural(node.steps, "step"), "dim"), *errors])
+
+    def _metrics(self, metrics: Mapping[str, float]) -> Row:
+        shown = list(metrics.items())[-_METRICS:]
+        dot = (f" {self._glyphs.dot} ", "dim")
+        row: list[Piece] = []
+        for name, value in shown:
+            row += [*([dot] if row else []), (f"{safe(name, 24)} ", "dim"), (figure(value), "cyan")]
+        return tuple(row)
 
     def _stamps(self, stamps: Sequence[str]) -> Row:
         return self._dotted([(safe(stamp, 32), "dim") for stamp in stamps[-2:]])

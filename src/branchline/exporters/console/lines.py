@@ -11,12 +11,15 @@ from ..._journal.seen import Seen, Summary
 from .picture import Group, Picture
 from .screen import Outlet
 from .summary import summary_rows
-from .text import duration, for_encoding, glyphs_for, plain, plural, safe
+from .text import duration, figure, for_encoding, glyphs_for, plain, plural, safe
 
 
 # Steps of one path that have a line of their own; of the rest, the tenth, hundredth, thousandth … tell.
 _APART = 3
 _FAILURES_APART = 20
+
+# Of a branch's metrics, the ones that came last; the summary has more.
+_METRICS = 3
 
 # Paths counted at the same time; beyond that the oldest is told and begun anew.
 _MAX_PATHS = 1_000
@@ -98,7 +101,8 @@ class PlainLines:
             sign, _ = self._glyphs.outcome(seen.outcome or seen.status)
             steps = f"  {plural(node.steps, 'step')}" if node and node.steps else ""
             took = duration(at - seen.start_unix_nano)
-            yield at, f"{_clock(at)}  {sign} {seen.kind} {safe(_name(seen))}  {took}{steps}{self._more(seen)}"
+            more = f"{steps}{_metrics(seen)}{self._more(seen)}"
+            yield at, f"{_clock(at)}  {sign} {seen.kind} {safe(_name(seen))}  {took}{more}"
 
     def _step(self, seen: Seen, near: Mapping[int, Seen]) -> Iterator[Line]:
         self._picture.end(seen)
@@ -163,6 +167,10 @@ class PlainLines:
             self._pending = self._pending[written:]
             if written < end:
                 return
+
+
+def _metrics(seen: Seen) -> str:
+    return "".join(f"  {safe(name, 24)} {figure(value)}" for name, value in list(seen.metrics.items())[-_METRICS:])
 
 
 def _is_branch(seen: Seen) -> bool:

@@ -9,11 +9,13 @@ from pathlib import Path
 
 from ..._journal.seen import Summary
 from .picture import Node, Picture
-from .text import Glyphs, Piece, Row, cells, duration, plural, safe
+from .text import Glyphs, Piece, Row, cells, duration, figure, plural, safe
 
 
 # More rows than this say less than their number.
 _MAX_BRANCHES = 30
+# More columns than these break the rows of a narrow terminal.
+_MAX_METRICS = 4
 
 _STATUS_STYLES = {
     "success": "green",
@@ -55,14 +57,22 @@ def _branch_table(branches: list[tuple[Node, str | None]], unkept: Mapping[str, 
     # With several experiments, the name of a branch alone does not tell which one it is.
     is_prefixed = len({experiment for _, experiment in branches}) > 1
     shown = _most_telling(branches)
-    body = [_branch_cells(node, experiment if is_prefixed else None) for node, experiment in shown]
-    heads = tuple((title, "dim") for title in ("branch", "status", "duration", "steps", "errors"))
+    names = list(dict.fromkeys(name for node, _ in shown for name in _metrics(node)))
+    measured = names[:_MAX_METRICS]
+    body = [
+        (*_branch_cells(node, experiment if is_prefixed else None), *_metric_cells(node, measured))
+        for node, experiment in shown
+    ]
+    titles = ("branch", "status", "duration", "steps", "errors", *(safe(name, 24) for name in measured))
+    heads = tuple((title, "dim") for title in titles)
     widths = [max(cells((row[column],)) for row in (heads, *body)) for column in range(len(heads))]
     for row in (heads, *body):
         yield ("  ", ""), *_table_row(row, widths)
     hidden = len(branches) - len(shown) + sum(unkept.values())
     if hidden:
         yield ("  ", ""), (f"and {plural(hidden, 'branch')} more", "dim")
+    if len(names) > len(measured):
+        yield ("  ", ""), (f"and {plural(len(names) - len(measured), 'metric')} more", "dim")
 
 
 def _most_telling(branches: list[tuple[Node, str | None]]) -> list[tuple[Node, str | None]]:
@@ -85,6 +95,15 @@ def _branch_cells(node: Node, experiment: str | None) -> tuple[Piece, ...]:
         (f"{node.steps:,}", ""),
         (f"{node.errors:,}", "red" if node.errors else "dim"),
     )
+
+
+def _metrics(node: Node) -> Mapping[str, float]:
+    return {} if node.seen is None else node.seen.metrics
+
+
+def _metric_cells(node: Node, names: list[str]) -> tuple[Piece, ...]:
+    metrics = _metrics(node)
+    return tuple((figure(metrics[name]), "cyan") if name in metrics else ("", "") for name in names)
 
 
 def _table_row(row: tuple[Piece, ...], widths: list[int]) -> Iterator[Piece]:

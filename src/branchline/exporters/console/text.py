@@ -95,6 +95,15 @@ def elapsed(nanoseconds: int) -> str:
     return f"{max(nanoseconds, 0) / 1e9:.1f} s" if nanoseconds < 59_950_000_000 else duration(nanoseconds)
 
 
+def figure(value: float) -> str:
+    """Return a measured *value* with the digits that a person reads: `6,000`, `0.9167`, `1.2e-05`, `nan`."""
+    if value - value or abs(value) >= 1e15:
+        return f"{value:.4g}"
+    if value == int(value):
+        return f"{int(value):,}"
+    return f"{value:,.1f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
 def plural(count: int, noun: str) -> str:
     """Return *count* of *noun* in words: `1 step`, `1,204 steps`, `2 branches`."""
     if count == 1:
