@@ -49,6 +49,8 @@ class Summary(NamedTuple):
     oddities: Mapping[str, int]
     """How many, by kind."""
     seconds: float
+    points: int = 0
+    """Of metrics; they are among the log records."""
 
 
 class Listener(Protocol):

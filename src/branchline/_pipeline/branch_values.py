@@ -21,14 +21,16 @@ class BranchValues:
         """Remember nothing yet."""
         self._known: dict[int, tuple[Any, dict[str, float]]] = {}
 
-    def take(self, records: Iterable[LogRecord]) -> None:
-        """Take the metric points among log *records*."""
-        for record in records:
-            if record.name == names.METRIC_EVENT and record.identity is not None:
+    def take(self, records: Iterable[LogRecord]) -> int:
+        """Take the metric points among log *records*, and return how many there were."""
+        points = [record for record in records if record.name == names.METRIC_EVENT]
+        for record in points:
+            if record.identity is not None:
                 found = self._of(record.identity)
                 name = record.data.get(names.METRIC_NAME)
                 if isinstance(name, str) and (name in found or len(found) < _MOST_NAMES):
                     found[name] = float(record.data.get(names.METRIC_VALUE, "nan"))
+        return len(points)
 
     def of(self, span: Any) -> Mapping[str, float]:
         """Return what the branch that *span* is has measured; it may still grow. Nothing for any other span."""

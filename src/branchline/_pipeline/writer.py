@@ -76,6 +76,7 @@ class Writer:
         self._listen_at = 0.0
         self._seen: list[Seen] = []
         self._values = BranchValues()
+        self._points = 0
         self._were_open: set[int] = set()
         self._rescued: set[int | str] = set()
         self._busy_until = time.monotonic() + _IDLE_AFTER_SECONDS
@@ -264,7 +265,7 @@ class Writer:
                 logs = [record for record in logs if record.uid not in self._rescued]
             self._encode(spans, logs, snapshots)
             if pipeline.options.listeners:
-                self._values.take(logs)
+                self._points += self._values.take(logs)
                 self._seen.extend([seen(span, self._values.of(span)) for span in spans])
         if was_idle:
             return
@@ -494,6 +495,7 @@ class Writer:
             dropped=dropped,
             oddities=dict(pipeline.notices.counts),
             seconds=(time.time_ns() - pipeline.started_unix_nano) / 1e9,
+            points=self._points,
         )
 
 

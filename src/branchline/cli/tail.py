@@ -94,7 +94,9 @@ def _step(console: Console, step: Step) -> Text:
 
 def _point(console: Console, point: Point) -> Text:
     text = styled((f"{glyphs(console).dot} ", "cyan"), (f"{printable(point.name)} ", ""), (figure(point.value), "cyan"))
-    text.append(f" {printable(point.unit)}" if point.unit else "")
+    # A ratio has the unit 1, and what is counted stands in braces.
+    unit = (point.unit or "").strip("{}")
+    text.append(f" {printable(unit)}" if unit not in {"", "1"} else "")
     step = {} if point.step is None else {"step": point.step}
     text.append("".join(f" {pair}" for pair in pairs({**step, **point.attributes})), "dim")
     place = point.step_name or point.branch_name

@@ -11,7 +11,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from ..exporters.console.text import figure, plural
+from ..exporters.console.text import figure, plural, safe
 from ..read import Branch, Stamp, Step
 from ..read.tree import ending_of, pairs, printable
 from .paint import STYLES, glyphs, reason_of, seconds, sign, step_sign, styled
@@ -112,7 +112,7 @@ def _step_row(console: Console, step: Step, guide: Text) -> Row:
         words.append((reason, "red" if step.is_failed else "dim"))
     parts = [Text(text, style) for text, style in words]
     if isinstance(step, Branch):
-        parts += [styled((f"{printable(name)} ", "dim"), (figure(value), "cyan")) for name, value in _metrics(step)]
+        parts += [styled((f"{safe(name, 24)} ", "dim"), (figure(value), "cyan")) for name, value in _metrics(step)]
     right = Text("  ").join(parts) if parts else None
     return Row(left=left, time=seconds(step.duration), right=right)
 

@@ -40,8 +40,10 @@ def _headline(summary: Summary, picture: Picture, glyphs: Glyphs) -> Row:
     parts = [f"run {summary.run_id}", safe(summary.service_name), duration(round(summary.seconds * 1e9))]
     if summary.spans:
         parts.append(plural(summary.spans, "span"))
-    if summary.logs:
-        parts.append(plural(summary.logs, "log record"))
+    if summary.points:
+        parts.append(plural(summary.points, "metric point"))
+    if summary.logs > summary.points:
+        parts.append(plural(summary.logs - summary.points, "log record"))
     if not summary.spans and not summary.logs:
         parts.append("nothing was recorded")
     head, *rest = parts
