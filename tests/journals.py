@@ -109,6 +109,22 @@ def log(
     return found | ({"traceId": TRACE, "spanId": f"{number:016x}"} if number is not None else {})
 
 
+def point(
+    name: str,
+    value: object,
+    *,
+    at: float = 0.0,
+    number: int | None = None,
+    unit: str | None = None,
+    step: int | None = None,
+    own: Mapping[str, object] | None = None,
+) -> dict[str, Any]:
+    """Return the record of one value of a metric."""
+    about = {"name": name, "value": value, "unit": unit, "step": step}
+    ours = {f"branchline.metric.{key}": item for key, item in about.items() if item is not None}
+    return log(name="branchline.metric", at=at, number=number, own=ours | dict(own or {}))
+
+
 def opened(
     number: int,
     name: str,

@@ -20,7 +20,7 @@ from branchline.cli.paint import ago
 from branchline.cli.show import run_picture
 from branchline.cli.tree import tree_text
 from branchline.read import open_runs
-from journals import BEGIN, SECOND, Journal, checkpoint, event, journal, log, opened, raised, span
+from journals import BEGIN, SECOND, Journal, checkpoint, event, journal, log, opened, point, raised, span
 
 
 NOW = BEGIN / SECOND + 200
@@ -117,6 +117,90 @@ baseline  ✓ success    1.10 s     14       0       1  very small  0.1
 bold      ✗ failed     800 ms      1       1       0  large       0.5
 idle      ↷ skipped      0 µs      0       0       0  large"""
     )
+
+
+def test_show_metrics(tmp_path: Path) -> None:
+    """
+    A branch shows the last values of its metrics in the tree and in the table, as many as fit; what was measured
+    outside of all branches has a table of its own.
+    """
+    search(tmp_path).logs(
+        point("loss", 0.75, at=0.3, number=3, step=0),
+        point("loss", 0.123456, at=0.4, number=3, step=1),
+        point("tokens", 61_725, at=0.4, number=2),
+        point("loss", "NaN", at=1.4, number=5),
+        *[point(f"layer {number}", number / 7, at=1.5, number=4) for number in range(5)],
+        point("rows", 10, at=3, unit="{row}"),
+        point("rows", 4.5, at=3.1, unit="{row}"),
+    )
+
+    tree, table, loose = picture(tmp_path, width=100).split("\n\n")[1:]
+    assert [line for line in tree.splitlines() if "branch" in line] == [
+        "├─ ✓ branch baseline     1.10 s  loss 0.1235  tokens 61,725",
+        "├─ ✗ branch bold         800 ms  loss nan  layer 0 0  layer 1 0.1429  layer 2 0.2857",
+        "└─ ↷ branch idle           0 µs  skipped",
+    ]
+    assert table.splitlines() == [
+        "branch    status     duration  steps  errors  stamps    loss  tokens  layer 0  layer 1  layer 2",
+        "─" * 95,
+        "baseline  ✓ success    1.10 s     14       0       1  0.1235  61,725",
+        "bold      ✗ failed     800 ms      1       1       0     nan                0   0.1429   0.2857",
+        "idle      ↷ skipped      0 µs      0       0       0",
+        "… 2 more metrics, 2 more settings; --all shows them",
+    ]
+    assert loose.splitlines() == [
+        "metric  points  last  least  most  unit",
+        "─" * 40,
+        "rows         2   4.5    4.5    10  {row}",
+    ]
+
+
+def test_show_metrics_as_json(tmp_path: Path) -> None:
+    """
+    The whole of each point is in the JSON, and the last values with each branch; what is not finite is text.
+    """
+    search(tmp_path).logs(
+        point("loss", "Infinity", at=0.3, number=3, step=2, unit="nat", own={"branchline.branch.name": "x", "a": 1})
+    )
+
+    document = json.loads(called("show", "--directory", tmp_path, "--json").stdout)
+    assert document["points"] == [
+        {
+            "name": "loss",
+            "value": "inf",
+            "unit": "nat",
+            "step": 2,
+            "time": "2023-11-14T22:13:20.300000+00:00",
+            "attributes": {"a": 1},
+            "trace_id": "0af7651916cd43dd8448eb211c80319c",
+            "span_id": "0000000000000003",
+            "step_name": "load",
+            "branch_name": "x",
+            "branch_id": "baseline",
+            "experiment_name": None,
+        }
+    ]
+    metrics = {span["name"]: span["metrics"] for span in document["spans"] if span["kind"] == "branch"}
+    assert metrics == {"baseline": {"loss": "inf"}, "bold": {}, "idle": {}}
+    assert document["logs"] == []
+
+
+def test_tail_metrics(tmp_path: Path) -> None:
+    """
+    A point is a line with its value, unit, place in the series, attributes and the step it was recorded in.
+    """
+    search(tmp_path).logs(
+        opened(3, "load", start=0.2),
+        point("loss", 0.5, at=0.3, number=3, unit="1", step=2, own={"split": "dev"}),
+        point("rows", 10_000, at=0.4, unit="{row}"),
+    )
+
+    lines = [line for line in called("tail", "-n", 100, "--directory", tmp_path).stdout.splitlines() if " · " in line]
+    assert lines == [
+        "22:13:20  · loaded rows=3  in load",
+        "22:13:20  · loss 0.5 step=2 split=dev  in load",
+        "22:13:20  · rows 10,000 row",
+    ]
 
 
 def test_colours(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from branchline.exporters.console.lines import PlainLines
 from branchline.exporters.console.listener import choose
 from branchline.exporters.console.picture import MAX_GROUPS, MAX_KEPT, Picture
 from branchline.exporters.console.summary import summary_rows
-from branchline.exporters.console.text import ASCII, UNICODE, ansi, duration, elapsed, plain, safe
+from branchline.exporters.console.text import ASCII, UNICODE, ansi, duration, elapsed, figure, plain, safe
 from branchline.exporters.console.tree import LiveTree
 
 
@@ -75,6 +75,10 @@ class Story:
 
     def branch(self, name, parent=None):
         return self.start("branch", "branch", parent, branch=name)
+
+    def measure(self, span_id, **metrics):
+        seen = self.open[span_id]
+        self.open[span_id] = seen._replace(metrics={**seen.metrics, **metrics})
 
     def end(self, span_id, after_ms=0, outcome="success", error=None, stamps=()):
         self.now += after_ms * MS
@@ -745,6 +749,38 @@ def test_a_terminal_that_goes_away(terminal, monkeypatch, tmp_path):
     assert sys.stderr is terminal.stream
 
 
+def test_metrics_of_a_branch_in_the_tree(terminal, monkeypatch):
+    """
+    While a branch runs, and when it has ended, the tree shows what it has measured last.
+    """
+    story = Story()
+    first = story.branch("a")
+    story.measure(first, one=1, two=2.5, three=1e-7, four=1234.5)
+    story.end(first, 20)
+    story.measure(story.branch("b"), loss=0.5)
+    tree = live_tree(story, terminal, monkeypatch)
+    story.tell(tree)
+
+    assert terminal.screen()[1:] == [
+        "✓ a                                 20 ms  two 2.5 · three 1e-07 · four 1,234.5",
+        "⠋ b                                 0.0 s  loss 0.5",
+    ]
+
+
+def test_metrics_in_plain_lines():
+    """
+    A line about a branch that has ended says what it has measured last.
+    """
+    story = Story()
+    branch = story.branch("a")
+    story.measure(branch, loss=0.5, accuracy=1)
+    story.end(branch, 20)
+    stream = io.StringIO()
+    story.tell(PlainLines(stream, levels=1))
+
+    assert stream.getvalue().splitlines()[-1] == "12:00:00  ✓ branch a  20 ms  loss 0.5  accuracy 1"
+
+
 # ── the summary ───────────────────────────────────────────────────────────────────────────────────
 
 
@@ -774,6 +810,29 @@ def test_summary(tmp_path, monkeypatch):
         "",
         "  files     .branchline/runs/20231115-120000-k3f9",
         "  next      branchline show 20231115-120000-k3f9",
+    ]
+
+
+def test_summary_of_metrics(tmp_path, monkeypatch):
+    """
+    The branches are compared by their metrics too, as many as fit; points are counted apart from what was logged.
+    """
+    monkeypatch.chdir(tmp_path)
+    story = Story()
+    experiment = story.experiment("e")
+    for number, value in enumerate((0.123456, 61_725)):
+        branch = story.branch(f"b{number}", experiment)
+        story.measure(branch, loss=value, **{f"layer {number}": 1.5, f"layer {number + 2}": float("nan")})
+        story.end(branch, 20)
+    story.end(experiment)
+
+    rows = told(story, summary(tmp_path, spans=3, logs=9, points=7))
+    assert rows[1] == "✓ run 20231115-120000-k3f9 · demo.py · 1.24 s · 3 spans · 7 metric points · 2 log records"
+    assert rows[3:7] == [
+        "  branch   status    duration   steps   errors     loss   layer 0   layer 2   layer 1",
+        "  b0       success      20 ms       0        0   0.1235       1.5       nan",
+        "  b1       success      20 ms       0        0   61,725                           1.5",
+        "  and 1 metric more",
     ]
 
 
@@ -836,6 +895,30 @@ def test_durations(nanoseconds, words):
     Durations have the digits a person reads, and no number is rounded up to a unit that it does not have.
     """
     assert words == duration(nanoseconds)
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (0.0, "0"),
+        (-0.0, "0"),
+        (7.0, "7"),
+        (-61_725.0, "-61,725"),
+        (0.123456, "0.1235"),
+        (0.00001234, "1.234e-05"),
+        (999.96, "1000"),
+        (1234.56, "1,234.6"),
+        (1e15, "1e+15"),
+        (1e300, "1e+300"),
+        (float("nan"), "nan"),
+        (float("-inf"), "-inf"),
+    ],
+)
+def test_figures(value, words):
+    """
+    Measured values have the digits a person reads.
+    """
+    assert figure(value) == words
 
 
 def test_elapsed():

@@ -18,6 +18,7 @@ from ..read.tree import ending_of, items_of, printable, stamp_line
 from ..read.values import walk
 from .comparison import comparisons
 from .document import run_document
+from .measured import loose_metrics
 from .options import common_options, found_run, found_runs, print_json, terminal
 from .paint import STYLES, ago, moment, seconds, sign
 from .tree import tree_text
@@ -61,6 +62,9 @@ def run_picture(console: Console, run: Run, *, now: float, is_whole: bool = Fals
     for comparison in comparisons(console, run, is_whole=is_whole):
         yield Text()
         yield comparison
+    measured = loose_metrics(run.points, is_whole=is_whole)
+    if measured is not None:
+        yield Group(Text(), measured)
     notes = list(note_lines(run))
     if notes:
         yield Group(Text(), *notes)

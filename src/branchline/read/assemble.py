@@ -11,7 +11,7 @@ from typing import Any, Final, cast
 from .. import names
 from .._journal.anyvalue import Value, parted, whole_number
 from .._journal.decode import DecodedEvent, DecodedLog, DecodedSpan, Line, Skipped
-from .points import branch_metrics, point_of
+from .points import branches_of, metrics_of, point_of
 from .values import (
     Branch,
     Contents,
@@ -106,12 +106,12 @@ def assemble(gathered: Gathered, *, alive: Container[str], skipped: tuple[Skippe
     interrupted = {key for key in opened if gathered.places[key] not in alive}
     spans = dict(sorted(spans.items(), key=_start))
     tops, below = _related(spans)
-    metrics = branch_metrics(gathered.points, spans)
-    made = _made(spans, tops, below, gathered.places, opened, interrupted, metrics)
+    measured = list(zip(gathered.points, branches_of(gathered.points, spans), strict=True))
+    made = _made(spans, tops, below, gathered.places, opened, interrupted, metrics_of(measured))
     everything = [made[key] for key in spans]
     stamps = [loose_stamp(log) for log in gathered.logs if log.event_name == names.STAMP_EVENT]
     logs = [log_line(log, made) for log in gathered.logs]
-    points = [point_of(log, made) for log in gathered.points]
+    points = [point_of(log, made, None if key is None else made[key]) for log, key in measured]
     return Contents(
         roots=tuple(sorted([made[key] for key in tops], key=started)),
         experiments=tuple([step for step in everything if step.__class__ is Experiment]),

@@ -6,7 +6,6 @@ import math
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from operator import attrgetter
 
 from .. import names
 from .._journal.anyvalue import Value, parted
@@ -17,8 +16,8 @@ from .values import Point, Step
 Key = tuple[str, str]
 
 
-def point_of(log: DecodedLog, steps: Mapping[Key, Step]) -> Point:
-    """Return the point that a *log* record stands for; it names the one of the *steps* that it was recorded in."""
+def point_of(log: DecodedLog, steps: Mapping[Key, Step], branch: Step | None = None) -> Point:
+    """Return the point that a *log* record stands for, which was recorded in one of the *steps* and in *branch*."""
     own, ours = parted(log.attributes)
     own.pop(names.LOG_UID, None)
     step = steps.get((log.trace_id or "", log.span_id or ""))
@@ -33,9 +32,9 @@ def point_of(log: DecodedLog, steps: Mapping[Key, Step]) -> Point:
         trace_id=log.trace_id,
         span_id=log.span_id,
         step_name=step.name if step is not None and step.kind not in {"branch", "experiment"} else None,
-        branch_name=_text(ours.get(names.BRANCH_NAME)),
-        branch_id=_text(ours.get(names.BRANCH_ID)),
-        experiment_name=_text(ours.get(names.EXPERIMENT_NAME)),
+        branch_name=_text(ours.get(names.BRANCH_NAME)) or (branch.branch_name or branch.name if branch else None),
+        branch_id=_text(ours.get(names.BRANCH_ID)) or (branch.branch_id if branch else None),
+        experiment_name=_text(ours.get(names.EXPERIMENT_NAME)) or (branch.experiment_name if branch else None),
     )
 
 
@@ -52,12 +51,16 @@ def number_of(value: Value) -> float:
         return math.nan
 
 
-def branch_metrics(logs: Iterable[DecodedLog], spans: Mapping[Key, DecodedSpan]) -> dict[Key, dict[str, float]]:
-    """Return the last value of each metric, by the branch that its points lie in."""
+def branches_of(logs: Iterable[DecodedLog], spans: Mapping[Key, DecodedSpan]) -> list[Key | None]:
+    """Return, for each point among *logs*, the branch among *spans* that it lies in."""
     places = _Places(spans)
+    return [places.branch_of(log) for log in logs]
+
+
+def metrics_of(points: Iterable[tuple[DecodedLog, Key | None]]) -> dict[Key, dict[str, float]]:
+    """Return the last value of each metric, by branch; *points* come with theirs."""
     found: dict[Key, dict[str, float]] = {}
-    for log in sorted(logs, key=attrgetter("time_unix_nano")):
-        branch = places.branch_of(log)
+    for log, branch in sorted(points, key=lambda point: point[0].time_unix_nano):
         if branch is not None:
             found.setdefault(branch, {})[name_of(log)] = number_of(log.attributes.get(names.METRIC_VALUE))
     return found
