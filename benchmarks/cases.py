@@ -65,6 +65,7 @@ def cases(contender: Contender, stopwatch: Stopwatch) -> dict[str, Case]:
         "annotated block": Case(loop=_calling(contender.block, stopwatch)),
         "async step": Case(loop=_awaiting(_async_step_of(contender), stopwatch)),
         "async annotated": Case(loop=_awaiting(_async_annotated_of(contender), stopwatch)),
+        "point": Case(loop=traced("parent")(_calling(contender.point, stopwatch)), more_spans=1),
     }
 
 

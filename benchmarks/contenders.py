@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import logging
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +38,8 @@ class Contender:
     """Puts six attributes and two events, with one attribute each, on the current span."""
     block: Work
     """A with-block with the same six attributes and two events."""
+    point: Work
+    """Records one value of a metric, with one attribute: for a dashboard, and to be kept with its span."""
     settle: Callable[[], object] = lambda: None
     """Waits until everything recorded so far is where it goes."""
     finish: Callable[[], int | None] = lambda: None
@@ -44,14 +48,16 @@ class Contender:
 
 def bare() -> Contender:
     """Return plain functions: what the work itself costs."""
-    return Contender(traced=lambda name: lambda function: function, annotate=_nothing, block=_nothing)
+    return Contender(traced=lambda name: lambda function: function, annotate=_nothing, block=_nothing, point=_nothing)
 
 
 def api() -> Contender:
     """Return the OpenTelemetry API, with no SDK behind it."""
-    from opentelemetry import trace
+    from opentelemetry import _logs, metrics, trace
 
-    return _with_tracer(trace.get_tracer("benchmarks"))
+    return _with_tracer(
+        trace.get_tracer("benchmarks"), point=_point(metrics.get_meter("benchmarks"), _logs.get_logger("benchmarks"))
+    )
 
 
 def unconfigured() -> Contender:
@@ -89,14 +95,92 @@ def stock(*, is_encoding: bool, has_default_queue: bool = False) -> Contender:
     size = None if has_default_queue else _STOCK_QUEUE
     provider.add_span_processor(BatchSpanProcessor(exporter, max_queue_size=size))
 
+    points = StockPoints(is_encoding=is_encoding)
+
     def settle() -> None:
         assert provider.force_flush(int(_FLUSH_SECONDS * 1000))
+        points.settle()
 
     def finish() -> int:
         provider.shutdown()
-        return exporter.count
+        return exporter.count + points.finish()
 
-    return _with_tracer(provider.get_tracer("benchmarks"), settle=settle, finish=finish)
+    return _with_tracer(provider.get_tracer("benchmarks"), point=points.record, settle=settle, finish=finish)
+
+
+class StockPoints:
+    """Metric points as the OpenTelemetry SDK has them: a histogram, and a log event with the span's ids."""
+
+    def __init__(self, *, is_encoding: bool) -> None:
+        from opentelemetry.sdk._logs import LoggerProvider
+        from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
+        from opentelemetry.sdk.metrics import MeterProvider
+        from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
+
+        log_exporter, metric_exporter = _point_exporters(is_encoding=is_encoding)
+        self._exporter = log_exporter
+        self._logs = LoggerProvider()
+        self._logs.add_log_record_processor(BatchLogRecordProcessor(log_exporter, max_queue_size=_STOCK_QUEUE))
+        self._metrics = MeterProvider([PeriodicExportingMetricReader(metric_exporter)])
+        self.record = _point(self._metrics.get_meter("benchmarks"), self._logs.get_logger("benchmarks"))
+
+    def settle(self) -> None:
+        assert self._logs.force_flush(int(_FLUSH_SECONDS * 1000))
+        assert self._metrics.force_flush(_FLUSH_SECONDS * 1000)
+
+    def finish(self) -> int:
+        self._logs.shutdown()
+        self._metrics.shutdown()
+        count: int = self._exporter.count
+        return count
+
+
+def _point_exporters(*, is_encoding: bool) -> tuple[Any, Any]:
+    from opentelemetry.sdk._logs.export import LogRecordExporter, LogRecordExportResult
+    from opentelemetry.sdk.metrics.export import MetricExporter, MetricExportResult
+
+    encode_logs: Callable[[Any], Any] = len
+    encode_metrics: Callable[[Any], Any] = id
+    if is_encoding:
+        from opentelemetry.exporter.otlp.proto.common._log_encoder import encode_logs as log_message
+        from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metrics as metrics_message
+
+        def encode_logs(batch: Any) -> Any:
+            return log_message(batch).SerializeToString()
+
+        def encode_metrics(data: Any) -> Any:
+            return metrics_message(data).SerializeToString()
+
+    class CountingLogs(LogRecordExporter):
+        """Counts what arrives and drops it."""
+
+        count = 0
+
+        def export(self, batch: Any) -> LogRecordExportResult:
+            encode_logs(batch)
+            self.count += len(batch)
+            return LogRecordExportResult.SUCCESS
+
+        def shutdown(self) -> None:
+            pass
+
+        def force_flush(self, timeout_millis: int = 30_000) -> bool:
+            return True
+
+    class Metrics(MetricExporter):
+        """Drops what arrives."""
+
+        def export(self, metrics_data: Any, timeout_millis: float = 10_000, **kwargs: Any) -> MetricExportResult:
+            encode_metrics(metrics_data)
+            return MetricExportResult.SUCCESS
+
+        def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
+            pass
+
+        def force_flush(self, timeout_millis: float = 10_000) -> bool:
+            return True
+
+    return CountingLogs(), Metrics()
 
 
 def branchline(*, durability: Literal["crash", "batch"]) -> Contender:
@@ -118,7 +202,10 @@ def branchline(*, durability: Literal["crash", "batch"]) -> Contender:
 
 def _journaled(run: Path) -> int:
     states = [json.loads(path.read_bytes()) for path in run.glob("*/process.json")]
-    return sum(state["counters"]["spans"]["journaled"] for state in states)
+    spans: int = sum(state["counters"]["spans"]["journaled"] for state in states)
+    logs = [gzip.decompress(path.read_bytes()) for path in run.glob("*/logs-*.gz")]
+    logs += [path.read_bytes() for path in run.glob("*/logs-*.jsonl")]
+    return spans + sum(text.count(b'"eventName":"branchline.metric"') for text in logs)
 
 
 def _with_steps(**others: Any) -> Contender:
@@ -138,7 +225,10 @@ def _with_steps(**others: Any) -> Contender:
             step.stamp("loaded", rows=index)
             step.stamp("scored", score=0.5)
 
-    return Contender(traced=bl.traced_step, annotate=annotate, block=block, **others)
+    def point(index: int, text: str) -> None:
+        bl.record_metric("score", index * 0.5, source=text)
+
+    return Contender(traced=bl.traced_step, annotate=annotate, block=block, point=point, **others)
 
 
 def _with_tracer(tracer: Any, **others: Any) -> Contender:
@@ -161,6 +251,24 @@ def _with_tracer(tracer: Any, **others: Any) -> Contender:
             span.add_event("scored", {"score": 0.5})
 
     return Contender(traced=tracer.start_as_current_span, annotate=annotate, block=block, **others)
+
+
+def _point(meter: Any, logger: Any) -> Work:
+    from opentelemetry._logs import SeverityNumber
+
+    histogram = meter.create_histogram("score")
+
+    def point(index: int, text: str) -> None:
+        value = index * 0.5
+        histogram.record(value, {"split": "train"})
+        logger.emit(
+            event_name="score",
+            timestamp=time.time_ns(),
+            severity_number=SeverityNumber.INFO,
+            attributes={"name": "score", "value": value, "source": text},
+        )
+
+    return point
 
 
 def _nothing(index: int, text: str) -> None:

@@ -27,6 +27,7 @@ CASES: Final = (
     "annotated block",
     "async step",
     "async annotated",
+    "point",
 )
 SIDE_BY_SIDE: Final = (BARE, SDK_OTLP, CRASH, BATCH)
 DEFAULT_QUEUE: Final = "sdk+otlp, default queue"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Iterator, Mapping
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from .. import names
@@ -14,8 +14,6 @@ from .snapshots import HISTOGRAM, SUM, Distribution, Metric, Series
 _SECOND: Final = 1_000_000_000
 # In nanoseconds, whole numbers: what they add up to does not depend on the order in which they come.
 _BOUNDARIES: Final = tuple(round(boundary * _SECOND) for boundary in STEP_SECONDS)
-# Lengths that are put by before they are counted: once sorted, many of them fall into a bucket at once.
-_MOST_PUT_BY: Final = 512
 # Of one metric, in the order of their attributes' names: None where there is nothing to say.
 Values = tuple[str | None, ...]
 
@@ -27,7 +25,7 @@ _STATUS: Final = (names.EXPERIMENT_NAME, names.BRANCH_STATUS)
 class Lengths:
     """How long the steps or branches of one series took."""
 
-    __slots__ = ("_counts", "_least", "_most", "_put_by", "_sum")
+    __slots__ = ("_counts", "_least", "_most", "_put_by", "_sum", "add")
 
     def __init__(self) -> None:
         self._counts = [0] * (len(_BOUNDARIES) + 1)
@@ -35,18 +33,26 @@ class Lengths:
         self._least = 1 << 64
         self._most = 0
         self._put_by: list[int] = []
+        # The list's own method: this is called for every step.
+        self.add: Callable[[int], None] = self._put_by.append
+        """Put the length of one more by, in nanoseconds, until ``count``."""
 
-    def add(self, nanoseconds: int) -> None:
-        """Take the length of one more."""
-        self._put_by.append(nanoseconds)
-        if len(self._put_by) >= _MOST_PUT_BY:
-            self._count()
-
-    def _count(self) -> None:
-        lengths, self._put_by = sorted(self._put_by), []
+    def count(self) -> None:
+        """Count what was put by."""
+        lengths = sorted(self._put_by)
+        if not lengths:
+            return
+        self._put_by.clear()
+        if lengths[0] < 0:
+            # A clock was set back.
+            lengths = [max(length, 0) for length in lengths]
         self._sum += sum(lengths)
         self._least = min(self._least, lengths[0])
         self._most = max(self._most, lengths[-1])
+        if len(lengths) < len(_BOUNDARIES):
+            for length in lengths:
+                self._counts[bisect_left(_BOUNDARIES, length)] += 1
+            return
         start = 0
         for place, boundary in enumerate(_BOUNDARIES):
             end = bisect_right(lengths, boundary, start)
@@ -57,8 +63,7 @@ class Lengths:
     @property
     def distribution(self) -> Distribution:
         """What they come to, in seconds."""
-        if self._put_by:
-            self._count()
+        self.count()
         return Distribution(
             values=sum(self._counts),
             total=self._sum / _SECOND,
@@ -98,6 +103,11 @@ class Durations:
         self._series(self._branches, (experiment, branch, outcome, error)).add(nanoseconds)
         values = self._known(self._statuses, (experiment, status))
         self._statuses[values] = self._statuses.get(values, 0) + 1
+
+    def count(self) -> None:
+        """Count what was put by: memory is as large as that and the number of series."""
+        for lengths in (*self._steps.values(), *self._branches.values()):
+            lengths.count()
 
     def metrics(self) -> tuple[Metric, ...]:
         """Return what it all comes to; a metric of nothing is left out."""

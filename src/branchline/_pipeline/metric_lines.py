@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from .. import names
@@ -25,7 +25,7 @@ class MetricLines:
         self._said_at = 0.0
         self._encoder: MetricsEncoder | None = None
 
-    def add(self, spans: Iterable[Any]) -> None:
+    def add(self, spans: Sequence[Any]) -> None:
         """Take finished *spans*."""
         self._spans.add(spans)
 

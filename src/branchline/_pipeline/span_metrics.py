@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from .. import names
-from .._journal.durations import Durations, Lengths
+from .._journal.durations import Durations
 from .._journal.snapshots import MOST_SERIES, Metric
 
 
 _REMEMBERED: Final = 4096
+# Lengths of time that wait to be counted: once sorted, many of them fall into a bucket at once.
+_MOST_PUT_BY: Final = 8192
 
 
 class SpanMetrics:
@@ -19,40 +21,50 @@ class SpanMetrics:
     def __init__(self, *, most_series: int = MOST_SERIES) -> None:
         """Add up, for at most so many series of each metric."""
         self._durations = Durations(most_series=most_series)
-        self._steps: dict[tuple[str, str | None, int], tuple[Any, Lengths]] = {}
+        self._steps: dict[tuple[str, str | None, int], tuple[Any, Callable[[int], None]]] = {}
+        self._put_by = 0
         self.is_changed = False
 
-    def add(self, spans: Iterable[Any]) -> None:
+    def add(self, spans: Sequence[Any]) -> None:
         """Take finished *spans*; only our own steps and branches count."""
-        steps = self._steps
+        title = outcome = identity = None
+        add: Callable[[int], None] = _nobodys
         for span in spans:
             role = span.role
             if role == names.KIND_STEP:
-                identity = span.identity
-                known = steps.get((span.title, span.outcome, id(identity)))
-                if known is not None and known[0] is identity:
-                    known[1].add(max(span.ended - span.began, 0))
-                else:
-                    self._add_step(span)
+                # Most are like the one before: then nothing has to be looked up.
+                if span.title is not title or span.outcome is not outcome or span.identity is not identity:
+                    title, outcome, identity = span.title, span.outcome, span.identity
+                    known = self._steps.get((title, outcome, id(identity)))
+                    if known is not None and known[0] is identity:
+                        add = known[1]
+                    else:
+                        add = self._step(span)
+                        # Two that failed may have failed in two ways.
+                        title = None if outcome in names.ERROR_OUTCOMES else title
+                add(span.ended - span.began)
             elif role == names.KIND_BRANCH:
                 self._add_branch(span)
-        self.is_changed = True
+        self._put_by += len(spans)
+        if self._put_by > _MOST_PUT_BY:
+            self._put_by = 0
+            self._durations.count()
+        self.is_changed = self.is_changed or bool(spans)
 
-    def _add_step(self, span: Any) -> None:
-        identity = span.identity
-        experiment, branch = _place(identity)
-        error = _error(span)
-        lengths = self._durations.of_steps(span.title, experiment, branch, span.outcome, error)
-        lengths.add(max(span.ended - span.began, 0))
-        if span.outcome not in names.ERROR_OUTCOMES:
+    def _step(self, span: Any) -> Callable[[int], None]:
+        """Return what takes the length of a step like *span*, and remember it."""
+        title, outcome, identity = span.title, span.outcome, span.identity
+        add = self._durations.of_steps(title, *_place(identity), outcome, _error(span)).add
+        if outcome not in names.ERROR_OUTCOMES:
             if len(self._steps) >= _REMEMBERED:
                 self._steps.clear()
             # With its identity: as long as that is remembered, no other object has its address.
-            self._steps[span.title, span.outcome, id(identity)] = identity, lengths
+            self._steps[title, outcome, id(identity)] = identity, add
+        return add
 
     def _add_branch(self, span: Any) -> None:
         experiment, branch = _place(span.identity)
-        length = max(span.ended - span.began, 0)
+        length = span.ended - span.began
         status = (span.data or {}).get(names.BRANCH_STATUS)
         self._durations.add_branch(length, experiment, branch, span.outcome, _error(span), _text(status))
 
@@ -60,6 +72,10 @@ class SpanMetrics:
         """Return what it has come to."""
         self.is_changed = False
         return self._durations.metrics()
+
+
+def _nobodys(length: int) -> None:
+    """Take the length of no step."""
 
 
 def _place(identity: Any) -> tuple[str | None, str | None]:

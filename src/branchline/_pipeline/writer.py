@@ -290,7 +290,7 @@ class Writer:
             logs.extend(spilled_records(encoder.spilled))
             encoder.spilled = []
         log_lines = self._encoded(encoder.log_lines, logs, "logs")
-        self._metric_lines.add(spans)
+        self._guarded(functools.partial(self._metric_lines.add, spans))
         for appender, lines, records, signal in (
             (self._logs, log_lines, logs, "logs"),
             (self._traces, span_lines, spans, "spans"),

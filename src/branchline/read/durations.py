@@ -21,7 +21,7 @@ def span_metrics(run_or_steps: Run | Iterable[Step]) -> tuple[Metric, ...]:
     for step in walk(roots):
         if step.end_unix_nano is None:
             continue
-        length = max(step.end_unix_nano - step.start_unix_nano, 0)
+        length = step.end_unix_nano - step.start_unix_nano
         experiment, branch, outcome = step.experiment_name, step.branch_name, step.outcome
         error = step.attributes.get(names.ERROR_TYPE) if outcome in names.ERROR_OUTCOMES else None
         error_type = error if isinstance(error, str) else None
