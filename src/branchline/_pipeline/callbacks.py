@@ -38,8 +38,9 @@ class Callback:
         try:
             thread.start()
         except RuntimeError:
-            # The interpreter is ending: whoever waits for us does not wait for ever.
-            self._run(options, notices)
+            # No more threads, as at the interpreter's end: here, then, unless nobody has the time to wait for it.
+            if options.timeout_millis:
+                self._run(options, notices)
         else:
             self._thread = thread
 

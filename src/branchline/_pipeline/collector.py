@@ -62,13 +62,12 @@ class Collector:
         """Begin to collect; whoever comes second changes nothing."""
         if self._is_over or not self._claim.acquire(blocking=False):
             return
-        thread = threading.Thread(target=self._run, name="branchline-metrics", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="branchline-metrics", daemon=True)
         try:
-            thread.start()
+            self._thread.start()
         except RuntimeError:
-            # The interpreter is ending, or there are too many threads.
-            return
-        self._thread = thread
+            # No more threads: what has been measured is looked at once, at the end.
+            self._thread = None
 
     def collect(self, timeout: float) -> bool:
         """Collect now; return whether it was done within *timeout* seconds."""
@@ -91,8 +90,10 @@ class Collector:
             self._thread.join(timeout)
             # What comes later comes too late.
             self._is_abandoned = self._thread.is_alive()
-        elif self._thread is None and self._claim.acquire(blocking=False):
-            # Nothing was measured, or somewhere out of our sight.
+        elif self._thread is None:
+            # Nothing was measured, or there was no thread to be had: here nobody can wait for a callback.
+            self._end = 0.0
+            self._guarded(self._look)
             self._guarded(self._source.close)
 
     def after_fork(self) -> None:

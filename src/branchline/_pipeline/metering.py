@@ -30,8 +30,11 @@ def metering(pipeline: Pipeline, meters: Meters) -> Collector:
         metrics.set_meter_provider(meters)
         existing = metrics.get_meter_provider()
     if existing is not meters and _can_be_read(existing):
-        return Collector(pipeline, _Joined(existing, is_exponential=settings.is_exponential))
-    if existing is not meters:
+        try:
+            return Collector(pipeline, _Joined(existing, is_exponential=settings.is_exponential))
+        except Exception as error:  # the application's own
+            pipeline.failed("metrics", error)
+    elif existing is not meters:
         pipeline.notices.once(
             "meter_provider",
             f"{type(existing).__name__}, which the application has set, takes no reader: "
@@ -92,8 +95,9 @@ class _Joined:
         collector.start()
 
     def read(self, deadline: Callable[[], float]) -> tuple[Metric, ...]:
-        # Its callbacks are the application's, and are asked as its own readers would.
-        return () if self._reader is None else self._reader.read(max(deadline() - time.monotonic(), 0.001))
+        left = deadline() - time.monotonic()
+        # Its callbacks are asked by the SDK, which waits for them.
+        return () if self._reader is None or left <= 0 else self._reader.read(left)
 
     def close(self) -> None:
         reader, self._reader = self._reader, None

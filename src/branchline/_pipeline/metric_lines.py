@@ -29,12 +29,17 @@ class MetricLines:
         """Take finished *spans*."""
         self._spans.add(spans)
 
+    @property
+    def is_changed(self) -> bool:
+        """Whether any span has ended since that was last said."""
+        return self._spans.is_changed
+
     def due(self, now: float) -> list[Snapshot]:
         """Return what spans come to, if it is time to say it and there is something to say."""
         if now < self._due_at:
             return []
         self._due_at = now + self._interval
-        return self.latest(now) if self._spans.is_changed or now - self._said_at >= REPEAT_SECONDS else []
+        return self.latest(now) if self.is_changed or now - self._said_at >= REPEAT_SECONDS else []
 
     def latest(self, now: float) -> list[Snapshot]:
         """Return what spans come to; nothing where no step or branch has ended."""

@@ -143,7 +143,9 @@ class Writer:
         if now >= self._state_at:
             self._state_at = now + _STATE_SECONDS
             self._write_state("running")
-        self._encode([], [], self._metric_lines.due(now))
+        if not self.pipeline.is_failing:
+            # What a full disk would not take, the next look says as well.
+            self._encode([], [], self._metric_lines.due(now))
         self.drain()
         if now >= self._checkpoint_at:
             self._checkpoint_at = now + _CHECKPOINT_SECONDS
@@ -277,7 +279,8 @@ class Writer:
         """Write what is in the queue in the thread that recorded it, after the end of our own."""
         if self.pipeline.queue or self._unwritten:
             self.drain(True)
-            self._write_metrics()
+            if self._metric_lines.is_changed:
+                self._write_metrics()
             self._write_state("ended")
 
     def _encode(self, spans: list[Any], logs: list[LogRecord], snapshots: Sequence[Snapshot] = ()) -> None:
