@@ -197,7 +197,9 @@ class Writer:
         self._write_unwritten(force=True)
 
     def _write_metrics(self) -> None:
-        """Write what spans have come to at the end."""
+        """Write what spans have come to at the end; where nothing can be written, whoever reads them can tell."""
+        if self.pipeline.is_failing:
+            return
         self._encode([], [], self._metric_lines.latest(time.monotonic()))
         self._write_unwritten(force=True)
 
