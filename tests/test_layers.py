@@ -46,7 +46,10 @@ SPANS = (
 )
 LATER = ("strategies", "usage", "prices", "budget", "metrics", "monitor", "progress", "metadata", "events", "logs")
 RECORD_MODULES = (*SPANS, *LATER)
-LEAVES = ("values", "tracebacks", "names", "errors", "redaction_shapes", "redaction", "config", "context")
+LEAVES = (
+    *("values", "tracebacks", "names", "errors", "redaction_shapes", "redaction", "config", "context"),
+    "log_api",
+)
 RECORD = (*LEAVES, *RECORD_MODULES)
 ABOVE_TELEMETRY = (*RECORD, "_files", "_journal", "_pipeline", "_mlflow", "backends", "engines", "exporters")
 READING = ("read", "view", "exporters", "_files", "prices", "config", "errors", "names")
@@ -61,6 +64,7 @@ ROWS: Mapping[str, Row] = {
     "redaction": row("redaction_shapes"),
     "config": row("errors", "redaction"),
     "context": row("names", "errors", packages=(API,)),
+    "log_api": row(packages=(API,)),
     # Record modules import each other downward: there is no list of what is below what, there are no cycles.
     **{name: row(*RECORD, packages=(API,)) for name in RECORD_MODULES},
     **{name: row(*RECORD, "_files", packages=(API,)) for name in ("logs", "events", "usage", "budget")},
@@ -69,7 +73,8 @@ ROWS: Mapping[str, Row] = {
     "_files": row("errors"),
     "_journal": row("names", "errors", "redaction", "values", "_files", packages=("orjson",)),
     "_pipeline": row(
-        "names", "errors", "redaction", "values", "tracebacks", "config", "context", "_journal", packages=(API, SDK)
+        *("names", "errors", "redaction", "values", "tracebacks", "config", "context", "log_api", "_journal"),
+        packages=(API, SDK),
     ),
     "_mlflow": row("names", "errors", packages=("mlflow",)),
     "backends": row(*RECORD_MODULES, "context", "config", "errors", "_mlflow"),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from .branches import Branch, BranchContainer, Experiment, branch, current_branch, experiment
 from .context import attach, carrier, carry
 from .errors import BranchlineError, ConfigError, JournalError, MissingExtraError
+from .events import event
 from .names import VERSION
 from .stamps import Stamp, StampManager, stamp
 from .steps import Step, current_step, step, traced_step
@@ -44,6 +45,7 @@ __all__ = [
     "configure",
     "current_branch",
     "current_step",
+    "event",
     "experiment",
     "flush",
     "shutdown",

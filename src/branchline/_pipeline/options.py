@@ -39,6 +39,8 @@ def options_of(config: Config, run_id: str, run_directory: Path, listeners: tupl
         max_wait_seconds=config.max_wait,
         listeners=listeners,
         strict=config.strict,
+        log_level=config.capture_logs,
+        events_on_spans=config.events_on_spans,
         metadata={"python": platform.python_version(), "branchline": names.VERSION},
     )
 
@@ -50,7 +52,9 @@ def for_children(config: Config, directory: Path, run_id: str) -> dict[str, Any]
         "directory": str(directory),
         "run_id": run_id,
         "console": False,
+        "capture_logs": False if config.capture_logs is None else config.capture_logs,
         "capture": config.capture,
+        "events_on_spans": config.events_on_spans,
         "redact": config.redact,
         "durability": config.durability,
         "memory_limit": config.memory_limit,

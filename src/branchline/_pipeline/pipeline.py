@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _thread
 import contextlib
+import itertools
 import os
 import sys
 import threading
@@ -71,6 +72,9 @@ class PipelineOptions:
     listeners: tuple[Listener, ...] = ()
     strict: bool = False
     rotate_bytes: int = 32 * 1024 * 1024
+    # Of stdlib's levels, the lowest that is recorded; None: none is.
+    log_level: int | None = None
+    events_on_spans: bool = False
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -153,6 +157,9 @@ class Pipeline:
         self.unplaced: set[int] = set()
         self.sampled_out = 0
         self.dropped: dict[str, dict[str, int]] = {"spans": {}, "logs": {}}
+        # Of log records: one text for the process, a number for each record.
+        self.uid = f"{ids.bits(64) | 1 << 63:016x}"
+        self.uids = itertools.count()
 
     # ── recording ─────────────────────────────────────────────────────────────────────────────────
 
@@ -297,6 +304,7 @@ class Pipeline:
             if isinstance(record, LogRecord):
                 record.data = freeze(record.data, self.odd)  # type: ignore[assignment]  # a mapping stays one
                 record.body = freeze(record.body, self.odd)
+                record.origin = freeze(record.origin, self.odd)  # type: ignore[assignment]  # a tuple stays one
                 data = dumps(log_tuple(record), ring_default)
             else:
                 record.title = freeze(record.title, self.odd)

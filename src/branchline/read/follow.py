@@ -11,8 +11,9 @@ from typing import Literal
 
 from .. import names
 from .._journal.decode import LONGEST_LINE, DecodedLog, DecodedSpan, decode_line
-from .assemble import BOOKKEEPING, STARTED, Key, log_line, loose_stamp, open_span, step_of
+from .assemble import BOOKKEEPING, STARTED, Key, loose_stamp, open_span, step_of
 from .load import files_of, foreign_process
+from .logs import log_line
 from .values import LogLine, Run, Stamp, Step
 
 
@@ -103,7 +104,7 @@ class Follower:
         elif log.event_name == names.STAMP_EVENT:
             yield Happening(what="stamp", time_unix_nano=log.time_unix_nano, stamp=loose_stamp(log))
         else:
-            yield Happening(what="log", time_unix_nano=log.time_unix_nano, log=log_line(log, self._open))
+            yield Happening(what="log", time_unix_nano=log.time_unix_nano, log=log_line(log, self._open, process))
 
     def _bookkept(self, log: DecodedLog, process: str) -> Iterator[Happening]:
         key = (log.trace_id or "", log.span_id or "")
