@@ -127,6 +127,7 @@ NAMES = {
     "configure",
     "current_branch",
     "current_step",
+    "event",
     "experiment",
     "flush",
     "shutdown",

@@ -88,6 +88,8 @@ CODE_LINE: Final = "code.line.number"
 CODE_STACKTRACE: Final = "code.stacktrace"
 # What the logger itself calls the level of a record: a level of its own, or WARNING where OpenTelemetry says WARN.
 LEVEL: Final = "branchline.level"
+# What OpenTelemetry calls a severity: of number 1 to 4 the second of these, of 21 to 24 the last.
+SEVERITIES: Final = ("", "TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL")
 # How a record of the logging module says that it is an event, among its extra fields.
 EVENT_NAME_FIELD: Final = "otel.event.name"
 

@@ -46,6 +46,8 @@ class Summary(NamedTuple):
     oddities: Mapping[str, int]
     """How many, by kind."""
     seconds: float
+    levels: Mapping[str, int] = {}
+    """How many log records there were for a person to read, by severity."""
 
 
 class Listener(Protocol):

@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 from typing import Final
 
+from .. import names
 
-_WORDS: Final = ("TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL")
-_NAMES: Final = {
-    **{word: 4 * place + 1 for place, word in enumerate(_WORDS)},
+
+_NUMBERS: Final = {
+    **{word: 4 * place + 1 for place, word in enumerate(names.SEVERITIES[1:])},
+    **{f"{word}{step}": 4 * place + step for place, word in enumerate(names.SEVERITIES[1:]) for step in (2, 3, 4)},
     "WARNING": 13,
     "CRITICAL": 21,
-    **{f"{word}{step}": 4 * place + step for place, word in enumerate(_WORDS) for step in (2, 3, 4)},
 }
 
 
@@ -25,11 +26,11 @@ def number_of(level: int) -> int:
 
 def word_of(number: int) -> str:
     """Return what OpenTelemetry calls the severity with this *number*; nothing for none."""
-    return _WORDS[(number - 1) // 4] if 1 <= number <= 24 else ""
+    return names.SEVERITIES[(number + 3) // 4]
 
 
 def named(severity: object) -> int | None:
     """Return the number of a *severity*: one of OpenTelemetry's names or of the logging module's, or its number."""
     if isinstance(severity, int):
         return number_of(severity)
-    return _NAMES.get(severity.strip().upper()) if isinstance(severity, str) else None
+    return _NUMBERS.get(severity.strip().upper()) if isinstance(severity, str) else None

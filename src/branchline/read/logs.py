@@ -12,7 +12,6 @@ from .._journal.decode import DecodedLog
 from .values import ExceptionInfo, LogLine, Step
 
 
-_LEVELS: Final = ("", "TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL")
 _EXCEPTION: Final = frozenset({names.EXCEPTION_TYPE, names.EXCEPTION_MESSAGE, names.EXCEPTION_STACKTRACE})
 # What a line has in fields of their own.
 _IN_FIELDS: Final = _EXCEPTION | {names.LOG_UID, names.CODE_FILE, names.CODE_FUNCTION, names.CODE_LINE}
@@ -23,7 +22,7 @@ def log_line(log: DecodedLog, steps: Mapping[tuple[str, str], Step], process: st
     step = steps.get((log.trace_id or "", log.span_id or ""))
     told = log.attributes
     own, ours = parted({key: value for key, value in told.items() if key not in _IN_FIELDS})
-    level = log.severity_text or _LEVELS[min(max((log.severity_number + 3) // 4, 0), 6)]
+    level = log.severity_text or names.SEVERITIES[min(max((log.severity_number + 3) // 4, 0), 6)]
     line = told.get(names.CODE_LINE)
     return LogLine(
         time_unix_nano=log.time_unix_nano,
@@ -31,7 +30,7 @@ def log_line(log: DecodedLog, steps: Mapping[tuple[str, str], Step], process: st
         message=log.body if isinstance(log.body, str) else _shown(log.body),
         event_name=log.event_name or None,
         attributes=own,
-        body=log.body,
+        body=None if isinstance(log.body, str) else log.body,
         level_name=_text(ours.get(names.LEVEL)) or level,
         severity_number=log.severity_number,
         logger_name=log.scope,

@@ -67,7 +67,7 @@ class LogLine:
     attributes: Mapping[str, Value] = field(default_factory=dict)
     """The user's fields; what branchline and OpenTelemetry say of every record is in the other fields."""
     body: Value = None
-    """The message as it was recorded, which may be more than a text."""
+    """What was said, where that is more than a text."""
     level_name: str = ""
     """What its logger calls the level: ``WARNING``, or a level of its own."""
     severity_number: int = 0
