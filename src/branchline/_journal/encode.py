@@ -327,13 +327,16 @@ class Encoder:
 
     def _origin(self, origin: Origin) -> str:
         """Return the attributes for where a record was made: most are made in few places."""
-        if self._plans is None:
+        try:
+            known = self._origins.get(origin)
+        except TypeError:  # not as the logging module makes them
             return self._attributes(origin_attributes(origin))
-        known = self._origins.get(origin)
         if known is None:
-            if len(self._origins) >= _REMEMBERED:
-                self._origins.clear()
-            known = self._origins[origin] = self._attributes(origin_attributes(origin))
+            known = self._attributes(origin_attributes(origin))
+            if self._plans is not None:
+                if len(self._origins) >= _REMEMBERED:
+                    self._origins.clear()
+                self._origins[origin] = known
         return known
 
     def _body(self, body: Any) -> str:

@@ -130,7 +130,7 @@ class LogTaker:
         if lowest is None or level < lowest:
             return
         # With nothing but the step in it, it says nothing of this.
-        if len(context) > 1 and (context.get(SUPPRESSION) or context.get(PLAIN_SUPPRESSION)):
+        if len(context) > (span is not None) and (context.get(SUPPRESSION) or context.get(PLAIN_SUPPRESSION)):
             return
         if self._has_echoes and self._here.echo == (scope.name, moment):
             # A handler of OpenTelemetry's has given it to a logger of theirs just now.
@@ -178,23 +178,23 @@ class LogTaker:
 
     def _emit(self, scope: Scope | None, told: Said) -> None:
         # The API, too, takes an empty context for none.
-        context = told.context or get_current()
+        context: Context = told.context if isinstance(told.context, dict) and told.context else get_current()  # type: ignore[assignment]  # ours are plain dictionaries
         span = context.get(SPAN_KEY)
         pipeline, trace_hex, span_number, flags, identity = self._place(context, span)
         if pipeline is None or (scope is not None and is_of_exporters(scope.name) and is_suppressed(context)):
             return
-        if told.trace_id:
+        if isinstance(told.trace_id, int) and told.trace_id:
             trace_hex, span_number, flags = f"{told.trace_id:032x}", told.span_id or None, int(told.trace_flags or 0)
         observed = _moment(told.observed_timestamp, pipeline) or _now()
         body = freeze(told.body, pipeline.odd)
         data, weight = _attributes(told, pipeline)
         record = LogRecord(
-            name=freeze_name(told.event_name, pipeline.odd) if told.event_name else "",
+            name=_label(told.event_name, pipeline),
             time=_moment(told.timestamp, pipeline) or observed,
             observed=observed,
             uid=f"{pipeline.uid}{next(pipeline.uids):016x}",
             severity=_severity(told.severity_number, pipeline),
-            severity_text=freeze_name(told.severity_text, pipeline.odd) if told.severity_text else "",
+            severity_text=_label(told.severity_text, pipeline),
             body=body,
             trace_hex=trace_hex,
             span_number=span_number,
@@ -256,17 +256,25 @@ def _attributes(told: Said, pipeline: Any) -> tuple[dict[str, Any], int]:
             names.EXCEPTION_MESSAGE: said(error),
             names.EXCEPTION_STACKTRACE: stack_of(error, error.__traceback__),
         }
-    # What the user says of it counts more.
-    return made_plain({**described, **(told.attributes or {})}, pipeline.odd)
+    try:
+        given = told.attributes or {}
+        # What the user says of it counts more.
+        return made_plain({**described, **given} if described else given, pipeline.odd)
+    except Exception as error:  # no mapping, or one that cannot be looked through
+        pipeline.failed("attributes", error)
+        return made_plain(described, pipeline.odd)
+
+
+def _label(given: Any, pipeline: Any) -> str:
+    return "" if given is None or (given.__class__ is str and not given) else freeze_name(given, pipeline.odd)
 
 
 def _moment(given: Any, pipeline: Any) -> int | None:
     """Return *given* nanoseconds since 1970, or None for none and for what OTLP cannot carry."""
-    if given is None or given == 0:
-        return None
-    if isinstance(given, int) and 0 < given < _END_OF_TIME:
-        return int(given)
-    pipeline.odd("time")
+    if isinstance(given, int) and 0 <= given < _END_OF_TIME:
+        return int(given) or None
+    if given is not None:
+        pipeline.odd("time")
     return None
 
 

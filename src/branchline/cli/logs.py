@@ -151,10 +151,9 @@ def place(line: LogLine) -> str:
 def said(line: LogLine) -> Text:
     """Return what *line* says, in one printable line: the event, the message, the fields, the exception."""
     parts = [Text(printable(line.event_name), "bold")] if line.event_name else []
-    if line.message:
-        parts.append(Text(first_line(line.message)))
-    if line.attributes:
-        parts.append(Text(" ".join(pairs(line.attributes)), "dim"))
+    words = [Text(first_line(line.message))] if line.message else []
+    words += [Text(pair, "dim") for pair in pairs(line.attributes)]
+    parts += [Text(" ").join(words)] if words else []
     if line.exception is not None:
         parts.append(Text(first_line(str(line.exception)), "red"))
     return Text("  ").join(parts)

@@ -88,7 +88,7 @@ class Bridge(logging.Handler):
         self._give = taker.take
         self._levels: list[int] = []
         self._lowest = _NEVER
-        self._scopes: dict[str, tuple[Any, int]] = {}
+        self._scopes: dict[object, tuple[Any, int]] = {}
         self._severities: dict[int, tuple[int, str]] = {}
         self._depth = 0
         # Not one that ``getLogger`` knows: nobody else is to find it.
@@ -176,7 +176,8 @@ class Bridge(logging.Handler):
             self._taker.odd("recursive_log")
         return depth > _DEEPEST
 
-    def _known(self, name: str) -> tuple[Any, int]:
+    def _known(self, key: object) -> tuple[Any, int]:
+        name = freeze_name(key)
         lowest = self._lowest
         if is_of_exporters(name):
             # An exporter that records what it exports has more to export, without end. A warning of a library that
@@ -185,7 +186,7 @@ class Bridge(logging.Handler):
             lowest = _NEVER if is_telling_of_us else max(lowest, logging.WARNING)
         if len(self._scopes) >= _MOST_SCOPES:
             self._scopes.clear()
-        found = self._scopes[name] = (self._taker.scope(name), lowest)
+        found = self._scopes[key] = (self._taker.scope(name), lowest)
         return found
 
     def _severity(self, level: int) -> tuple[int, str]:
@@ -223,7 +224,7 @@ class Bridge(logging.Handler):
         # A copy: another handler may add to it, in another thread.
         for key, value in list(islice(record.__dict__.items(), skipped, None)):
             if key == names.EVENT_NAME_FIELD:
-                name = freeze_name(value, odd) if value else ""
+                name = "" if value is None else freeze_name(value, odd)
             elif key not in _NO_FIELDS:
                 data[freeze_key(key, odd)] = freeze(value, odd)
         return name, data
@@ -238,7 +239,7 @@ class Bridge(logging.Handler):
             told[names.EXCEPTION_TYPE] = qualified_name(type(error))
             told[names.EXCEPTION_MESSAGE] = freeze(said(error), odd)
             told[names.EXCEPTION_STACKTRACE] = freeze(stack_of(error, stack), odd)
-        elif record.exc_text:
+        elif record.exc_text and not record.exc_info:
             # It was an exception in another process.
             told[names.EXCEPTION_STACKTRACE] = freeze(record.exc_text, odd)
         if record.stack_info:

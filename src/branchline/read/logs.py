@@ -44,6 +44,7 @@ def log_line(log: DecodedLog, steps: Mapping[tuple[str, str], Step], process: st
         file=_said(told, names.CODE_FILE),
         line=line if isinstance(line, int) else None,
         function=_said(told, names.CODE_FUNCTION),
+        observed_unix_nano=log.observed_unix_nano,
         process=process,
         uid=_said(told, names.LOG_UID),
     )

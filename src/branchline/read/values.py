@@ -86,6 +86,8 @@ class LogLine:
     """Of the source code that wrote it."""
     line: int | None = None
     function: str | None = None
+    observed_unix_nano: int = field(default=0, compare=False)
+    """When it was recorded, which may be later than what it tells of."""
     process: str = field(default="", compare=False)
     """The name of the process that it was written in."""
     uid: str | None = field(default=None, compare=False)
@@ -331,7 +333,7 @@ class Run:
             # Who was killed could not write down when: the last thing that it recorded says.
             for step in walk(self.roots):
                 ends += [step.end_unix_nano or step.start_unix_nano, *(stamp.time_unix_nano for stamp in step.stamps)]
-            ends += [line.time_unix_nano for line in self.logs]
+            ends += [line.observed_unix_nano or line.time_unix_nano for line in self.logs]
         return max(ends, default=0) or None
 
     def __repr__(self) -> str:
