@@ -86,10 +86,10 @@ class LogTaker:
         """Return where a record of *context*, whose current span is *span*, belongs."""
         pipeline: Any = context.get(PIPELINE_KEY) or self.pipeline
         if span.__class__ is Span:
-            trace = span.trace
-            if not trace.pipeline.is_closed:
-                pipeline = trace.pipeline
-            place: Place = (pipeline, trace.hex, span.number, trace.flags, span.identity)
+            lane = span.lane
+            if not lane.pipeline.is_closed:
+                pipeline = lane.pipeline
+            place: Place = (pipeline, span.trace_hex, span.number, lane.flags, span.identity)
         else:
             found = span.get_span_context() if isinstance(span, ApiSpan) else None
             identity = context.get(IDENTITY_KEY)
@@ -118,10 +118,10 @@ class LogTaker:
         """Take a record of the logging module, frozen; *level* is the module's number for it, *number* is OTLP's."""
         context = get_current()
         span: Any = context.get(SPAN_KEY)
-        if span.__class__ is Span and span.trace.pipeline is self.pipeline:
-            trace = span.trace
-            pipeline: Any = trace.pipeline
-            trace_hex, span_number, flags, identity = trace.hex, span.number, trace.flags, span.identity
+        if span.__class__ is Span and span.lane.pipeline is self.pipeline:
+            lane = span.lane
+            pipeline: Any = lane.pipeline
+            trace_hex, span_number, flags, identity = span.trace_hex, span.number, lane.flags, span.identity
         else:
             pipeline, trace_hex, span_number, flags, identity = self._place(context, span)
             if pipeline is None:
@@ -148,7 +148,7 @@ class LogTaker:
         record.span_number = span_number
         record.flags = flags
         record.identity = identity
-        record.uid = "%s%016x" % (pipeline.uid, next(pipeline.uids))  # noqa: UP031 - faster than the other ways
+        record.uid = pipeline.uid + next(pipeline.uids).to_bytes(8, "big").hex()
         record.origin = origin
         record.slots = -1
         record.weight = 0 if body.__class__ is str and len(body) <= _LONG else _weight(body)
@@ -192,7 +192,7 @@ class LogTaker:
             name=_label(told.event_name, pipeline),
             time=_moment(told.timestamp, pipeline) or observed,
             observed=observed,
-            uid=f"{pipeline.uid}{next(pipeline.uids):016x}",
+            uid=pipeline.uid + next(pipeline.uids).to_bytes(8, "big").hex(),
             severity=_severity(told.severity_number, pipeline),
             severity_text=_label(told.severity_text, pipeline),
             body=body,

@@ -29,6 +29,7 @@ from ..redaction import Redactor
 from ..values import freeze, freeze_key
 from . import ids
 from .endings import unwatch_forks
+from .log_submit import made_submit_log
 from .notices import Notices
 
 
@@ -137,6 +138,7 @@ class Pipeline:
         self.ring: Ring | None = None
         self._put: Callable[[bytes], int | tuple[int, ...]] | None = None
         self.submit: Callable[[Any], None] = self._submit
+        self.submit_log: Callable[[LogRecord], None] = self._submit_log
         self._redact_ring = False
         self.wake_at = -1
         self.heavy = 0
@@ -224,15 +226,8 @@ class Pipeline:
 
         return submit
 
-    def submit_log(self, record: LogRecord) -> None:
-        """Take a log record."""
-        if self._put is not None:
-            try:
-                record.slots = self._put(dumps(log_tuple(record), ring_default))
-            except Exception:  # a value that JSON cannot take: see below
-                self._put_cleaned(record)
-            if record.slots == -1 and not self._admit(record, "logs"):
-                return
+    def _submit_log(self, record: LogRecord) -> None:
+        """Take a log record, where there is no ring or not yet."""
         if (len(self.queue) > self.wake_at or record.weight) and not self._attend(record, "logs"):
             return
         self.queue.append(record)
@@ -541,6 +536,7 @@ class Pipeline:
         is_recoverable = ring.is_shared_memory and (redactor is None or redactor.callback is None)
         self._put = ring.put if is_recoverable else self._put_redacted
         self.submit = self._made_submit(self._put, ring if is_recoverable else None)
+        self.submit_log = made_submit_log(self, self._put, ring if is_recoverable else None)
 
     @property
     def resource(self) -> Mapping[str, Any]:
@@ -605,6 +601,7 @@ class Pipeline:
         """Take no more for the ring: from now on who records writes, or after a shutdown, nobody."""
         self._put = None
         self.submit = self._submit
+        self.submit_log = self._submit_log
         self.is_simple = False
         self.is_direct = self._goes_direct if is_direct is None else is_direct
         self.is_closed = not self.is_direct
