@@ -497,7 +497,7 @@ SECRETIVE = Redactor(extra_keys=("body", "code.file.path"), extra_patterns=("hun
         (Redactor(extra_patterns=("hunter[0-9]",)), "password=[redacted] of [redacted]"),
         (SECRETIVE, "[redacted]"),
         (
-            Redactor(callback=lambda key, value: f"<{value}>" if key == "body" else value),
+            Redactor(callback=lambda key, value: f"<{value!s}>" if key == "body" else value),
             "<password=[redacted] of hunter2>",
         ),
         (None, "password=hunter2 of hunter2"),
@@ -521,10 +521,14 @@ def test_where_a_record_was_made_is_redacted_as_well():
     The place in the code is redacted by key and asked about, as every attribute is.
     """
     asked = []
-    keeping = Redactor(callback=lambda key, value: asked.append(key) or value)
+
+    def callback(key, value):
+        asked.append(key)
+        return value
+
     some = [record(n, origin=("x.py", "main", 3, "INFO")) for n in range(2)]
     [(_, _, hidden)] = logged(encoder(SECRETIVE).log_lines(some))
-    encoder(keeping).log_lines(some)
+    encoder(Redactor(callback=callback)).log_lines(some)
 
     assert [each["attributes"][1]["value"] for each in hidden] == [{"stringValue": REDACTED}] * 2
     assert asked.count("code.function.name") == 2

@@ -61,9 +61,9 @@ class LogTaker:
         """Return a scope for the logger called *name*."""
         return Scope(freeze_name(name), None)
 
-    def is_taking(self, context: Context | None = None) -> bool:
+    def is_taking(self, context: Any = None) -> bool:
         """Whether a record of this *context* would go anywhere."""
-        found = get_current() if context is None else context
+        found = _context(context)
         return self._place(found, found.get(SPAN_KEY))[0] is not None
 
     def odd(self, kind: str) -> None:
@@ -177,8 +177,7 @@ class LogTaker:
             self.failed(error)
 
     def _emit(self, scope: Scope | None, told: Said) -> None:
-        # The API, too, takes an empty context for none.
-        context: Context = told.context if isinstance(told.context, dict) and told.context else get_current()  # type: ignore[assignment]  # ours are plain dictionaries
+        context = _context(told.context)
         span = context.get(SPAN_KEY)
         pipeline, trace_hex, span_number, flags, identity = self._place(context, span)
         if pipeline is None or (scope is not None and is_of_exporters(scope.name) and is_suppressed(context)):
@@ -263,6 +262,13 @@ def _attributes(told: Said, pipeline: Any) -> tuple[dict[str, Any], int]:
     except Exception as error:  # no mapping, or one that cannot be looked through
         pipeline.failed("attributes", error)
         return made_plain(described, pipeline.odd)
+
+
+def _context(given: Any) -> Context:
+    """Return the context that was *given*, or the current one for none, as which the API takes an empty one as well."""
+    # Inside of a step the current one is a plain dictionary.
+    is_one = isinstance(given, Context) or (given.__class__ is dict and SPAN_KEY in given)
+    return given if is_one and given else get_current()
 
 
 def _label(given: Any, pipeline: Any) -> str:
