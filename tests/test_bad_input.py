@@ -2,6 +2,7 @@
 
 import base64
 import json
+import logging
 import subprocess
 import sys
 import textwrap
@@ -9,13 +10,16 @@ from typing import Any
 
 import pytest
 from google.protobuf import json_format
-from opentelemetry import trace
+from opentelemetry import _logs, trace
 from opentelemetry.proto.logs.v1.logs_pb2 import LogsData
 from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
 import branchline as bl
 from branchline.read import open_runs
 from branchline.testing import capture
+
+
+LOG = logging.getLogger("app")
 
 
 class Boom:
@@ -240,6 +244,46 @@ def test_any_link(run, other):
 
     [span] = journaled(run.run_directory)["step"]
     assert list(span.links) == []
+
+
+@pytest.mark.parametrize("value", VALUES.values(), ids=VALUES.keys())
+def test_any_value_in_a_log_record(run, value):
+    """
+    A bad value costs neither its log record nor what stands beside it, wherever it is given.
+    """
+    logger: Any = _logs.get_logger("other")
+    with bl.step("logging"):
+        without_other_handlers(
+            lambda: LOG.warning("as an argument %s", value),
+            lambda: LOG.warning("as a field", extra={"odd": value, "good": "yes"}),
+            lambda: LOG.warning(value, extra={"is": "the message"}),
+        )
+        bl.event("as a field of an event", odd=value, good="yes")
+        logger.emit(body="as an attribute", attributes={"odd": value, "good": "yes"})
+        logger.emit(body=value, attributes={"is": "the body"})
+        for name in ("attributes", "timestamp", "severity_number", "severity_text", "event_name", "context"):
+            logger.emit(**{"body": f"as {name}", name: value})
+        logger.emit(body="neighbour")
+    run.shutdown()
+    journaled(run.run_directory)
+
+    lines = open_runs(run.directory).last.logs
+    assert [line.step_name for line in lines] == ["logging"] * 13
+    assert sum(line.attributes.get("good") == "yes" for line in lines) == 3
+    assert [line.attributes["is"] for line in lines if "is" in line.attributes] == ["the message", "the body"]
+    assert [line.message for line in lines].count("neighbour") == 1
+
+
+def without_other_handlers(*works):
+    """
+    Do *works* with no handlers but ours: pytest's raise where they cannot format a record.
+    """
+    handlers, logging.root.handlers = logging.root.handlers, [logging.NullHandler()]
+    try:
+        for work in works:
+            work()
+    finally:
+        logging.root.handlers = handlers
 
 
 def test_ten_thousand_attributes(run):

@@ -20,7 +20,7 @@ from branchline.cli.paint import ago
 from branchline.cli.show import run_picture
 from branchline.cli.tree import tree_text
 from branchline.read import open_runs
-from journals import BEGIN, SECOND, Journal, checkpoint, event, journal, log, opened, point, raised, span
+from journals import BEGIN, SECOND, TRACE, Journal, checkpoint, event, journal, log, opened, point, raised, span
 
 
 NOW = BEGIN / SECOND + 200
@@ -341,10 +341,15 @@ def test_nothing_steers_the_terminal(tmp_path: Path) -> None:
         span(3, evil, kind="branch", parent=1, outcome="skipped", own={"branchline.branch.status": evil}),
         *[span(10 + number, evil, parent=1, outcome=evil) for number in range(20)],
     )
-    run.logs(log(evil, name=evil, own={evil: evil}, severity=(9, evil)))
+    own |= {evil: evil, "branchline.level": evil, "exception.type": evil, "exception.message": evil}
+    run.logs(
+        log(evil, name=evil, own=own, severity=(9, evil)),
+        log(evil, name=evil, own=own, severity=(17, evil), number=1),
+    )
 
     printed = "".join(
-        called(*words, "--directory", tmp_path).output for words in (["runs"], ["show"], ["show", "--all"], ["tail"])
+        called(*words, "--directory", tmp_path).output
+        for words in (["runs"], ["show"], ["show", "--all"], ["tail"], ["logs"])
     )
 
     assert set(printed) & set("\x1b\x07\r\u202e") == set()
@@ -462,6 +467,203 @@ def test_ago(seconds: float, said: str) -> None:
     How long ago something was is said in its largest unit.
     """
     assert ago(BEGIN, BEGIN / SECOND + seconds) == said
+
+
+# ── logs ──────────────────────────────────────────────────────────────────────────────────────────
+def logging_run(directory: Path) -> None:
+    """Write a run that has logged a bit of everything."""
+    run = journal(directory, run="one")
+    small = {"branchline.branch.name": "small", "branchline.branch.id": "id-small"}
+    run.spans(
+        span(1, "small", kind="branch", own=small, start=0, end=9),
+        span(2, "load", parent=1, own=small, start=1, end=2),
+        span(3, "rank", start=3, end=4),
+    )
+    code = {"code.file.path": "x.py", "code.line.number": 3, "code.function.name": "main"}
+    raised_here = {"exception.type": "ValueError", "exception.message": "boom\nbang"}
+    run.logs(
+        opened(1, "small", kind="branch"),
+        log(name="branchline.stamp", own={"branchline.stamp.name": "between"}),
+        log("starting", at=0.25, severity=(5, "DEBUG"), own=code),
+        log("reading", at=1.5, number=2, own=small | code | {"rows": 3, "branchline.level": "INFO"}),
+        log("slow disk", at=1.75, number=2, own=small | {"branchline.level": "WARNING"}, severity=(13, "WARN")),
+        log("in the branch", at=2.5, number=1, own=small),
+        log("cannot", at=3.5, number=3, own=raised_here, severity=(17, "ERROR")),
+        log("", name="model.drift", at=3.75, number=3, own={"by": 0.5}, severity=(21, "FATAL")),
+    )
+
+
+def test_logs(tmp_path: Path) -> None:
+    """
+    Each log record is a line: when, how severe, in which branch and step, and what; no bookkeeping, no stamps.
+    """
+    logging_run(tmp_path)
+
+    assert (
+        called("logs", "-d", tmp_path).output
+        == """\
+22:13:20.250  DEBUG     branchline    starting
+22:13:21.500  INFO      small › load  reading rows=3
+22:13:21.750  WARNING   small › load  slow disk
+22:13:22.500  INFO      small         in the branch
+22:13:23.500  ERROR     rank          cannot  ValueError: boom …
+22:13:23.750  FATAL     rank          model.drift  by=0.5
+"""
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        (["--level", "info"], ["reading", "slow disk", "in the branch", "cannot", ""]),
+        (["--level", "WARNING"], ["slow disk", "cannot", ""]),
+        (["--level", "CRITICAL"], [""]),
+        (["--step", "load"], ["reading", "slow disk"]),
+        (["--branch", "small"], ["reading", "slow disk", "in the branch"]),
+        (["--branch", "id-small", "--level", "WARN"], ["slow disk"]),
+        (["--event", "model.drift"], [""]),
+        (["--event", "model.*"], [""]),
+        (["--event", "model"], []),
+        (["--logger", "branchline"], ["starting", "reading", "slow disk", "in the branch", "cannot", ""]),
+        (["--logger", "branch"], []),
+        (["--grep", "rows=3|boom"], ["reading", "cannot"]),
+        (["--grep", "^slow"], ["slow disk"]),
+    ],
+)
+def test_which_logs(tmp_path: Path, words: list[str], found: list[str]) -> None:
+    """
+    Log records can be asked for by level, step, branch, event, logger and text; all conditions hold at once.
+    """
+    logging_run(tmp_path)
+    printed = called("logs", "-d", tmp_path, "--json", *words).output.splitlines()
+
+    assert [json.loads(line)["message"] for line in printed] == found
+
+
+def test_logs_json(tmp_path: Path) -> None:
+    """
+    --json gives a program everything that is known of a log record.
+    """
+    logging_run(tmp_path)
+    [line] = called("logs", "-d", tmp_path, "--json", "--grep", "reading").output.splitlines()
+    document = json.loads(line)
+
+    assert document.pop("uid").startswith("uid-")
+    assert document == {
+        "time": "2023-11-14T22:13:21.500000+00:00",
+        "time_unix_nano": BEGIN + 3 * SECOND // 2,
+        "level": "INFO",
+        "level_name": "INFO",
+        "severity_number": 9,
+        "logger": "branchline",
+        "message": "reading",
+        "event_name": None,
+        "attributes": {"rows": 3},
+        "trace_id": TRACE,
+        "span_id": f"{2:016x}",
+        "step": "load",
+        "experiment_name": None,
+        "branch_name": "small",
+        "branch_id": "id-small",
+        "process": "host-1-a",
+        "code": {"file": "x.py", "line": 3, "function": "main"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--step", "nowhere"], "none of 6 log records is like that\n"),
+        (["--level", "LOUD"], "Invalid value for '--level'"),
+        (["--grep", "("], "'(' is no regular expression"),
+    ],
+)
+def test_logs_that_are_not_there(tmp_path: Path, words: list[str], said: str) -> None:
+    """
+    Where nothing is like what was asked for, that is said; and what cannot be asked for is refused.
+    """
+    logging_run(tmp_path)
+
+    assert said in called("logs", "-d", tmp_path, *words).output
+
+
+def test_nothing_was_logged(tmp_path: Path) -> None:
+    """
+    A run that has logged nothing says so, in the list and in the picture by saying nothing.
+    """
+    journal(tmp_path).spans(span(1, "load"))
+
+    assert called("logs", "-d", tmp_path).output == "nothing was logged\n"
+    assert "log record" not in called("show", "-d", tmp_path).output
+
+
+def test_log_records_in_the_picture(tmp_path: Path) -> None:
+    """
+    A run's picture says how many log records of which level there are, and shows those that warn at their step.
+    """
+    logging_run(tmp_path)
+
+    assert (
+        picture(tmp_path)
+        == """\
+✓ demo  one
+  ended · 2023-11-14 22:13:20 (3 min ago) · 10.00 s · 2 steps
+  6 log records: 1 DEBUG, 2 INFO, 1 WARN, 1 ERROR, 1 FATAL
+
+✓ branch small     9.00 s
+└─ ✓ load          1.00 s
+      ! WARNING  slow disk
+· between
+✓ rank             1.00 s
+   ! ERROR  cannot  ValueError: boom …
+   ! FATAL  model.drift  by=0.5
+
+branch  status     duration  steps  errors  stamps
+──────────────────────────────────────────────────
+small   ✓ success    9.00 s      1       0       0"""
+    )
+
+
+def test_many_warnings_of_one_step(tmp_path: Path) -> None:
+    """
+    Of many warnings in one step the picture shows the first and the last, and with --all every one.
+    """
+    run = journal(tmp_path).spans(span(1, "load"))
+    run.logs(*[log(f"w{n}", at=n / 10, number=1, severity=(13, "WARN")) for n in range(9)])
+
+    assert [line.strip() for line in picture(tmp_path).splitlines() if "! " in line or "more" in line] == [
+        "! WARN  w0",
+        "! WARN  w1",
+        "… 6 more warnings",
+        "! WARN  w8",
+    ]
+    assert picture(tmp_path, is_whole=True).count("! WARN") == 9
+
+
+def test_logs_follow(tmp_path: Path) -> None:
+    """
+    With --follow what is logged is printed while the run goes on, and the command ends when the run does.
+    """
+    run = journal(tmp_path, run="one", state="running", pid=os.getpid(), started_unix_nano=time.time_ns())
+    run.logs(log("first", severity=(13, "WARN")))
+    command = [sys.executable, "-m", "branchline", "logs", "-f", "-d", str(tmp_path), "--level", "WARN"]
+
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, encoding="utf-8") as process:
+        assert process.stdout is not None
+        first = process.stdout.readline()
+        run.logs(log("left out"), log("second", at=1, number=1, severity=(17, "ERROR"))).spans(span(1, "train", end=2))
+        second = process.stdout.readline()
+        journal_file = run.folder / "process.json"
+        ended = json.loads(journal_file.read_text()) | {"state": "ended"}
+        journal_file.with_suffix(".new").write_text(json.dumps(ended))
+        journal_file.with_suffix(".new").replace(journal_file)
+        rest = process.stdout.read()
+
+    assert [line.split()[1:] for line in (first, second)] == [
+        ["WARN", "branchline", "first"],
+        ["ERROR", "train", "second"],
+    ]
+    assert (rest, process.returncode) == ("", 0)
 
 
 # ── tail ──────────────────────────────────────────────────────────────────────────────────────────

@@ -799,15 +799,16 @@ def test_summary(tmp_path, monkeypatch):
     for span_id in reversed(list(story.open)):
         story.end(span_id, 0, "interrupted")
 
-    assert told(story, summary(tmp_path, spans=13, logs=1)) == [
+    assert told(story, summary(tmp_path, spans=13, logs=1_210, levels={"INFO": 1_204, "WARN": 2})) == [
         "",
-        "⚡ run 20231115-120000-k3f9 · demo.py · 1.24 s · 13 spans · 1 log record · 1 error",
+        "⚡ run 20231115-120000-k3f9 · demo.py · 1.24 s · 13 spans · 1 error",
         "",
         "  branch        status        duration   steps   errors",
         "  chunks=256    success          20 ms       1        0",
         "  chunks=512    failed           20 ms       8        1",
         "  chunks=1024   interrupted     300 ms       1        0",
         "",
+        "  logs      1,204 INFO, 2 WARN",
         "  files     .branchline/runs/20231115-120000-k3f9",
         "  next      branchline show 20231115-120000-k3f9",
     ]

@@ -408,3 +408,141 @@ def test_log_records_share_lines():
 
     scopes = [line["resourceLogs"][0]["scopeLogs"] for line in lines(encoded)]
     assert [[len(group["logRecords"]) for group in line] for line in scopes] == [[SPANS_PER_LINE], [1]]
+
+
+def logged(encoded):
+    return [
+        (group["scope"], group.get("schemaUrl"), group["logRecords"])
+        for line in lines(encoded)
+        for group in line["resourceLogs"][0]["scopeLogs"]
+    ]
+
+
+def record(n=1, **fields):
+    return LogRecord(**{"name": "", "time": n, "uid": f"{n:032x}", **fields})
+
+
+def test_log_records_are_grouped_by_scope():
+    """
+    The log records of one scope stand together, with its schema and attributes; those of no scope under our own.
+    """
+    theirs = Scope("theirs", "2", "https://example.com/1", {"team": "a"})
+    found = logged(encoder().log_lines([record(1), record(2, scope=theirs), record(3), record(4, scope=theirs)]))
+
+    assert [(scope, schema, [each["timeUnixNano"] for each in records]) for scope, schema, records in found] == [
+        ({"name": "branchline", "version": "1"}, None, ["1", "3"]),
+        (
+            {
+                "name": "theirs",
+                "version": "2",
+                "attributes": [{"key": "team", "value": {"stringValue": "a"}}],
+            },
+            "https://example.com/1",
+            ["2", "4"],
+        ),
+    ]
+
+
+def test_a_log_record():
+    """
+    A log record has what it says and no more: what it was given of, when it was seen, where it was made.
+    """
+    full = record(
+        1,
+        observed=7,
+        severity=13,
+        severity_text="WARN",
+        body={"rows": 3},
+        trace_hex="ab" * 16,
+        span_number=9,
+        flags=1,
+        data={"a": 1},
+        origin=("x.py", "main", 3, "WARNING"),
+    )
+    [(_, _, [found, bare])] = logged(encoder().log_lines([full, record(2, severity=0, severity_text="")]))
+
+    assert found == {
+        "timeUnixNano": "1",
+        "observedTimeUnixNano": "7",
+        "severityNumber": 13,
+        "severityText": "WARN",
+        "body": {"kvlistValue": {"values": [{"key": "rows", "value": {"intValue": "3"}}]}},
+        "attributes": [
+            {"key": "log.record.uid", "value": {"stringValue": f"{1:032x}"}},
+            {"key": "code.file.path", "value": {"stringValue": "x.py"}},
+            {"key": "code.function.name", "value": {"stringValue": "main"}},
+            {"key": "code.line.number", "value": {"intValue": "3"}},
+            {"key": "branchline.level", "value": {"stringValue": "WARNING"}},
+            {"key": "a", "value": {"intValue": "1"}},
+        ],
+        "traceId": "ab" * 16,
+        "spanId": f"{9:016x}",
+        "flags": 1,
+    }
+    assert bare == {
+        "timeUnixNano": "2",
+        "observedTimeUnixNano": "2",
+        "severityNumber": 0,
+        "attributes": [{"key": "log.record.uid", "value": {"stringValue": f"{2:032x}"}}],
+    }
+
+
+SECRETIVE = Redactor(extra_keys=("body", "code.file.path"), extra_patterns=("hunter[0-9]",))
+
+
+@pytest.mark.parametrize(
+    ("redactor", "text"),
+    [
+        (Redactor(), "password=[redacted] of hunter2"),
+        (Redactor(extra_patterns=("hunter[0-9]",)), "password=[redacted] of [redacted]"),
+        (SECRETIVE, "[redacted]"),
+        (
+            Redactor(callback=lambda key, value: f"<{value!s}>" if key == "body" else value),
+            "<password=[redacted] of hunter2>",
+        ),
+        (None, "password=hunter2 of hunter2"),
+    ],
+    ids=["default", "pattern", "key", "callback", "none"],
+)
+@pytest.mark.parametrize("count", [1, 3])
+def test_messages_are_redacted(redactor, text, count):
+    """
+    A message is redacted as any value is, alone and among others, however often it comes.
+    """
+    used = encoder(redactor)
+    bodies = ["password=hunter2 of hunter2", "harmless", "password=hunter2 of hunter2"][:count]
+    [(_, _, found)] = logged(used.log_lines([record(n, body=body) for n, body in enumerate(bodies)]))
+
+    assert found[0]["body"] == found[-1]["body"] == {"stringValue": text}
+
+
+def test_where_a_record_was_made_is_redacted_as_well():
+    """
+    The place in the code is redacted by key and asked about, as every attribute is.
+    """
+    asked = []
+
+    def callback(key, value):
+        asked.append(key)
+        return value
+
+    some = [record(n, origin=("x.py", "main", 3, "INFO")) for n in range(2)]
+    [(_, _, hidden)] = logged(encoder(SECRETIVE).log_lines(some))
+    encoder(Redactor(callback=callback)).log_lines(some)
+
+    assert [each["attributes"][1]["value"] for each in hidden] == [{"stringValue": REDACTED}] * 2
+    assert asked.count("code.function.name") == 2
+
+
+def test_a_message_larger_than_a_line_is_cut():
+    """
+    A structured message that is too much for any line is its beginning as text; the record's attributes stay.
+    """
+    body = {f"key {n}": "x" * 60_000 for n in range(12)}
+    encoded = encoder().log_lines([record(1, body=body, data={"a": 1})])
+    [(_, _, [found])] = logged(encoded)
+
+    assert len(encoded) < LINE_BYTES
+    assert found["body"]["stringValue"].startswith('"kvlistValue":')
+    assert "cut" in found["body"]["stringValue"][-40:]
+    assert found["attributes"][-1]["key"] == "a"

@@ -128,6 +128,7 @@ NAMES = {
     "counter",
     "current_branch",
     "current_step",
+    "event",
     "experiment",
     "flush",
     "gauge",

@@ -2,11 +2,12 @@
 
 import base64
 import json
+import logging
 from typing import Any
 
 import pytest
 from google.protobuf import json_format
-from opentelemetry import metrics, trace
+from opentelemetry import _logs, metrics, trace
 from opentelemetry.proto.logs.v1.logs_pb2 import LogsData
 from opentelemetry.proto.metrics.v1.metrics_pb2 import MetricsData
 from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
@@ -45,7 +46,28 @@ def journal(tmp_path):
                     branch.output = {"score": 1.0}
         with pytest.raises(ValueError, match="boom"), bl.step("fails \ud800 here"):
             raise ValueError("boom")
+        bl.event("failing", severity="ERROR", message="soon", reason={"deep": [1, None]})
         bl.stamp("loose", at="top")
+        logs = _logs.get_logger(
+            "third.party", "1.2.3", schema_url="https://example.com/schema", attributes={"scope": "own"}
+        )
+        logs.emit(
+            _logs.LogRecord(
+                timestamp=1,
+                observed_timestamp=2,
+                severity_number=_logs.SeverityNumber.WARN3,
+                severity_text="careful",
+                body={"nested": [1, 2.5, None, True, b"\x00"]},
+                attributes={"blob": b"\xff", "nan": float("nan"), "big": 2**80, "nothing": None},
+                event_name="odd \ud800 name",
+            )
+        )
+        logs.emit(_logs.LogRecord())
+        try:
+            raise ValueError("boom")
+        except ValueError:
+            logging.getLogger("app.db").exception("bad %s", "\ud800", extra={"rows": 3, "otel.event.name": "app.bad"})
+        logging.getLogger("app.db").warning({"structured": [1, {"a": b"x"}]})
     [process] = [path for path in run.run_directory.iterdir() if path.is_dir()]
     return {signal: (process / f"{signal}-000000.jsonl").read_text().splitlines() for signal in MESSAGES}
 
@@ -146,27 +168,60 @@ def test_resource_and_scope_say_who_speaks(journal):
     assert ("branchline", "load") in scopes
 
 
-def test_every_log_record_has_the_mandatory_fields(journal):
-    """
-    Times, severity and event name are there, and an id that no other record has.
-    """
-    records = [
-        record
+def records(journal):
+    return [
+        (scope, record)
         for line in journal["logs"]
         for resource in parsed("logs", line).resource_logs
         for scope in resource.scope_logs
         for record in scope.log_records
     ]
+
+
+def test_log_records_say_who_speaks(journal):
+    """
+    Each log record stands under the scope that made it, with its version, schema and attributes.
+    """
+    scopes = {scope.scope.name: scope for scope, _ in records(journal)}
+
+    assert set(scopes) == {"branchline", "third.party", "app.db"}
+    assert scopes["third.party"].scope.version == "1.2.3"
+    assert scopes["third.party"].schema_url == "https://example.com/schema"
+    assert [(item.key, item.value.string_value) for item in scopes["third.party"].scope.attributes] == [
+        ("scope", "own")
+    ]
+
+
+def test_times_and_severity_of_log_records(journal):
+    """
+    A log record has the times and the severity that it was given; a time that nobody gave is that of its recording.
+    """
+    said, silent = (record for scope, record in records(journal) if scope.scope.name == "third.party")
+    logged, _ = (record for scope, record in records(journal) if scope.scope.name == "app.db")
+
+    assert (said.time_unix_nano, said.observed_time_unix_nano) == (1, 2)
+    assert (said.severity_number, said.severity_text, said.event_name) == (15, "careful", "odd \\ud800 name")
+    assert silent.time_unix_nano == silent.observed_time_unix_nano > 1_600_000_000 * 10**9
+    assert (silent.severity_number, silent.severity_text) == (0, "")
+    assert (logged.severity_number, logged.severity_text, logged.event_name) == (17, "ERROR", "app.bad")
+
+
+def test_every_log_record_has_the_mandatory_fields(journal):
+    """
+    Times, severity and event name are there, and an id that no other record has.
+    """
+    everything = [record for _, record in records(journal)]
+    ours = [record for scope, record in records(journal) if scope.scope.name == "branchline"]
     uids = [
         attribute.value.string_value
-        for record in records
+        for record in everything
         for attribute in record.attributes
         if attribute.key == "log.record.uid"
     ]
 
-    assert all(record.time_unix_nano and record.observed_time_unix_nano for record in records)
-    assert all(record.severity_number and record.severity_text and record.event_name for record in records)
-    assert len(set(uids)) == len(records)
+    assert all(record.time_unix_nano and record.observed_time_unix_nano for record in everything)
+    assert all(record.severity_number and record.severity_text and record.event_name for record in ours)
+    assert len(set(uids)) == len(everything)
 
 
 def test_every_metric_has_the_mandatory_fields(journal):

@@ -46,7 +46,10 @@ SPANS = (
 )
 LATER = ("strategies", "usage", "prices", "budget", "metrics", "monitor", "progress", "metadata", "events", "logs")
 RECORD_MODULES = (*SPANS, *LATER)
-LEAVES = ("values", "boundaries", "tracebacks", "names", "errors", "redaction_shapes", "redaction", "config", "context")
+LEAVES = (
+    *("values", "boundaries", "tracebacks", "names", "errors", "redaction_shapes", "redaction", "config", "context"),
+    "log_api",
+)
 RECORD = (*LEAVES, *RECORD_MODULES)
 ABOVE_TELEMETRY = (*RECORD, "_files", "_journal", "_pipeline", "_mlflow", "backends", "engines", "exporters")
 READING = ("read", "view", "exporters", "_files", "prices", "config", "errors", "names")
@@ -62,6 +65,7 @@ ROWS: Mapping[str, Row] = {
     "redaction": row("redaction_shapes"),
     "config": row("errors", "redaction"),
     "context": row("names", "errors", packages=(API,)),
+    "log_api": row(packages=(API,)),
     # Record modules import each other downward: there is no list of what is below what, there are no cycles.
     **{name: row(*RECORD, packages=(API,)) for name in RECORD_MODULES},
     **{name: row(*RECORD, "_files", packages=(API,)) for name in ("logs", "events", "usage", "budget")},
@@ -70,7 +74,18 @@ ROWS: Mapping[str, Row] = {
     "_files": row("errors"),
     "_journal": row("names", "errors", "redaction", "values", "boundaries", "_files", packages=("orjson",)),
     "_pipeline": row(
-        *("names", "errors", "redaction", "values", "boundaries", "tracebacks", "config", "context", "_journal"),
+        *(
+            "names",
+            "errors",
+            "redaction",
+            "values",
+            "boundaries",
+            "tracebacks",
+            "config",
+            "context",
+            "log_api",
+            "_journal",
+        ),
         packages=(API, SDK),
     ),
     "_mlflow": row("names", "errors", packages=("mlflow",)),

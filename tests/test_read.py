@@ -485,11 +485,24 @@ def test_logs(tmp_path: Path) -> None:
             message="sooner",
             event_name="app.hello",
             attributes={"n": 1},
+            level_name="INFO",
+            severity_number=9,
+            logger_name="branchline",
             trace_id=TRACE,
             span_id=f"{1:016x}",
             step_name="load",
+            branch_name="a",
+            branch_id="id-a",
+            experiment_name="search",
         ),
-        LogLine(time_unix_nano=BEGIN + 2 * SECOND, level="ERROR", message="later"),
+        LogLine(
+            time_unix_nano=BEGIN + 2 * SECOND,
+            level="ERROR",
+            message="later",
+            level_name="ERROR",
+            severity_number=17,
+            logger_name="branchline",
+        ),
     )
 
 

@@ -342,6 +342,48 @@ def test_values_come_back_as_they_were(tmp_path):
     assert lines == [process.encoder.span_lines([record])]
 
 
+def test_log_records_come_back_as_they_were(tmp_path):
+    """
+    A log record comes out of the ring with its scope, its message of any type, its times and its place in the code.
+    """
+    theirs = Scope("app.db", "1", "https://example.com/1", {"team": "a"})
+    common: dict[str, Any] = {"name": "", "severity": 13, "severity_text": "WARN"}
+    records = [
+        LogRecord(**common, time=BEGIN, uid="1", scope=Scope("app.db", None), origin=("x.py", "main", 3, "WARNING")),
+        LogRecord(**common, time=BEGIN + 1, uid="2", scope=Scope("app.db", None), body={"raw": b"\xff", "rows": [1]}),
+        LogRecord(**common, time=BEGIN + 2, uid="3", scope=theirs, observed=BEGIN + 9, flags=1, data={"a": b"x"}),
+    ]
+    process = Process(tmp_path)
+    process.put(*records)
+    process.die()
+    recover_runs(tmp_path)
+
+    lines = [segment.path.read_bytes() for segment in layout.segments(process.folder, "logs")]
+    # One scope for the first two: they are written together.
+    records[1].scope = records[0].scope
+    assert lines == [process.encoder.log_lines(records)]
+
+
+@pytest.mark.parametrize("is_written", [False, True])
+def test_a_log_record_of_the_future_prolongs_nothing(tmp_path, is_written):
+    """
+    What is open is interrupted when the process was last heard of, whatever time somebody has put on a log record.
+    """
+    process = Process(tmp_path)
+    future = log("u-1", at=10**9)
+    future.observed = BEGIN + 3 * SECOND
+    process.put(started(1, "open", at=1))
+    if is_written:
+        process.write("logs-000000.jsonl", future)
+    else:
+        process.put(future)
+    process.die()
+    recover_runs(tmp_path)
+
+    [found] = journal(process)[0]
+    assert found["endTimeUnixNano"] == str(BEGIN + 3 * SECOND)
+
+
 def test_a_living_process_is_left_alone(tmp_path):
     """
     The ring of a process that lives is not touched; that of another process of the same run is.

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from .branches import Branch, BranchContainer, Experiment, branch, current_branch, experiment
 from .context import attach, carrier, carry
 from .errors import BranchlineError, ConfigError, JournalError, MissingExtraError
+from .events import event
 from .metrics import counter, gauge, histogram, record_metric
 from .names import VERSION
 from .stamps import Stamp, StampManager, stamp
@@ -46,6 +47,7 @@ __all__ = [
     "counter",
     "current_branch",
     "current_step",
+    "event",
     "experiment",
     "flush",
     "gauge",

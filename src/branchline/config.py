@@ -46,6 +46,7 @@ class Config:
     console: bool | Literal["auto"] = "auto"
     verbosity: Verbosity = "REGULAR"
     capture_logs: int | None = logging.INFO  # None: not at all
+    events_on_spans: bool = False
     capture: bool | Literal["args", "result"] = False
     redact: bool | Redactor = True
     sampler: object | None = None  # anything with should_sample(); None: OTEL_TRACES_SAMPLER, else everything
@@ -283,6 +284,7 @@ OPTIONS: Final[Mapping[str, Option]] = {
         accepted="a level of the logging module (DEBUG, INFO, WARNING, ERROR, CRITICAL, or its number), or False",
         variable="BRANCHLINE_CAPTURE_LOGS",
     ),
+    "events_on_spans": Option(read=_flag, accepted=_ON_OR_OFF, variable="BRANCHLINE_EVENTS_ON_SPANS"),
     "capture": Option(
         read=_flag_or("args", "result"), accepted=f'"args", "result", {_ON_OR_OFF}', variable="BRANCHLINE_CAPTURE"
     ),

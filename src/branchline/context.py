@@ -118,16 +118,27 @@ class Recorder(Protocol):
         """Record one value of a metric, belonging to *recording*, open or ended, else to the current span."""
 
 
-class _Current:
-    """The process-wide state: the one recorder and the run it writes to. Set by ``telemetry``."""
+class EventTaker(Protocol):
+    """Where the events go that somebody has named."""
 
-    __slots__ = ("directory", "recorder", "run_id")
+    def event(self, name: str, attributes: Mapping[str, object], *, number: int, text: str, body: object) -> None:
+        """Record a log event, belonging to the current span if there is one; *number* is its severity, as OTLP has it.
+
+        Never raises.
+        """
+
+
+class _Current:
+    """The process-wide state: what records, and the run it writes to. Set by ``telemetry``."""
+
+    __slots__ = ("directory", "events", "recorder", "run_id")
 
     def __init__(self) -> None:
         self.reset()
 
     def reset(self) -> None:
         self.recorder: Recorder | None = None
+        self.events: EventTaker | None = None
         self.run_id: str | None = None
         self.directory: str | None = None
 

@@ -70,6 +70,9 @@ HOUSEKEEPING: Final = frozenset(
     {RUN_STARTED, RUN_ENDED, EXPERIMENT_STARTED, BRANCH_STARTED, STEP_STARTED, STEP_CHECKPOINT, SPAN_EVENT}
 )
 
+# What is kept as a log record, but is none to a person: the reader has another place for it, or none.
+NO_LOG_LINES: Final = HOUSEKEEPING | {STAMP_EVENT, METRIC_EVENT}
+
 # ── attributes of lifecycle events ────────────────────────────────────────────────────────────────
 SPAN_NAME: Final = "branchline.span.name"
 SPAN_PARENT_ID: Final = "branchline.span.parent_id"
@@ -96,6 +99,13 @@ LOG_UID: Final = "log.record.uid"
 CODE_FILE: Final = "code.file.path"
 CODE_FUNCTION: Final = "code.function.name"
 CODE_LINE: Final = "code.line.number"
+CODE_STACKTRACE: Final = "code.stacktrace"
+# What the logger itself calls the level of a record: a level of its own, or WARNING where OpenTelemetry says WARN.
+LEVEL: Final = "branchline.level"
+# What OpenTelemetry calls a severity: of number 1 to 4 the second of these, of 21 to 24 the last.
+SEVERITIES: Final = ("", "TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL")
+# How a record of the logging module says that it is an event, among its extra fields.
+EVENT_NAME_FIELD: Final = "otel.event.name"
 
 # ── OpenTelemetry's own names that we write ───────────────────────────────────────────────────────
 SERVICE_NAME: Final = "service.name"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import threading
@@ -23,7 +24,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import DEFAULT_ON, Sampler
 from opentelemetry.trace import ProxyTracerProvider
 
-from . import context, foreign, names
+from . import context, foreign, log_api, names
 from ._journal import layout
 from ._journal.recovery import recover_runs
 from ._journal.retention import enforce as enforce_retention
@@ -32,6 +33,9 @@ from ._pipeline.active import detach
 from ._pipeline.collector import Collector
 from ._pipeline.endings import Endings, watch_forks
 from ._pipeline.guest import JournalProcessor
+from ._pipeline.log_guest import JournalLogProcessor
+from ._pipeline.log_taker import LogTaker
+from ._pipeline.loggers import LoggerProvider
 from ._pipeline.metering import metering
 from ._pipeline.meters import Meters
 from ._pipeline.notices import say
@@ -50,12 +54,16 @@ from .context import (
     RUN_ID_VARIABLE,
     RUN_KEY,
     SETTINGS_KEY,
+    EventTaker,
     Recorder,
 )
+from .logs.bridge import Bridge
+from .logs.foreign import ForeignEvents
 from .redaction import Redactor
 
 
 _CAPTURES: Final = {False: "", True: "all", "args": "args", "result": "result"}
+_CAPTURED_LEVEL: Final = logging.INFO
 _EXPORTED: Final = (RUN_ID_VARIABLE, DIRECTORY_VARIABLE, OWNER_VARIABLE)
 
 
@@ -91,6 +99,7 @@ class Telemetry:
         self._settings: Mapping[str, Any] | None = None
         self._trace_of_parent: object = None
         self._processor: JournalProcessor | None = None
+        self._events: EventTaker | None = None
         self._environment: dict[str, tuple[str | None, str]] = {}
         self._is_down = False
 
@@ -187,6 +196,9 @@ class Telemetry:
             self._recorder = NativeRecorder(provider, pipeline, capture=capture)
         self._collector = metering(pipeline, _state.meters)
         pipeline.companions.append(self._collector)
+        self._events = _event_taker()
+        if config.capture_logs is not None:
+            _state.bridge.attach(config.capture_logs)
         watch_forks(pipeline)
         self._export()
         self._endings = Endings(self._end, signals=config.signals)
@@ -222,6 +234,8 @@ class Telemetry:
             self._endings.unhook()
         if self._processor is not None:
             self._processor.use(None)
+        if self.config.capture_logs is not None and self._events is not None:
+            _state.bridge.detach(self.config.capture_logs)
         for name, (before, exported) in self._environment.items():
             if os.environ.get(name) != exported:
                 # Somebody else has set it meanwhile, and means it.
@@ -244,12 +258,17 @@ class _State:
         self.provider: Provider | None = None
         self.meters = Meters()
         self.is_provider_borrowed = False
+        self.log_taker = LogTaker()
+        self.bridge = Bridge(self.log_taker)
+        self.log_provider: LoggerProvider | None = None
+        self.is_log_provider_borrowed = False
         # Tests run side by side; set-up is not done from signal handlers.
         self.lock = threading.Lock()
 
 
 _state = _State()
 _processors: weakref.WeakKeyDictionary[TracerProvider, JournalProcessor] = weakref.WeakKeyDictionary()
+_log_providers: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
 def _point() -> None:
@@ -260,14 +279,18 @@ def _point() -> None:
     run, capture = _state.current, _state.captures[-1] if _state.captures else None
     if run is not None:
         CURRENT.recorder, CURRENT.run_id, CURRENT.directory = run._recorder, run.run_id, str(run.directory)  # noqa: SLF001  # the same module
+        CURRENT.events = run._events  # noqa: SLF001  # the same
     elif capture is not None:
         CURRENT.recorder, CURRENT.run_id, CURRENT.directory = (
             capture.recorder,
             capture.run_id,
             str(capture.directory),
         )
+        CURRENT.events = capture.events
     else:
         CURRENT.reset()
+    # Records outside of a capture are not a capture's: only a run takes what no context claims.
+    _state.log_taker.use(None if run is None else run._pipeline)  # noqa: SLF001  # the same
     if _state.provider is not None:
         pipeline = None if run is None else run._pipeline  # noqa: SLF001  # the same module
         _state.provider.use(capture.pipeline if pipeline is None and capture is not None else pipeline)
@@ -285,6 +308,7 @@ def configure(
     verbosity: Verbosity | Unset | None = UNSET,
     log_file: Literal[False] | Unset | None = UNSET,
     capture_logs: int | str | Literal[False] | Unset | None = UNSET,
+    events_on_spans: bool | Unset | None = UNSET,
     capture: bool | Literal["args", "result"] | Unset | None = UNSET,
     budget: Literal[False] | Unset | None = UNSET,
     redact: bool | Redactor | Unset | None = UNSET,
@@ -331,7 +355,7 @@ def _configured(arguments: Mapping[str, object], *, is_joining: bool = False) ->
         _tidy(config)
     telemetry._wire(listeners=_listeners(config), is_joining=is_joining)  # noqa: SLF001  # the same module
     _state.current = telemetry
-    _state.is_provider_borrowed = False
+    _state.is_provider_borrowed = _state.is_log_provider_borrowed = False
     _point()
     return telemetry
 
@@ -369,12 +393,15 @@ class Capturing:
         """Made by ``capturing``."""
         self.directory = directory
         self.run_id = layout.new_run_id()
-        self.config = Config(service_name="capture", directory=directory, sampler=DEFAULT_ON)
+        self.config = Config(
+            service_name="capture", directory=directory, sampler=DEFAULT_ON, capture_logs=_CAPTURED_LEVEL
+        )
         self.pipeline = Pipeline(
             options_of(self.config, self.run_id, layout.runs_directory(directory) / self.run_id, ()), Writer
         )
         self.settings = for_children(self.config, directory, self.run_id)
         self.recorder: Recorder | None = None
+        self.events: EventTaker | None = None
 
     @property
     def context(self) -> Context:
@@ -401,6 +428,8 @@ def capturing(directory: Path) -> Iterator[Capturing]:
     watch_forks(made.pipeline)
     with _state.lock:
         made.recorder = _recorder_for(made)
+        made.events = _borrowing_event_taker()
+        _state.bridge.attach(_CAPTURED_LEVEL)
         _state.captures.append(made)
         _point()
         PROPAGATION.acquire(made.settings)
@@ -411,9 +440,10 @@ def capturing(directory: Path) -> Iterator[Capturing]:
         detach(token)
         with _state.lock:
             PROPAGATION.release(made.settings)
+            _state.bridge.detach(_CAPTURED_LEVEL)
             _state.captures.remove(made)
             _point()
-            _give_back_provider()
+            _give_back_providers()
         made.close()
 
 
@@ -430,11 +460,15 @@ def _recorder_for(made: Capturing) -> Recorder:
     return NativeRecorder(provider, made.pipeline, capture="")
 
 
-def _give_back_provider() -> None:
-    """After the last capture: let the application set a provider, where it could before."""
+def _give_back_providers() -> None:
+    """After the last capture: let the application set providers, where it could before."""
     if _state.is_provider_borrowed and not _state.captures and _state.provider is not None:
         _state.is_provider_borrowed = False
         forget_provider(_state.provider)
+    if _state.is_log_provider_borrowed and not _state.captures and _state.log_provider is not None:
+        _state.is_log_provider_borrowed = False
+        _state.log_provider.forget_processors()
+        log_api.forget_provider(_state.log_provider)
 
 
 def _listeners(config: Config) -> tuple[Listener, ...]:
@@ -484,6 +518,28 @@ def _processor_of(provider: TracerProvider) -> JournalProcessor:
         processor = _processors[provider] = JournalProcessor()
         provider.add_span_processor(processor)
     return processor
+
+
+def _event_taker() -> EventTaker:
+    """Return what takes events: the application's logger provider, which we join, or what takes all log records."""
+    existing = log_api.provider()
+    if existing is not None and log_api.is_of_the_sdk(existing):
+        if existing not in _log_providers:
+            # One for all runs, for the SDK cannot take a processor away.
+            existing.add_log_record_processor(JournalLogProcessor(_state.log_taker))
+            _log_providers.add(existing)
+        return ForeignEvents(existing)
+    if _state.log_provider is None:
+        _state.log_provider = LoggerProvider(_state.log_taker)
+    log_api.set_provider(_state.log_provider)
+    return _state.log_taker
+
+
+def _borrowing_event_taker() -> EventTaker:
+    """Return the same for a capture, after which the application may set a provider where it could before."""
+    if not (_state.current or _state.captures):
+        _state.is_log_provider_borrowed = log_api.provider() is None
+    return _event_taker()
 
 
 def _own_provider(config: Config) -> Provider:

@@ -101,6 +101,8 @@ class DecodedLog(NamedTuple):
     span_id: str | None
     scope: str
     resource: Mapping[str, Value]
+    observed_unix_nano: int = 0
+    """When whoever collected it first saw it; 0 where nobody said so."""
 
 
 class Line(NamedTuple):
@@ -318,9 +320,10 @@ def _log(record: dict[str, Any], scope: str, resource: Mapping[str, Value]) -> D
     attributes = attributes_of(get("attributes"))
     name = get("eventName") or attributes.get("event.name")
     severity = get("severityNumber")
+    observed = whole_number(get("observedTimeUnixNano"))
     return DecodedLog(
         # The observed time is the only one that a collector's receivers always set.
-        whole_number(get("timeUnixNano")) or whole_number(get("observedTimeUnixNano")),
+        whole_number(get("timeUnixNano")) or observed,
         whole_number(severity) if not isinstance(severity, str) or severity.isdigit() else 0,
         text_of(get("severityText")),
         text_of(name),
@@ -330,6 +333,7 @@ def _log(record: dict[str, Any], scope: str, resource: Mapping[str, Value]) -> D
         optional_id(get("spanId"), 16),
         scope,
         resource,
+        observed,
     )
 
 

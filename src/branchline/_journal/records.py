@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final, Protocol
 
 import orjson
@@ -21,10 +22,14 @@ _BYTES_KEY: Final = "$bytes"
 # code, note, scope, links, trace state, kind, whether the parent is remote
 _DEFAULTS: Final = (0, None, None, None, "", 1, False)
 
+_ORIGIN: Final = (names.CODE_FILE, names.CODE_FUNCTION, names.CODE_LINE, names.LEVEL)
+
 # name, time, attributes, how many of them were dropped
 Mark = tuple[str, int, Mapping[str, Any] | None, int]
 # trace id and span id in hex, trace state, attributes, flags, how many attributes were dropped
 Bond = tuple[str, str, str, Mapping[str, Any] | None, int, int]
+# file, function and line that a log record was made in, and what its logger calls the level
+Origin = tuple[str, str, int, str]
 
 
 class LaneLike(Protocol):
@@ -98,6 +103,9 @@ class LogLike(Protocol):
     identity: Any
     uid: str
     data: Mapping[str, Any]
+    scope: Any
+    observed: int | None
+    origin: Origin | None
 
 
 class _Lane:
@@ -118,9 +126,9 @@ class _Identity:
 
 
 class Scope:
-    """An instrumentation scope, read back."""
+    """An instrumentation scope: of a log record, or read back."""
 
-    __slots__ = ("attributes", "name", "schema_url", "version")
+    __slots__ = ("attributes", "compact", "name", "schema_url", "version")
 
     def __init__(
         self,
@@ -133,6 +141,7 @@ class Scope:
         self.version = version
         self.schema_url = schema_url
         self.attributes = attributes
+        self.compact = (name, version, schema_url, dict(attributes or {}))
 
 
 class SpanRecord:
@@ -199,6 +208,9 @@ class LogRecord:
         "flags",
         "identity",
         "name",
+        "observed",
+        "origin",
+        "scope",
         "severity",
         "severity_text",
         "slots",
@@ -223,6 +235,9 @@ class LogRecord:
         flags: int = 0,
         identity: Any = None,
         data: Mapping[str, Any] | None = None,
+        scope: Scope | None = None,
+        observed: int | None = None,
+        origin: Origin | None = None,
     ) -> None:
         self.name = name
         self.time = time
@@ -235,6 +250,11 @@ class LogRecord:
         self.flags = flags
         self.identity = identity
         self.data: Mapping[str, Any] = {} if data is None else data
+        # None is branchline's own.
+        self.scope = scope
+        # None: when it happened.
+        self.observed = observed
+        self.origin = origin
         self.slots: int | tuple[int, ...] = -1
         self.weight = 0
 
@@ -271,6 +291,7 @@ def span_tuple(span: SpanLike) -> tuple[Any, ...]:
 def log_tuple(record: LogLike) -> tuple[Any, ...]:
     """Return the compact form of a log record."""
     identity = record.identity
+    scope = record.scope
     return (
         LOG_RECORD,
         record.uid,
@@ -284,7 +305,15 @@ def log_tuple(record: LogLike) -> tuple[Any, ...]:
         record.flags,
         identity and (identity.experiment_name, identity.branch_id, identity.branch_name),
         record.data,
+        scope and scope.compact,
+        record.observed,
+        record.origin,
     )
+
+
+def origin_attributes(origin: Origin) -> dict[str, Any]:
+    """Return the attributes that say where a log record was made."""
+    return dict(zip(_ORIGIN, origin, strict=True))
 
 
 def ring_default(value: object) -> object:
@@ -299,7 +328,7 @@ def from_tuple(fields: list[Any]) -> SpanRecord | LogRecord:
     """Return the record of a compact form. Raises ValueError for anything else."""
     if fields and fields[0] == SPAN_RECORD and len(fields) in (13, 20):
         return _span_from(fields)
-    if fields and fields[0] == LOG_RECORD and len(fields) == 12:
+    if fields and fields[0] == LOG_RECORD and len(fields) == 15:
         return _log_from(fields)
     msg = f"not a record of this version: {fields[:1]!r} with {len(fields)} fields"
     raise ValueError(msg)
@@ -368,7 +397,22 @@ def _log_from(fields: list[Any]) -> LogRecord:
         flags=fields[9],
         identity=_Identity(*fields[10]) if fields[10] else None,
         data=_restored(fields[11]),
+        scope=_scope_from(*fields[12]) if fields[12] else None,
+        observed=fields[13],
+        origin=tuple(fields[14]) if fields[14] else None,
     )
+
+
+def _scope_from(name: str, version: str | None, schema_url: str | None, attributes: dict[str, Any]) -> Scope:
+    if attributes:
+        return Scope(name, version, schema_url, _restored(attributes))
+    return _plain_scope(name, version, schema_url)
+
+
+# One for many records: they are written in groups, and a group is of one scope.
+@lru_cache(maxsize=1024)
+def _plain_scope(name: str, version: str | None, schema_url: str | None) -> Scope:
+    return Scope(name, version, schema_url)
 
 
 def _restored(value: Any) -> Any:

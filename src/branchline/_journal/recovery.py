@@ -160,7 +160,7 @@ def _recover(ring: DeadRing, page: dict[str, Any]) -> str:
     spans = [record for record in missing if isinstance(record, SpanRecord)]
     logs = [record for record in missing if isinstance(record, LogRecord)]
 
-    last_alive = max([progress.heartbeat_unix_nano, known.latest, *(_moment(record) for record in missing)])
+    last_alive = max([progress.heartbeat_unix_nano, known.latest, *(_seen_at(record) for record in missing)])
     interrupted = _interrupted(known, spans, logs, last_alive)
     spilled = 0
     if missing or interrupted:
@@ -195,6 +195,11 @@ def _records(ring: DeadRing) -> list[SpanRecord | LogRecord]:
 
 def _key(record: SpanRecord | LogRecord) -> str:
     return f"{record.number:016x}" if isinstance(record, SpanRecord) else record.uid
+
+
+def _seen_at(record: SpanRecord | LogRecord) -> int:
+    """Return when the process was there for certain: the time of a log record is whatever somebody said."""
+    return _moment(record) if isinstance(record, SpanRecord) else record.observed or record.time
 
 
 def _moment(record: SpanRecord | LogRecord) -> int:

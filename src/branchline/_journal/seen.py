@@ -51,6 +51,8 @@ class Summary(NamedTuple):
     seconds: float
     points: int = 0
     """Of metrics; they are among the log records."""
+    levels: Mapping[str, int] = {}
+    """How many log records there were for a person to read, by severity."""
 
 
 class Listener(Protocol):

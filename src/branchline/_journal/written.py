@@ -108,7 +108,8 @@ def _take_log(found: Written, record: dict[str, Any]) -> None:
     uid = attributes.get(names.LOG_UID)
     if isinstance(uid, str):
         found.logs.add(uid)
-    found.latest = max(found.latest, _integer(record.get("timeUnixNano")))
+    # Not its time, which is whatever somebody said.
+    found.latest = max(found.latest, _integer(record.get("observedTimeUnixNano")))
     name, span_id = record.get("eventName"), record.get("spanId")
     if name in OPENING and span_id:
         found.opened[span_id] = Opened(trace_hex=str(record.get("traceId")), data=attributes)

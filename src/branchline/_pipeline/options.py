@@ -6,13 +6,18 @@ import os
 import platform
 import socket
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+from opentelemetry import context as otel_context
 
 from .. import names
 from .._journal.seen import Listener
 from ..config import Config
-from ..redaction import redactor_from
+from ..context import attached
+from ..log_api import SUPPRESSION
+from ..redaction import Redactor, redactor_from
 from .metric_settings import metric_settings
 from .pipeline import PipelineOptions
 
@@ -35,15 +40,30 @@ def options_of(config: Config, run_id: str, run_directory: Path, listeners: tupl
             "telemetry.sdk.name": names.SCOPE,
             "telemetry.sdk.version": names.VERSION,
         },
-        redactor=redactor_from(config.redact),
+        redactor=_quiet(redactor_from(config.redact)),
         durability=config.durability,
         memory_limit=config.memory_limit,
         max_wait_seconds=config.max_wait,
         listeners=listeners,
         strict=config.strict,
+        log_level=config.capture_logs,
+        events_on_spans=config.events_on_spans,
         metadata={"python": platform.python_version(), "branchline": names.VERSION},
         metrics=metric_settings(os.environ),
     )
+
+
+def _quiet(redactor: Redactor | None) -> Redactor | None:
+    """Return *redactor* with a callback of which nothing is logged: asked about that, it would log again."""
+    if redactor is None or redactor.callback is None:
+        return redactor
+    callback = redactor.callback
+
+    def asked(key: str, value: Any) -> Any:
+        with attached(otel_context.set_value(SUPPRESSION, True)):
+            return callback(key, value)
+
+    return replace(redactor, callback=asked)
 
 
 def for_children(config: Config, directory: Path, run_id: str) -> dict[str, Any]:
@@ -53,7 +73,9 @@ def for_children(config: Config, directory: Path, run_id: str) -> dict[str, Any]
         "directory": str(directory),
         "run_id": run_id,
         "console": False,
+        "capture_logs": False if config.capture_logs is None else config.capture_logs,
         "capture": config.capture,
+        "events_on_spans": config.events_on_spans,
         "redact": config.redact,
         "durability": config.durability,
         "memory_limit": config.memory_limit,

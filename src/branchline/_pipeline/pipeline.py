@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _thread
 import contextlib
+import itertools
 import os
 import sys
 import threading
@@ -29,6 +30,7 @@ from ..redaction import Redactor
 from ..values import freeze, freeze_key
 from . import ids
 from .endings import unwatch_forks
+from .log_submit import made_submit_log
 from .metric_settings import MetricSettings
 from .notices import Notices
 
@@ -73,6 +75,9 @@ class PipelineOptions:
     listeners: tuple[Listener, ...] = ()
     strict: bool = False
     rotate_bytes: int = 32 * 1024 * 1024
+    # Of stdlib's levels, the lowest that is recorded; None: none is.
+    log_level: int | None = None
+    events_on_spans: bool = False
     metadata: Mapping[str, Any] = field(default_factory=dict)
     metrics: MetricSettings = field(default_factory=MetricSettings)
 
@@ -145,6 +150,7 @@ class Pipeline:
         self.ring: Ring | None = None
         self._put: Callable[[bytes], int | tuple[int, ...]] | None = None
         self.submit: Callable[[Any], None] = self._submit
+        self.submit_log: Callable[[LogRecord], None] = self._submit_log
         self._redact_ring = False
         self.wake_at = -1
         self.heavy = 0
@@ -165,6 +171,9 @@ class Pipeline:
         self.unplaced: set[int] = set()
         self.sampled_out = 0
         self.dropped: dict[str, dict[str, int]] = {"spans": {}, "logs": {}, "metrics": {}}
+        # Of log records: one text for the process, a number for each record.
+        self.uid = f"{ids.bits(64) | 1 << 63:016x}"
+        self.uids = itertools.count()
 
     # ── recording ─────────────────────────────────────────────────────────────────────────────────
 
@@ -229,15 +238,8 @@ class Pipeline:
 
         return submit
 
-    def submit_log(self, record: LogRecord) -> None:
-        """Take a log record."""
-        if self._put is not None:
-            try:
-                record.slots = self._put(dumps(log_tuple(record), ring_default))
-            except Exception:  # a value that JSON cannot take: see below
-                self._put_cleaned(record)
-            if record.slots == -1 and not self._admit(record, "logs"):
-                return
+    def _submit_log(self, record: LogRecord) -> None:
+        """Take a log record, where there is no ring or not yet."""
         if (len(self.queue) > self.wake_at or record.weight) and not self._attend(record, "logs"):
             return
         self.queue.append(record)
@@ -316,6 +318,7 @@ class Pipeline:
             if isinstance(record, LogRecord):
                 record.data = freeze(record.data, self.odd)  # type: ignore[assignment]  # a mapping stays one
                 record.body = freeze(record.body, self.odd)
+                record.origin = freeze(record.origin, self.odd)  # type: ignore[assignment]  # a tuple stays one
                 data = dumps(log_tuple(record), ring_default)
             else:
                 record.title = freeze(record.title, self.odd)
@@ -552,6 +555,7 @@ class Pipeline:
         is_recoverable = ring.is_shared_memory and (redactor is None or redactor.callback is None)
         self._put = ring.put if is_recoverable else self._put_redacted
         self.submit = self._made_submit(self._put, ring if is_recoverable else None)
+        self.submit_log = made_submit_log(self, self._put, ring if is_recoverable else None)
 
     @property
     def resource(self) -> Mapping[str, Any]:
@@ -616,6 +620,7 @@ class Pipeline:
         """Take no more for the ring: from now on who records writes, or after a shutdown, nobody."""
         self._put = None
         self.submit = self._submit
+        self.submit_log = self._submit_log
         self.is_simple = False
         self.is_direct = self._goes_direct if is_direct is None else is_direct
         self.is_closed = not self.is_direct

@@ -6,7 +6,8 @@ import functools
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -77,6 +78,7 @@ class Writer:
         self._seen: list[Seen] = []
         self._values = BranchValues()
         self._points = 0
+        self._levels: Counter[int] = Counter()
         self._were_open: set[int] = set()
         self._rescued: set[int | str] = set()
         self._busy_until = time.monotonic() + _IDLE_AFTER_SECONDS
@@ -271,6 +273,7 @@ class Writer:
             if pipeline.options.listeners:
                 self._points += self._values.take(logs)
                 self._seen.extend([seen(span, self._values.of(span)) for span in spans])
+                self._levels.update(levels_of(logs))
         if was_idle:
             return
         pipeline.heavy = 0
@@ -501,6 +504,7 @@ class Writer:
             oddities=dict(pipeline.notices.counts),
             seconds=(time.time_ns() - pipeline.started_unix_nano) / 1e9,
             points=self._points,
+            levels={names.SEVERITIES[level]: count for level, count in sorted(self._levels.items())},
         )
 
 
@@ -509,6 +513,11 @@ def _worth_showing(spans: list[Any]) -> list[Any]:
     roots = [span for span in spans if span.role not in (None, names.KIND_STEP)]
     others = [span for span in spans if span.role in (None, names.KIND_STEP)]
     return roots + others[-_MOST_SHOWN:]
+
+
+def levels_of(logs: Iterable[LogRecord]) -> Iterator[int]:
+    """Yield the level of each record that a person would read, as its place among the severities."""
+    return ((record.severity + 3) // 4 for record in logs if record.name not in names.NO_LOG_LINES)
 
 
 def seen(span: Any, metrics: Mapping[str, float]) -> Seen:

@@ -27,7 +27,7 @@ _QUESTIONS = 12
 _WORDS = 6_000
 _FAST = 0.08
 
-log = logging.getLogger("branchline.demo")
+log = logging.getLogger("demo")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,6 +194,7 @@ def report(console: Console, run: Run, directory: Path) -> None:
     where = "" if str(directory) == ".branchline" else f" --directory {shlex.quote(str(directory))}"
     for command, purpose in (
         ("show last", "this run as a tree, with every step"),
+        ("logs", "what it has logged, with the step of each line"),
         ("runs", "all runs in this directory"),
         ("tail", "a run while it happens: start another demo beside it"),
     ):

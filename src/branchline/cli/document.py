@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..read import Branch, LogLine, Point, ProcessInfo, Run, Stamp, Step
+from ..read import Branch, ExceptionInfo, LogLine, Point, ProcessInfo, Run, Stamp, Step
 from ..read.values import walk
 from .options import iso
 
@@ -72,12 +72,7 @@ def step_document(step: Step) -> dict[str, Any]:
         "scope": step.scope,
     }
     if step.exception is not None:
-        exception = step.exception
-        document["exception"] = {
-            "type": exception.type,
-            "message": exception.message,
-            "stacktrace": exception.stacktrace,
-        }
+        document["exception"] = _exception_document(step.exception)
     if step.links:
         document["links"] = [{"trace_id": link.trace_id, "span_id": link.span_id} for link in step.links]
     if step.arguments:
@@ -124,13 +119,33 @@ def point_document(point: Point) -> dict[str, Any]:
 
 def log_document(line: LogLine) -> dict[str, Any]:
     """Return one log record or event."""
-    return {
+    document: dict[str, Any] = {
         "time": iso(line.time_unix_nano),
+        "time_unix_nano": line.time_unix_nano,
         "level": line.level,
+        "level_name": line.level_name,
+        "severity_number": line.severity_number,
+        "logger": line.logger_name,
         "message": line.message,
         "event_name": line.event_name,
         "attributes": line.attributes,
         "trace_id": line.trace_id,
         "span_id": line.span_id,
         "step": line.step_name,
+        "experiment_name": line.experiment_name,
+        "branch_name": line.branch_name,
+        "branch_id": line.branch_id,
+        "process": line.process,
+        "uid": line.uid,
     }
+    if line.body is not None:
+        document["body"] = line.body
+    if line.exception is not None:
+        document["exception"] = _exception_document(line.exception)
+    if line.file is not None:
+        document["code"] = {"file": line.file, "line": line.line, "function": line.function}
+    return document
+
+
+def _exception_document(exception: ExceptionInfo) -> dict[str, str]:
+    return {"type": exception.type, "message": exception.message, "stacktrace": exception.stacktrace}

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..exporters.console.text import Glyphs, duration, glyphs_for
-from ..read import Step
+from ..read import LogLine, Step
 from ..read.tree import ending_of, first_line
 
 
@@ -29,6 +29,13 @@ STYLES: Final[Mapping[str, str]] = {
     "running": "cyan",
     "pending": "cyan",
 }
+
+
+def level_style(line: LogLine) -> str:
+    """Return how the level of a log record looks: what is wrong stands out."""
+    if line.severity_number >= 17 or line.level in {"ERROR", "FATAL", "CRITICAL"}:
+        return "red"
+    return "yellow" if line.severity_number >= 13 or line.level in {"WARN", "WARNING"} else "dim"
 
 
 def glyphs(console: Console) -> Glyphs:

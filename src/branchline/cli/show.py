@@ -18,10 +18,11 @@ from ..read.tree import ending_of, items_of, printable, stamp_line
 from ..read.values import walk
 from .comparison import comparisons
 from .document import run_document
+from .logs import lines_of
 from .measured import loose_metrics
 from .options import common_options, found_run, found_runs, print_json, terminal
-from .paint import STYLES, ago, moment, seconds, sign
-from .tree import tree_text
+from .paint import STYLES, ago, level_style, moment, seconds, sign
+from .tree import tree_text, warnings_in
 
 
 # Beside the outcome that needs no word.
@@ -55,10 +56,13 @@ def _print_run(run: Run, *, is_whole: bool) -> None:
 def run_picture(console: Console, run: Run, *, now: float, is_whole: bool = False) -> Iterator[RenderableType]:
     """Yield the parts of the picture of *run*, with *now* in seconds."""
     yield header(console, run, now=now)
+    yield from logged(run)
     yield from (Text(f"  {line}", STYLES["killed"]) for line in killed_lines(run))
     items = items_of(run)
     yield Text()
-    yield tree_text(console, items, is_whole=is_whole) if items else Text("nothing was recorded", "dim")
+    yield (
+        tree_text(console, items, warnings_in(run), is_whole=is_whole) if items else Text("nothing was recorded", "dim")
+    )
     for comparison in comparisons(console, run, is_whole=is_whole):
         yield Text()
         yield comparison
@@ -89,6 +93,15 @@ def header(console: Console, run: Run, *, now: float) -> Text:
     for number, part in enumerate(parts):
         title.append(" · " if number else " ", "dim").append_text(part)
     return title
+
+
+def logged(run: Run) -> Iterator[Text]:
+    """Yield how many log records of which level there are; nothing where there are none for a person to read."""
+    lines = sorted(lines_of(run), key=lambda line: line.severity_number)
+    counts = Counter((line.level, level_style(line)) for line in lines)
+    if counts:
+        levels = [Text(f"{count:,} {printable(level) or 'none'}", style) for (level, style), count in counts.items()]
+        yield Text(f"  {plural(len(lines), 'log record')}: ").append_text(Text(", ").join(levels))
 
 
 def killed_lines(run: Run) -> Iterator[str]:

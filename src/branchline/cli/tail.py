@@ -15,11 +15,9 @@ from ..exporters.console.text import figure
 from ..read import Follower, Happening, LogLine, Point, Run, Step, open_runs
 from ..read.tree import ending_of, pairs, printable
 from .document import log_document, point_document, stamp_document, step_document
+from .logs import said
 from .options import common_options, found_run, found_runs, iso, print_json, terminal
-from .paint import STYLES, glyphs, moment, reason_of, seconds, step_sign, styled
-
-
-_LEVELS = {"ERROR": "red", "FATAL": "red", "CRITICAL": "red", "WARN": "yellow", "WARNING": "yellow"}
+from .paint import STYLES, glyphs, level_style, moment, reason_of, seconds, step_sign, styled
 
 
 @click.command()
@@ -104,11 +102,8 @@ def _point(console: Console, point: Point) -> Text:
 
 
 def _log(line: LogLine) -> Text:
-    text = styled((printable(line.level) or "LOG", _LEVELS.get(line.level, "dim")))
-    for word in (line.event_name, line.message):
-        if word:
-            text.append(f"  {printable(word)}")
-    return text.append("".join(f" {pair}" for pair in pairs(line.attributes)), "dim")
+    text = styled((printable(line.level_name) or "LOG", level_style(line)), ("  ", "")).append_text(said(line))
+    return text.append(f"  in {printable(line.step_name)}", "dim") if line.step_name else text
 
 
 def _document(happening: Happening) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
@@ -12,9 +12,17 @@ from rich.console import Console
 from rich.text import Text
 
 from ..exporters.console.text import figure, plural, safe
-from ..read import Branch, Stamp, Step
+from ..read import Branch, LogLine, Run, Stamp, Step
 from ..read.tree import ending_of, pairs, printable
-from .paint import STYLES, glyphs, reason_of, seconds, sign, step_sign, styled
+from .logs import said
+from .paint import STYLES, glyphs, level_style, reason_of, seconds, sign, step_sign, styled
+
+
+Key = tuple[str, str]
+"""The ids of a trace and of a span in it."""
+
+Warnings = Mapping[Key, Sequence[LogLine]]
+_NONE: Warnings = {}
 
 
 # More siblings of one name than this say more as one line.
@@ -22,6 +30,9 @@ _APART = 12
 # Of many siblings with names of their own, and of many stamps, these come first; the rest is a number.
 _SIBLINGS = 60
 _STAMPS = 8
+_WARNINGS = 4
+# OpenTelemetry's number for it.
+_WARN = 13
 # A screenful is 50 lines: nobody scrolls through more than ten without having asked for it.
 _LINES = 500
 # Of a branch's metrics; the table has more.
@@ -53,12 +64,24 @@ class Row:
     right: Text | None = None
 
 
+Leaf = Stamp | LogLine | More
 Entry = Step | Stamp | Many | More
 
 
-def tree_text(console: Console, items: Sequence[Step | Stamp], *, is_whole: bool = False) -> Text:
-    """Return *items* as a tree; *is_whole* leaves nothing out and folds nothing."""
-    rows = list(_rows(console, items, is_whole=is_whole))
+def warnings_in(run: Run) -> Warnings:
+    """Return the log records of *run* that tell of something wrong, by the step that they were written in."""
+    found: dict[Key, list[LogLine]] = {}
+    for line in run.logs:
+        if line.severity_number >= _WARN and line.trace_id is not None and line.span_id is not None:
+            found.setdefault((line.trace_id, line.span_id), []).append(line)
+    return found
+
+
+def tree_text(
+    console: Console, items: Sequence[Step | Stamp], warnings: Warnings = _NONE, *, is_whole: bool = False
+) -> Text:
+    """Return *items* as a tree, with *warnings* at their steps; *is_whole* leaves nothing out and folds nothing."""
+    rows = list(_rows(console, items, warnings, is_whole=is_whole))
     hidden = len(rows) - _LINES
     if hidden > 0 and not is_whole:
         rows = [*rows[:_LINES], Row(left=Text(f"… {hidden:,} more lines; --all shows them", "dim"))]
@@ -77,7 +100,7 @@ def _joined(row: Row, width: int | None) -> Text:
     return text
 
 
-def _rows(console: Console, items: Sequence[Step | Stamp], *, is_whole: bool) -> Iterator[Row]:
+def _rows(console: Console, items: Sequence[Step | Stamp], warnings: Warnings, *, is_whole: bool) -> Iterator[Row]:
     known = glyphs(console)
     stack: list[tuple[Entry, str, str, str]] = [
         (item, "", "", "") for item in reversed(_entries(items, is_whole=is_whole))
@@ -89,9 +112,13 @@ def _rows(console: Console, items: Sequence[Step | Stamp], *, is_whole: bool) ->
             yield _leaf(console, entry, guide)
             continue
         yield _step_row(console, entry, guide)
-        for stamp in _fewer(entry.stamps, is_whole=is_whole):
-            bar = known.bar if entry.children else "   "
-            yield _leaf(console, stamp, styled((before + below + bar, "dim")))
+        bar = known.bar if entry.children else "   "
+        told = warnings.get((entry.trace_id, entry.span_id), ())
+        for leaf in (
+            *_fewer(entry.stamps, "stamp", _STAMPS, is_whole=is_whole),
+            *_fewer(told, "warning", _WARNINGS, is_whole=is_whole),
+        ):
+            yield _leaf(console, leaf, styled((before + below + bar, "dim")))
         for number, child in enumerate(reversed(_entries(entry.children, is_whole=is_whole))):
             corner, under = (known.tee, known.bar) if number else (known.bend, "   ")
             stack.append((child, before + below, corner, under))
@@ -121,11 +148,14 @@ def _metrics(branch: Branch) -> list[tuple[str, float]]:
     return list(branch.metrics.items())[:_METRICS]
 
 
-def _leaf(console: Console, entry: Stamp | Many | More, guide: Text) -> Row:
+def _leaf(console: Console, entry: Leaf | Many, guide: Text) -> Row:
     if isinstance(entry, More):
         return Row(left=guide.append(f"{glyphs(console).more} {entry.what}", "dim"))
     if isinstance(entry, Many):
         return _many_row(console, entry.steps, guide)
+    if isinstance(entry, LogLine):
+        left = guide.append(f"! {printable(entry.level_name)}", level_style(entry)).append("  ")
+        return Row(left=left.append_text(said(entry)))
     dot = glyphs(console).dot
     left = guide.append(f"{dot} ", "cyan").append(printable(entry.name))
     return Row(left=left.append("".join(f" {pair}" for pair in pairs(entry.attributes)), "dim"))
@@ -176,9 +206,9 @@ def _folded(items: Sequence[Step | Stamp]) -> list[Entry]:
     return entries
 
 
-def _fewer(stamps: Sequence[Stamp], *, is_whole: bool) -> list[Stamp | More]:
-    if is_whole or len(stamps) <= _STAMPS:
-        return list(stamps)
-    hidden = len(stamps) - _STAMPS + 2
+def _fewer(leaves: Sequence[Leaf], noun: str, most: int, *, is_whole: bool) -> list[Leaf]:
+    if is_whole or len(leaves) <= most:
+        return list(leaves)
+    hidden = len(leaves) - most + 2
     # The last one says how far it got.
-    return [*stamps[: _STAMPS - 2], More(what=plural(hidden - 1, "more stamp")), stamps[-1]]
+    return [*leaves[: most - 2], More(what=plural(hidden - 1, f"more {noun}")), leaves[-1]]

@@ -11,6 +11,7 @@ from typing import Any, Final, cast
 from .. import names
 from .._journal.anyvalue import Value, parted, whole_number
 from .._journal.decode import DecodedEvent, DecodedLog, DecodedSpan, Line, Skipped
+from .logs import exception_of, log_line
 from .points import branches_of, metrics_of, point_of
 from .values import (
     Branch,
@@ -18,7 +19,6 @@ from .values import (
     ExceptionInfo,
     Experiment,
     Link,
-    LogLine,
     Stamp,
     Step,
     started,
@@ -31,7 +31,6 @@ Key = tuple[str, str]
 STARTED: Final = frozenset(names.STARTED_EVENTS.values())
 BOOKKEEPING: Final = frozenset({*STARTED, names.STEP_CHECKPOINT, names.SPAN_EVENT, names.RUN_STARTED, names.RUN_ENDED})
 _STATUS: Final = ("UNSET", "OK", "ERROR")
-_LEVELS: Final = ("", "TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL")
 # A key with more dots than this was not made by flattening.
 _DEEPEST: Final = 16
 _TEXT_FIELDS: Final = (
@@ -56,7 +55,7 @@ class Gathered:
     starts: dict[Key, DecodedLog] = field(default_factory=dict)
     checkpoints: dict[Key, list[DecodedLog]] = field(default_factory=lambda: defaultdict(list))
     spilled: dict[Key, list[DecodedEvent]] = field(default_factory=lambda: defaultdict(list))
-    logs: list[DecodedLog] = field(default_factory=list)
+    logs: list[tuple[DecodedLog, str]] = field(default_factory=list)
     points: list[DecodedLog] = field(default_factory=list)
     _uids: set[str] = field(default_factory=set)
 
@@ -79,7 +78,10 @@ class Gathered:
 
     def _add_log(self, log: DecodedLog, process: str) -> None:
         if log.event_name not in BOOKKEEPING:
-            (self.points if log.event_name == names.METRIC_EVENT else self.logs).append(log)
+            if log.event_name == names.METRIC_EVENT:
+                self.points.append(log)
+            else:
+                self.logs.append((log, process))
             return
         if log.trace_id is None or log.span_id is None:
             return
@@ -109,8 +111,8 @@ def assemble(gathered: Gathered, *, alive: Container[str], skipped: tuple[Skippe
     measured = list(zip(gathered.points, branches_of(gathered.points, spans), strict=True))
     made = _made(spans, tops, below, gathered.places, opened, interrupted, metrics_of(measured))
     everything = [made[key] for key in spans]
-    stamps = [loose_stamp(log) for log in gathered.logs if log.event_name == names.STAMP_EVENT]
-    logs = [log_line(log, made) for log in gathered.logs]
+    stamps = [loose_stamp(log) for log, _ in gathered.logs if log.event_name == names.STAMP_EVENT]
+    logs = [log_line(log, made, process) for log, process in gathered.logs]
     points = [point_of(log, made, None if key is None else made[key]) for log, key in measured]
     return Contents(
         roots=tuple(sorted([made[key] for key in tops], key=started)),
@@ -331,11 +333,7 @@ def _events(events: Iterable[DecodedEvent]) -> tuple[tuple[Stamp, ...], Exceptio
     for event in events:
         if event.name == names.EXCEPTION:
             # A later one was raised further out: it is what the step ended with.
-            exception = ExceptionInfo(
-                type=_text(event.attributes.get(names.EXCEPTION_TYPE)) or "Exception",
-                message=_text(event.attributes.get(names.EXCEPTION_MESSAGE)),
-                stacktrace=_text(event.attributes.get(names.EXCEPTION_STACKTRACE)),
-            )
+            exception = exception_of(event.attributes)
         else:
             stamps.append(_stamp(event.name, event.time_unix_nano, event.attributes))
     return tuple(stamps), exception
@@ -379,21 +377,6 @@ def unflattened(flat: Mapping[str, Value]) -> dict[str, Value]:
 def loose_stamp(log: DecodedLog) -> Stamp:
     """Return the stamp of a *log* record that stands for a stamp outside of any step."""
     return _stamp(_text(log.attributes.get(names.STAMP_NAME)), log.time_unix_nano, log.attributes)
-
-
-def log_line(log: DecodedLog, steps: Mapping[Key, Step]) -> LogLine:
-    """Return a *log* record as a value; it names the one of the *steps* that it was written in."""
-    step = steps.get((log.trace_id or "", log.span_id or ""))
-    return LogLine(
-        time_unix_nano=log.time_unix_nano,
-        level=log.severity_text or _LEVELS[min(max((log.severity_number + 3) // 4, 0), 6)],
-        message=_text(log.body),
-        event_name=log.event_name or None,
-        attributes=_user_attributes(log),
-        trace_id=log.trace_id,
-        span_id=log.span_id,
-        step_name=step.name if step is not None else None,
-    )
 
 
 def _text(value: Value) -> str:

@@ -11,8 +11,9 @@ from typing import Literal
 
 from .. import names
 from .._journal.decode import LONGEST_LINE, DecodedLog, DecodedSpan, decode_line
-from .assemble import BOOKKEEPING, STARTED, Key, log_line, loose_stamp, open_span, step_of
+from .assemble import BOOKKEEPING, STARTED, Key, loose_stamp, open_span, step_of
 from .load import files_of, foreign_process
+from .logs import log_line
 from .points import point_of
 from .values import LogLine, Point, Run, Stamp, Step
 
@@ -45,14 +46,22 @@ class Follower:
     def poll(self) -> list[Happening]:
         """Return what has happened since the last call, in order of time."""
         found: list[Happening] = []
+        logs: list[tuple[DecodedLog, str]] = []
+        ended: dict[Key, Step] = {}
         for folder, path in files_of(self.run.directory):
             for raw in self._new_lines(path):
                 line = decode_line(raw, _pass_over)
                 process = folder or foreign_process(line)
                 for span in line.spans:
-                    found += self._ended_span(span, process)
+                    found += self._ended_span(span, process, ended)
                 for log in line.logs:
-                    found += self._logged(log, process)
+                    found += self._logged(log, process, logs)
+        # Last: by now the step that a line was written in may be known.
+        steps = {**self._open, **ended} if logs else ended
+        found += [
+            Happening(what="log", time_unix_nano=log.time_unix_nano, log=log_line(log, steps, process))
+            for log, process in logs
+        ]
         return sorted(found, key=lambda happening: happening.time_unix_nano)
 
     @property
@@ -79,13 +88,13 @@ class Follower:
         if is_packed:
             self._sealed.add(key)
 
-    def _ended_span(self, span: DecodedSpan, process: str) -> Iterator[Happening]:
+    def _ended_span(self, span: DecodedSpan, process: str, ended: dict[Key, Step]) -> Iterator[Happening]:
         key = (span.trace_id, span.span_id)
         if key in self._ended:
             return
         self._ended.add(key)
         self._open.pop(key, None)
-        step = step_of(span, (), process)
+        step = ended[key] = step_of(span, (), process)
         yield from self._stamps(key, step)
         yield Happening(what="ended", time_unix_nano=step.end_unix_nano or step.start_unix_nano, step=step)
 
@@ -94,7 +103,7 @@ class Follower:
         for stamp in step.stamps[shown:]:
             yield Happening(what="stamp", time_unix_nano=stamp.time_unix_nano, step=step, stamp=stamp)
 
-    def _logged(self, log: DecodedLog, process: str) -> Iterator[Happening]:
+    def _logged(self, log: DecodedLog, process: str, logs: list[tuple[DecodedLog, str]]) -> Iterator[Happening]:
         uid = log.attributes.get(names.LOG_UID)
         if isinstance(uid, str):
             if uid in self._uids:
@@ -107,7 +116,7 @@ class Follower:
         elif log.event_name == names.METRIC_EVENT:
             yield Happening(what="point", time_unix_nano=log.time_unix_nano, point=point_of(log, self._open))
         else:
-            yield Happening(what="log", time_unix_nano=log.time_unix_nano, log=log_line(log, self._open))
+            logs.append((log, process))
 
     def _bookkept(self, log: DecodedLog, process: str) -> Iterator[Happening]:
         key = (log.trace_id or "", log.span_id or "")

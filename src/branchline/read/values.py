@@ -61,13 +61,37 @@ class LogLine:
 
     time_unix_nano: int
     level: str
+    """In OpenTelemetry's words: ``TRACE``, ``DEBUG``, ``INFO``, ``WARN``, ``ERROR``, ``FATAL``; or in its source's."""
     message: str
     event_name: str | None = None
     attributes: Mapping[str, Value] = field(default_factory=dict)
+    """The user's fields; what branchline and OpenTelemetry say of every record is in the other fields."""
+    body: Value = None
+    """What was said, where that is more than a text."""
+    level_name: str = ""
+    """What its logger calls the level: ``WARNING``, or a level of its own."""
+    severity_number: int = 0
+    """1 to 24, from TRACE to FATAL; 0 where nothing was said."""
+    logger_name: str = ""
+    """The logger, or the instrumentation scope, that recorded it."""
+    exception: ExceptionInfo | None = None
     trace_id: str | None = None
     span_id: str | None = None
     step_name: str | None = None
     """Of the step that it was written in."""
+    branch_name: str | None = None
+    branch_id: str | None = None
+    experiment_name: str | None = None
+    file: str | None = None
+    """Of the source code that wrote it."""
+    line: int | None = None
+    function: str | None = None
+    observed_unix_nano: int = field(default=0, compare=False)
+    """When it was recorded, which may be later than what it tells of."""
+    process: str = field(default="", compare=False)
+    """The name of the process that it was written in."""
+    uid: str | None = field(default=None, compare=False)
+    """A name that no other record has."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -316,7 +340,7 @@ class Run:
             # Who was killed could not write down when: the last thing that it recorded says.
             for step in walk(self.roots):
                 ends += [step.end_unix_nano or step.start_unix_nano, *(stamp.time_unix_nano for stamp in step.stamps)]
-            ends += [line.time_unix_nano for line in self.logs]
+            ends += [line.observed_unix_nano or line.time_unix_nano for line in self.logs]
         return max(ends, default=0) or None
 
     def __repr__(self) -> str:

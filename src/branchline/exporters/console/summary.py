@@ -27,6 +27,9 @@ _STATUS_STYLES = {
 }
 
 
+LEVEL_STYLES = {"WARN": "yellow", "ERROR": "red", "FATAL": "red"}
+
+
 def summary_rows(summary: Summary, picture: Picture, glyphs: Glyphs) -> list[Row]:
     """Return the summary of a run, an empty row before it and each of its parts."""
     rows: list[Row] = [(), _headline(summary, picture, glyphs)]
@@ -42,8 +45,6 @@ def _headline(summary: Summary, picture: Picture, glyphs: Glyphs) -> Row:
         parts.append(plural(summary.spans, "span"))
     if summary.points:
         parts.append(plural(summary.points, "metric point"))
-    if summary.logs > summary.points:
-        parts.append(plural(summary.logs - summary.points, "log record"))
     if not summary.spans and not summary.logs:
         parts.append("nothing was recorded")
     head, *rest = parts
@@ -122,12 +123,21 @@ def _table_row(row: tuple[Piece, ...], widths: list[int]) -> Iterator[Piece]:
 
 
 def _facts(summary: Summary) -> Iterator[Row]:
+    if summary.levels:
+        yield ("  ", ""), (f"{'logs':<8}  ", "dim"), *_levels(summary.levels)
     yield _fact("files", _shortest(summary.directory))
     if summary.dropped:
         yield _fact("dropped", _numbers(summary.dropped), "red")
     if summary.oddities:
         yield _fact("oddities", _numbers(summary.oddities), "yellow")
     yield _fact("next", _next_command(summary), "cyan")
+
+
+def _levels(levels: Mapping[str, int]) -> Iterator[Piece]:
+    for number, (level, count) in enumerate(levels.items()):
+        if number:
+            yield ", ", ""
+        yield f"{count:,} {level or 'of no level'}", LEVEL_STYLES.get(level, "")
 
 
 def _fact(title: str, text: str, style: str = "") -> Row:

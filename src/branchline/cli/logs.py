@@ -1,0 +1,159 @@
+"""``branchline logs``: what a run has logged, line by line."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import click
+from rich.cells import cell_len
+from rich.console import Console
+from rich.text import Text
+
+from .. import names
+from ..exporters.console.text import plural
+from ..read import Follower, LogLine, Run
+from ..read.tree import first_line, pairs, printable
+from .document import log_document
+from .options import common_options, found_run, found_runs, print_json, terminal
+from .paint import level_style, moment, styled
+
+
+_LEVELS = (*names.SEVERITIES[1:], "WARNING", "CRITICAL")
+_ALIASES = {"WARNING": "WARN", "CRITICAL": "FATAL"}
+# The longest that OpenTelemetry and the logging module have between them.
+_LEVEL_WIDTH = 8
+_PLACE_WIDTH = 40
+
+Wanted = Callable[[LogLine], bool]
+
+
+@click.command()
+@click.argument("run", default="last")
+@click.option("--level", type=click.Choice(_LEVELS, case_sensitive=False), help="Of this level and above.")
+@click.option("--step", metavar="NAME", help="Written in a step of this name.")
+@click.option("--branch", metavar="NAME", help="Written in this branch: its name or its id.")
+@click.option("--event", metavar="NAME", help="Events of this name; a * at the end stands for anything.")
+@click.option("--logger", metavar="NAME", help="Of this logger and those below it.")
+@click.option("--grep", metavar="REGEX", help="Whose message, event name or fields match.")
+@click.option("--follow", "-f", is_flag=True, help="Go on until the run ends or Ctrl-C.")
+@common_options
+def logs(run: str, directory: Path, *, follow: bool, is_json: bool, **conditions: str | None) -> None:
+    """Show what RUN (an id, the beginning of one, or `last`) has logged, oldest first."""
+    is_wanted = wanted(**conditions)
+    found = found_run(found_runs(directory), run)
+    console = terminal()
+    if not follow:
+        lines = list(filter(is_wanted, lines_of(found)))
+        _print(console, lines, is_json=is_json)
+        if not lines and not is_json:
+            console.print(Text(_nothing(found), "dim"))
+        return
+    try:
+        _follow(console, found, is_wanted, is_json=is_json)
+    except KeyboardInterrupt:
+        return
+
+
+def wanted(
+    *,
+    level: str | None = None,
+    step: str | None = None,
+    branch: str | None = None,
+    event: str | None = None,
+    logger: str | None = None,
+    grep: str | None = None,
+) -> Wanted:
+    """Return what tells whether a line is asked for."""
+    lowest = 0 if level is None else 4 * names.SEVERITIES.index(_ALIASES.get(level.upper(), level.upper())) - 3
+    pattern = None if grep is None else _pattern(grep)
+
+    def is_wanted(line: LogLine) -> bool:
+        return (
+            line.severity_number >= lowest
+            and (step is None or line.step_name == step)
+            and (branch is None or branch in (line.branch_name, line.branch_id))
+            and (event is None or _is_called(line.event_name or "", event))
+            and (logger is None or f"{line.logger_name}.".startswith(f"{logger}."))
+            and (pattern is None or bool(pattern.search(_text(line))))
+        )
+
+    return is_wanted
+
+
+def _pattern(text: str) -> re.Pattern[str]:
+    try:
+        return re.compile(text)
+    except re.error as error:
+        msg = f"{text!r} is no regular expression: {error}"
+        raise click.BadParameter(msg, param_hint="--grep") from error
+
+
+def _is_called(name: str, wanted: str) -> bool:
+    return bool(name) and (name.startswith(wanted[:-1]) if wanted.endswith("*") else name == wanted)
+
+
+def _text(line: LogLine) -> str:
+    return " ".join(filter(None, (line.event_name, line.message, *pairs(line.attributes), str(line.exception or ""))))
+
+
+def _nothing(run: Run) -> str:
+    count = len(lines_of(run))
+    return f"none of {plural(count, 'log record')} is like that" if count else "nothing was logged"
+
+
+def lines_of(run: Run) -> list[LogLine]:
+    """Return the log records of *run* that are there for a person to read."""
+    return [line for line in run.logs if line.event_name not in names.NO_LOG_LINES]
+
+
+def _follow(console: Console, run: Run, is_wanted: Wanted, *, is_json: bool) -> None:
+    follower = Follower(run)
+    is_over = False
+    while True:
+        happened = [happening.log for happening in follower.poll() if happening.log is not None]
+        _print(console, list(filter(is_wanted, happened)), is_json=is_json)
+        if is_over:
+            return
+        # Once more after its end: what came between the last look and that.
+        is_over = follower.is_over
+        time.sleep(0 if is_over else 0.25)
+
+
+def _print(console: Console, lines: Sequence[LogLine], *, is_json: bool) -> None:
+    width = min(max([cell_len(place(line)) for line in lines], default=0), _PLACE_WIDTH)
+    for line in lines:
+        if is_json:
+            print_json(log_document(line))
+        else:
+            console.print(log_text(line, width=width), soft_wrap=True)
+
+
+def log_text(line: LogLine, *, width: int = 0) -> Text:
+    """Return *line* for the terminal: time, level, where it was written in *width* columns, and what it says."""
+    text = styled((moment(line.time_unix_nano, "%H:%M:%S.%f")[:-3], "dim"), ("  ", ""))
+    text.append(f"{printable(line.level_name) or '-':<{_LEVEL_WIDTH}}", level_style(line)).append("  ")
+    where = place(line)
+    text.append(where, "cyan" if line.step_name or line.branch_name else "dim")
+    text.append(" " * max(width - cell_len(where), 0) + "  ")
+    return text.append_text(said(line))
+
+
+def place(line: LogLine) -> str:
+    """Return the branch and the step that *line* was written in; the logger where it was in neither."""
+    inside = [printable(name) for name in (line.branch_name, line.step_name) if name]
+    # Twice the same: the line stands in the branch itself.
+    return " › ".join(dict.fromkeys(inside)) or printable(line.logger_name) or "-"
+
+
+def said(line: LogLine) -> Text:
+    """Return what *line* says, in one printable line: the event, the message, the fields, the exception."""
+    parts = [Text(printable(line.event_name), "bold")] if line.event_name else []
+    words = [Text(first_line(line.message))] if line.message else []
+    words += [Text(pair, "dim") for pair in pairs(line.attributes)]
+    parts += [Text(" ").join(words)] if words else []
+    if line.exception is not None:
+        parts.append(Text(first_line(str(line.exception)), "red"))
+    return Text("  ").join(parts)

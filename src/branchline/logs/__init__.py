@@ -1,0 +1,1 @@
+"""Log records: from the logging module, and events, to the run that is being recorded."""

@@ -1,0 +1,260 @@
+"""The bridge from the logging module: its records become log records of the run, with the step they were written in.
+
+Nothing of anybody's is replaced: not the handlers of the root logger, nor what configures them.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Mapping
+from itertools import islice
+from types import FrameType
+from typing import Any, Final, Protocol, cast
+
+from .. import names
+from ..log_api import is_of_exporters
+from ..tracebacks import qualified_name, said, stack_of
+from ..values import MAX_TEXT, freeze, freeze_key, freeze_name
+from .severity import number_of, word_of
+
+
+class LogTaker(Protocol):
+    """Where records go, frozen."""
+
+    def scope(self, name: str) -> Any:  # noqa: ANN401  # whatever it knows a logger by
+        """Return what stands for the logger called *name*."""
+
+    def take(
+        self,
+        scope: Any,  # noqa: ANN401  # the same
+        level: int,
+        moment: int,
+        number: int,
+        text: str,
+        body: object,
+        name: str,
+        data: dict[str, Any] | None,
+        origin: tuple[str, str, int, str],
+    ) -> None:
+        """Take one record; never raises."""
+
+    def odd(self, kind: str) -> None:
+        """Count something odd in a record."""
+
+    def failed(self, error: Exception) -> None:
+        """Count a record that could not be taken."""
+
+
+# A record that is made while another one is: by a signal handler, or by the __str__ of what is logged. The latter
+# may go on for ever.
+_DEEPEST: Final = 8
+_NEVER: Final = 1 << 30
+_MOST_SCOPES: Final = 10_000
+
+_STANDARD: Final = frozenset({*vars(logging.makeLogRecord({})), "taskName"})
+# What a formatter of another handler leaves in a record.
+_LEFT_BY_FORMATTERS: Final = ("message", "asctime")
+# What OpenTelemetry's own instrumentation puts there: the record has it already.
+_IDS: Final = ("otelTraceID", "otelSpanID", "otelTraceSampled", "otelServiceName")
+_NO_FIELDS: Final = frozenset({*_STANDARD, *_LEFT_BY_FORMATTERS, *_IDS})
+_STANDARD_COUNT: Final = len(vars(logging.makeLogRecord({})))
+
+
+_ROOT: Final = logging.getLogger()
+_KEPT: Final = (str, Mapping, list, tuple, int, float, bytes)
+
+
+class _Unseen(tuple[logging.Handler, ...]):
+    """Handlers that are called, and that nobody finds who asks if there are any."""
+
+    __slots__ = ()
+
+    def __bool__(self) -> bool:
+        return False
+
+
+class Bridge(logging.Handler):
+    """Hands every record that reaches the root logger to the run.
+
+    It stands behind the root logger, as if that had a parent: so whoever configures logging, before or after, with
+    ``basicConfig`` or ``dictConfig``, finds and leaves what would be there without it.
+    """
+
+    def __init__(self, taker: LogTaker) -> None:
+        """Give records to *taker*; nothing comes before ``attach``."""
+        super().__init__()
+        self._taker = taker
+        self._give = taker.take
+        self._levels: list[int] = []
+        self._lowest = _NEVER
+        self._scopes: dict[object, tuple[Any, int]] = {}
+        self._severities: dict[int, tuple[int, str]] = {}
+        self._depth = 0
+        # Not one that ``getLogger`` knows: nobody else is to find it.
+        self._behind = logging.Logger("branchline")  # noqa: LOG001
+        self._behind.handlers = cast("list[logging.Handler]", _Unseen((self,)))
+
+    def createLock(self) -> None:  # noqa: N802  # the logging module's name for it
+        """Have none: what takes records needs none, and a signal handler that logs must not wait for itself."""
+        self.lock = None
+
+    # ── on and off ────────────────────────────────────────────────────────────────────────────────
+
+    def attach(self, level: int) -> None:
+        """Take records of that *level* and above, until ``detach``."""
+        self._levels.append(level)
+        self._listen()
+        if _ROOT.parent is None:
+            _ROOT.parent = self._behind
+        elif _ROOT.parent is not self._behind and self not in _ROOT.handlers:
+            # Somebody has had the same idea.
+            _ROOT.addHandler(self)
+
+    def detach(self, level: int) -> None:
+        """Take no more records because of one call of ``attach``; after the last one logging is as it was."""
+        self._levels.remove(level)
+        if self._levels:
+            self._listen()
+            return
+        if _ROOT.parent is self._behind:
+            _ROOT.parent = None
+        _ROOT.removeHandler(self)
+
+    def _listen(self) -> None:
+        self._lowest = min(self._levels)
+        self._scopes.clear()
+        last = logging.lastResort
+        # Whoever hears nothing of a record cannot say it in the last resort's place.
+        self.setLevel(self._lowest if last is None else min(self._lowest, last.level))
+
+    # ── a record ──────────────────────────────────────────────────────────────────────────────────
+
+    def handle(self, record: logging.LogRecord) -> bool:
+        """Take *record*; never raises."""
+        if self._depth > _DEEPEST and self._is_recursive():
+            return False
+        # Without a call in it, this is one step for other threads and for signal handlers.
+        self._depth += 1
+        try:
+            level = record.levelno
+            try:
+                scope, lowest = self._scopes[record.name]
+                number, word = self._severities[level]
+            except KeyError:
+                scope, lowest = self._known(record.name)
+                number, word = self._severity(level)
+            if level >= lowest:
+                message = record.msg
+                if record.args or message.__class__ is not str or len(message) > MAX_TEXT:
+                    message = self._body(record)
+                name, data = "", None
+                if len(record.__dict__) > _STANDARD_COUNT or record.exc_info or record.exc_text or record.stack_info:
+                    name, data = self._beside(record)
+                origin = (record.pathname, record.funcName, record.lineno, record.levelname)
+                self._give(scope, level, int(record.created * 1e9), number, word, message, name, data, origin)
+        except Exception as error:  # recording never raises
+            self._taker.failed(error)
+        finally:
+            self._depth -= 1
+        if not _ROOT.handlers:
+            _say_as_without_us(record)
+        return True
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Take *record*."""
+        self.handle(record)
+
+    def _is_recursive(self) -> bool:
+        """Whether this record is made by what is logged, and that again: so many threads at once are rare."""
+        frame: FrameType | None = sys._getframe()  # noqa: SLF001  # the only way to see it without a cost to all others
+        code, depth = Bridge.handle.__code__, 0
+        while frame is not None and depth <= _DEEPEST:
+            depth += frame.f_code is code
+            frame = frame.f_back
+        if depth > _DEEPEST:
+            self._taker.odd("recursive_log")
+        return depth > _DEEPEST
+
+    def _known(self, key: object) -> tuple[Any, int]:
+        name = freeze_name(key)
+        lowest = self._lowest
+        if is_of_exporters(name):
+            # An exporter that records what it exports has more to export, without end. A warning of a library that
+            # the application uses as well is worth knowing.
+            is_telling_of_us = name.partition(".")[0] in ("opentelemetry", names.SCOPE)
+            lowest = _NEVER if is_telling_of_us else max(lowest, logging.WARNING)
+        if len(self._scopes) >= _MOST_SCOPES:
+            self._scopes.clear()
+        found = self._scopes[key] = (self._taker.scope(name), lowest)
+        return found
+
+    def _severity(self, level: int) -> tuple[int, str]:
+        number = number_of(level)
+        found = self._severities[level] = (number, word_of(number))
+        return found
+
+    def _body(self, record: logging.LogRecord) -> object:
+        message = record.msg
+        try:
+            # Without arguments a message may be anything: a mapping stays one.
+            if record.args or not isinstance(message, _KEPT):
+                message = record.getMessage()
+            if type(message) is str and len(message) <= MAX_TEXT:
+                return message
+        except Exception:  # what is logged does not go with its format, or has a __str__ that raises
+            self._taker.odd("log_format")
+            return freeze(f"{freeze(record.msg)} {freeze(record.args)}", self._taker.odd)
+        return freeze(message, self._taker.odd)
+
+    def _beside(self, record: logging.LogRecord) -> tuple[str, dict[str, Any] | None]:
+        """Return the name, if *record* is an event, and what there is beside the message."""
+        name, data = self._fields(record)
+        if record.exc_info or record.exc_text or record.stack_info:
+            data = self._with_error(data, record)
+        return name, data or None
+
+    def _fields(self, record: logging.LogRecord) -> tuple[str, dict[str, Any]]:
+        """Return the name, if *record* is an event, and what the application said beside the message."""
+        odd = self._taker.odd
+        name = ""
+        data = {}
+        # What the application says comes last, unless somebody's own class of records has it otherwise.
+        skipped = _STANDARD_COUNT if record.__class__ is logging.LogRecord else 0
+        # A copy: another handler may add to it, in another thread.
+        for key, value in list(islice(record.__dict__.items(), skipped, None)):
+            if key == names.EVENT_NAME_FIELD:
+                name = "" if value is None else freeze_name(value, odd)
+            elif key not in _NO_FIELDS:
+                data[freeze_key(key, odd)] = freeze(value, odd)
+        return name, data
+
+    def _with_error(self, data: dict[str, Any], record: logging.LogRecord) -> dict[str, Any]:
+        """Return *data* with the exception that *record* tells of; what the application says of it counts more."""
+        odd = self._taker.odd
+        told: dict[str, Any] = {}
+        error = record.exc_info[1] if isinstance(record.exc_info, tuple) and len(record.exc_info) == 3 else None
+        if isinstance(error, BaseException):
+            stack = record.exc_info[2] if record.exc_info else None
+            told[names.EXCEPTION_TYPE] = qualified_name(type(error))
+            told[names.EXCEPTION_MESSAGE] = freeze(said(error), odd)
+            told[names.EXCEPTION_STACKTRACE] = freeze(stack_of(error, stack), odd)
+        elif record.exc_text and not record.exc_info:
+            # It was an exception in another process.
+            told[names.EXCEPTION_STACKTRACE] = freeze(record.exc_text, odd)
+        if record.stack_info:
+            told[names.CODE_STACKTRACE] = freeze(record.stack_info, odd)
+        return {**told, **data}
+
+
+def _say_as_without_us(record: logging.LogRecord) -> None:
+    """Let the logging module's last resort say *record*, where without the bridge there would be no handler."""
+    last = logging.lastResort
+    if last is None or record.levelno < last.level:
+        return
+    logger: Any = _ROOT.manager.loggerDict.get(record.name)
+    while isinstance(logger, logging.Logger) and logger is not _ROOT:
+        if logger.handlers:
+            return
+        logger = logger.parent
+    last.handle(record)
