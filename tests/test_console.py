@@ -828,7 +828,7 @@ def test_summary_of_metrics(tmp_path, monkeypatch):
     story.end(experiment)
 
     rows = told(story, summary(tmp_path, spans=3, logs=9, points=7))
-    assert rows[1] == "✓ run 20231115-120000-k3f9 · demo.py · 1.24 s · 3 spans · 7 metric points · 2 log records"
+    assert rows[1] == "✓ run 20231115-120000-k3f9 · demo.py · 1.24 s · 3 spans · 7 metric points"
     assert rows[3:7] == [
         "  branch   status    duration   steps   errors     loss   layer 0   layer 2   layer 1",
         "  b0       success      20 ms       0        0   0.1235       1.5       nan",

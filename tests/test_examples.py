@@ -126,7 +126,7 @@ def test_demo(tmp_path):
     assert [line[:1] + line[-3:] for line in lines if line[:2] == ["small", "chunks,"]] == [
         ["small", "45", "30", "92%"]
     ]
-    assert [line[1] for line in lines if line[:1] == ["branchline"]] == ["show", "runs", "tail"]
+    assert [line[1] for line in lines if line[:1] == ["branchline"]] == ["show", "logs", "runs", "tail"]
 
 
 def test_demo_is_the_same_every_time(tmp_path):

@@ -66,7 +66,7 @@ def journal(tmp_path):
         try:
             raise ValueError("boom")
         except ValueError:
-            logging.getLogger("app.db").exception("bad %s", "\ud800", extra={"rows": 3, "otel.event.name": "app.bad"})
+            logging.getLogger("app.db").exception("bad %s", "état", extra={"rows": 3, "otel.event.name": "app.bad"})
         logging.getLogger("app.db").warning({"structured": [1, {"a": b"x"}]})
     [process] = [path for path in run.run_directory.iterdir() if path.is_dir()]
     return {signal: (process / f"{signal}-000000.jsonl").read_text().splitlines() for signal in MESSAGES}
