@@ -97,17 +97,17 @@ def expected(given, redactor=None):
         }
     own = [*expected_attributes(attributes, redactor), *expected_attributes(given.data or {}, redactor)]
     message = {
-        "traceId": given.trace.hex,
+        "traceId": given.trace_hex,
         "spanId": f"{given.number:016x}",
-        "flags": given.trace.flags | 0x100,
+        "flags": given.lane.flags | 0x100,
         "name": expected_text(given.title, redactor),
         "kind": given.span_kind,
         "startTimeUnixNano": str(given.began),
         "endTimeUnixNano": str(given.ended),
         "status": {},
     }
-    if given.trace.state:
-        message["traceState"] = given.trace.state
+    if given.lane.state:
+        message["traceState"] = given.lane.state
     if given.parent_number is not None:
         message["parentSpanId"] = f"{given.parent_number:016x}"
     if own:

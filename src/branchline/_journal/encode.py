@@ -163,15 +163,15 @@ class Encoder:
 
     def span(self, span: SpanLike) -> str:
         """Return *span* as an OTLP/JSON object."""
-        trace = span.trace
+        lane = span.lane
         texts = self._texts
         title = texts.get(span.title) or self._text(span.title)
         parent = span.parent_number
         place = f',"parentSpanId":"{parent:016x}"' if parent is not None else ""
-        if trace.state:
-            place += f',"traceState":{self._text(trace.state)}'
+        if lane.state:
+            place += f',"traceState":{self._text(lane.state)}'
         # Bit 8 says that bit 9 means something: whether the parent lives in another process.
-        flags = (trace.flags & 0xFF) | (0x300 if span.has_remote_parent else 0x100)
+        flags = (lane.flags & 0xFF) | (0x300 if span.has_remote_parent else 0x100)
         tail, cut = self._attribute_part(span)
         if span.marks:
             tail += self._events(span, len(tail))
@@ -187,7 +187,7 @@ class Encoder:
         else:
             tail += ',"status":{}'
         return (
-            f'{{"traceId":"{trace.hex}","spanId":"{span.number:016x}"{place},"flags":{flags},"name":{title},'
+            f'{{"traceId":"{span.trace_hex}","spanId":"{span.number:016x}"{place},"flags":{flags},"name":{title},'
             f'"kind":{span.span_kind},"startTimeUnixNano":"{span.began}","endTimeUnixNano":"{span.ended}"{tail}}}'
         )
 

@@ -45,17 +45,17 @@ class Plans:
 
     def of(self, span: Any) -> tuple[Plan, list[Any]] | None:
         """Return the plan of *span* and the values for it; None for a span that is like no other."""
-        trace = span.trace
+        lane = span.lane
         # The state came from another process, with the root: below it any span may be common but for this.
-        if not span.is_common or span.limits is not None or trace.state:
+        if not span.is_common or span.limits is not None or lane.state:
             return None
         parent = span.parent_number
-        shape: list[Any] = [span.role, span.outcome, trace.flags]
+        shape: list[Any] = [span.role, span.outcome, lane.flags]
         # In the order of the form: see `_Draft.plan`.
         values: list[Any] = (
-            [trace.hex, span.number, parent, span.title, span.began, span.ended]
+            [span.trace_hex, span.number, parent, span.title, span.began, span.ended]
             if parent is not None
-            else [trace.hex, span.number, span.title, span.began, span.ended]
+            else [span.trace_hex, span.number, span.title, span.began, span.ended]
         )
         identity = "" if span.identity is None else self._writer.identity(span.identity)
         if identity:

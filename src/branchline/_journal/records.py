@@ -27,10 +27,9 @@ Mark = tuple[str, int, Mapping[str, Any] | None, int]
 Bond = tuple[str, str, str, Mapping[str, Any] | None, int, int]
 
 
-class TraceLike(Protocol):
-    """What all spans of a trace in one process share."""
+class LaneLike(Protocol):
+    """What spans share that go the same way."""
 
-    hex: str
     flags: int
     state: str
 
@@ -62,7 +61,8 @@ class IdentityLike(Protocol):
 class SpanLike(Protocol):
     """A finished span, as the encoder reads it; plain fields, because this is read for every span."""
 
-    trace: Any
+    lane: Any
+    trace_hex: str
     number: int
     parent_number: int | None
     title: str
@@ -100,11 +100,10 @@ class LogLike(Protocol):
     data: Mapping[str, Any]
 
 
-class _Trace:
-    __slots__ = ("flags", "hex", "state")
+class _Lane:
+    __slots__ = ("flags", "state")
 
-    def __init__(self, hex_id: str, flags: int, state: str) -> None:
-        self.hex = hex_id
+    def __init__(self, flags: int, state: str) -> None:
         self.flags = flags
         self.state = state
 
@@ -171,7 +170,8 @@ class SpanRecord:
         bonds: Any = None,
         has_remote_parent: bool = False,
     ) -> None:
-        self.trace = _Trace(trace_hex, flags, state)
+        self.lane = _Lane(flags, state)
+        self.trace_hex = trace_hex
         self.number = number
         self.parent_number = parent_number
         self.title = title
@@ -241,12 +241,12 @@ class LogRecord:
 
 def span_tuple(span: SpanLike) -> tuple[Any, ...]:
     """Return the compact form of a finished span; its rarer fields may be left out when they have their defaults."""
-    trace = span.trace
+    lane = span.lane
     identity = span.identity
     scope = span.scope
     return (
         SPAN_RECORD,
-        trace.hex,
+        span.trace_hex,
         span.number,
         span.parent_number,
         span.title,
@@ -257,12 +257,12 @@ def span_tuple(span: SpanLike) -> tuple[Any, ...]:
         span.data,
         span.marks,
         identity and (identity.experiment_name, identity.branch_id, identity.branch_name),
-        trace.flags,
+        lane.flags,
         span.code,
         span.note,
         scope and (scope.name, scope.version, scope.schema_url, dict(scope.attributes or {})),
         span.bonds,
-        trace.state,
+        lane.state,
         span.span_kind,
         span.has_remote_parent,
     )
@@ -320,9 +320,9 @@ def spilled_records(spilled: Sequence[tuple[SpanLike, Mark]]) -> list[LogRecord]
                 name=names.SPAN_EVENT,
                 time=moment,
                 uid=f"{span.number:016x}{place:016x}",
-                trace_hex=span.trace.hex,
+                trace_hex=span.trace_hex,
                 span_number=span.number,
-                flags=span.trace.flags,
+                flags=span.lane.flags,
                 identity=span.identity,
                 data={names.EVENT_NAME: name, **(attributes or {})},
             )

@@ -3,7 +3,7 @@
 A record takes one slot, or several when it is long. Reserving is one call into C (``pop`` of the free slots), so a
 signal handler or a finaliser that records in the middle of a record simply gets another slot; there is no lock.
 A slot is taken from the moment it is reserved until its record is in the journal, and only then used again: the one
-that came free last first, because the processor still has it at hand.
+that came free last first, because the processor still has it at hand. Slots go by their place in the memory.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 
 from ..errors import JournalError
 
 
-MAGIC: Final = b"branchline-ring2"
+MAGIC: Final = b"branchline-ring3"
 SUFFIX: Final = ".ring"
 # While it is being made it has another name: whoever looks for rings finds only whole ones.
 UNFINISHED: Final = ".ring.new"
@@ -37,28 +37,44 @@ UNFINISHED_SECONDS: Final = 60.0
 RECOVERING: Final = ".recovering"
 SIZE: Final = 4 * 1024 * 1024
 SLOT: Final = 512
-BUSY_AT: Final = 8192
-SLOTS_AT: Final = 16384
-SLOTS: Final = 8064
 PAGE_AT: Final = 64
+SLOTS_AT: Final = 8192
+SLOTS: Final = (SIZE - SLOTS_AT) // SLOT
 # A quarter of the ring; beyond it, a record's parts could not be counted either.
 LARGEST: Final = 1_000_000
 
-# checksum of the whole record; size of this part, its number and how many there are; the first part's slot.
-# Adler, not CRC: half the time, and a kill is no noisy line.
-_HEADER: Final = struct.Struct("<IIQ")
+# size of this part, its number and how many there are: 0 in a free slot; checksum of the whole record; the first
+# part's slot. What a death interrupted in the middle of copying has another checksum: Adler's, not CRC, which takes
+# twice the time, and a kill is no noisy line.
+_HEADER: Final = struct.Struct("<III")
 _ROOM: Final = SLOT - _HEADER.size
 _PART: Final = 1 << 10
 _COUNT: Final = 1 << 21
 _PROGRESS: Final = struct.Struct("<QQQQQQQI")
 _LENGTH: Final = struct.Struct("<I")
 
-_FREE: Final = 0
-# Said last: what a death interrupted in the middle of copying is not there.
-_WRITTEN: Final = 1
+_FREE: Final = bytes(4)
+# One call into C writes header and data; how, depends on the size of the data alone.
+_WRITERS: Final = tuple(
+    (struct.Struct(f"{_HEADER.format}{size}s").pack_into, _COUNT + size) for size in range(_ROOM + 1)
+)
 
-assert SLOTS_AT + SLOTS * SLOT <= SIZE
-assert BUSY_AT + SLOTS <= SLOTS_AT
+
+class Inside(NamedTuple):
+    """What a record of one slot is written with: see ``Ring.put``."""
+
+    memory: mmap.mmap
+    take: Callable[[], int]
+    checksum: Callable[[bytes], int]
+    writers: tuple[tuple[Callable[..., None], int], ...]
+
+
+def _never() -> int:
+    raise IndexError
+
+
+# Takes nothing: whoever writes by this finds that nothing fits.
+NOWHERE: Final = Inside(mmap.mmap(-1, mmap.PAGESIZE), _never, zlib.adler32, ())
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -89,7 +105,7 @@ class Ring:
         self.is_shared_memory = is_shared_memory
         self._noted = None if index is None else index / path.name
         text = orjson.dumps(page)
-        if len(text) > BUSY_AT - PAGE_AT - _LENGTH.size - _PROGRESS.size:
+        if len(text) > SLOTS_AT - PAGE_AT - _LENGTH.size - _PROGRESS.size:
             msg = f"the ring's first page has no room for {len(text)} bytes of identity"
             raise JournalError(msg)
         unfinished = path.with_name(path.name.removesuffix(SUFFIX) + UNFINISHED)
@@ -109,21 +125,25 @@ class Ring:
             unfinished.unlink(missing_ok=True)
             os.close(self._descriptor)
             raise
-        self._free: deque[int] = deque(range(SLOTS))
+        self._free: deque[int] = deque(range(SLOTS_AT, SLOTS_AT + SLOTS * SLOT, SLOT))
         # Called when the ring is full; returns a slot that came free in time, or -1.
         self.wait: Callable[[Ring], int] = lambda ring: -1
         self.put: Callable[[bytes], int | tuple[int, ...]] = self._made_put()
         """Copy a record in and return its slot(s) for ``free``; -1 when there is no room (nothing is copied)."""
 
+    @property
+    def inside(self) -> Inside:
+        """What ``put`` uses, for who cannot pay for its call."""
+        return Inside(self._memory, self._free.pop, zlib.adler32, _WRITERS)
+
     def _made_put(self) -> Callable[[bytes], int | tuple[int, ...]]:
-        # A closure, because this runs at the end of every step: what it uses is looked up once.
-        memory, take, checksum, pack = self._memory, self._free.pop, zlib.adler32, _HEADER.pack
-        room, slot_size, header = _ROOM, SLOT, _HEADER.size
-        busy_at, slots_at, one = BUSY_AT, SLOTS_AT, _COUNT
+        # A closure, because this runs for every record: what it uses is looked up once.
+        memory, take, checksum, writers = self.inside
 
         def put(data: bytes) -> int | tuple[int, ...]:
-            size = len(data)
-            if size > room:
+            try:
+                write, described = writers[len(data)]
+            except IndexError:
                 return self._put_parts(data)
             try:
                 slot = take()
@@ -131,9 +151,7 @@ class Ring:
                 slot = self.wait(self)
                 if slot < 0:
                     return -1
-            at = slots_at + slot * slot_size
-            memory[at : at + header + size] = pack(checksum(data), one + size, slot) + data
-            memory[busy_at + slot] = 1
+            write(memory, slot, described, checksum(data), slot, data)
             return slot
 
         return put
@@ -141,7 +159,6 @@ class Ring:
     def _put_parts(self, data: bytes) -> int | tuple[int, ...]:
         if len(data) > LARGEST:
             return -1
-        memory = self._memory
         count = -(-len(data) // _ROOM)
         slots: list[int] = []
         while len(slots) < count:
@@ -155,10 +172,8 @@ class Ring:
         checksum = zlib.adler32(data)
         for part, slot in enumerate(slots):
             piece = data[part * _ROOM : (part + 1) * _ROOM]
-            at = SLOTS_AT + slot * SLOT
-            described = count * _COUNT + part * _PART + len(piece)
-            memory[at : at + _HEADER.size + len(piece)] = _HEADER.pack(checksum, described, slots[0]) + piece
-            memory[BUSY_AT + slot] = _WRITTEN
+            write, _ = _WRITERS[len(piece)]
+            write(self._memory, slot, count * _COUNT + part * _PART + len(piece), checksum, slots[0], piece)
         return tuple(slots)
 
     @property
@@ -177,14 +192,12 @@ class Ring:
         """Give back the slots of a record that is in the journal."""
         for slot in slots if isinstance(slots, tuple) else (slots,):
             if slot >= 0:
-                self._memory[BUSY_AT + slot] = _FREE
+                self._memory[slot : slot + len(_FREE)] = _FREE
                 self._free.append(slot)
 
     def left(self) -> list[bytes]:
         """Return the records that are still in it: once all is written, those of calls that were torn off half-way."""
-        if self._memory.find(bytes((_WRITTEN,)), BUSY_AT, BUSY_AT + SLOTS) < 0:
-            return []
-        return list(_records_in(self._memory[:]))
+        return [] if len(self._free) == SLOTS else list(_records_in(self._memory[:]))
 
     def note(self, progress: Progress) -> None:
         """Say how far the journal got, before the next records are written to it."""
@@ -322,13 +335,10 @@ class DeadRing:
 
 def _records_in(data: bytes) -> Iterator[bytes]:
     parts: dict[tuple[int, int, int], dict[int, bytes]] = {}
-    for slot in range(SLOTS):
-        if data[BUSY_AT + slot] != _WRITTEN:
-            continue
-        at = SLOTS_AT + slot * SLOT
-        checksum, described, first = _HEADER.unpack_from(data, at)
+    for at in range(SLOTS_AT, SLOTS_AT + SLOTS * SLOT, SLOT):
+        described, checksum, first = _HEADER.unpack_from(data, at)
         size, part, count = described % _PART, described % _COUNT // _PART, described // _COUNT
-        if size <= _ROOM:
+        if count and size <= _ROOM:
             parts.setdefault((first, count, checksum), {})[part] = data[at + _HEADER.size : at + _HEADER.size + size]
     for (_, count, checksum), pieces in parts.items():
         record = b"".join(pieces[part] for part in sorted(pieces))

@@ -27,13 +27,12 @@ _CODES = {StatusCode.UNSET: 0, StatusCode.OK: 1, StatusCode.ERROR: 2}
 _LONG = 2048
 
 
-class _Trace:
-    """What the journal asks of a span's trace."""
+class _Lane:
+    """Where a span of the application's goes, and what its trace has to say."""
 
-    __slots__ = ("flags", "hex", "pipeline", "state")
+    __slots__ = ("flags", "pipeline", "state")
 
     def __init__(self, context: SpanContext, pipeline: Pipeline) -> None:
-        self.hex = f"{context.trace_id:032x}"
         self.flags = int(context.trace_flags)
         self.state = context.trace_state.to_header() if context.trace_state else ""
         self.pipeline = pipeline
@@ -54,7 +53,7 @@ class GuestSpan(SpanRecord):
         context = span.get_span_context()
         parent = span.parent
         super().__init__(
-            trace_hex="",
+            trace_hex=f"{context.trace_id:032x}",
             number=context.span_id,
             parent_number=None if parent is None else parent.span_id,
             title=freeze_name(span.name, pipeline.odd),
@@ -67,7 +66,7 @@ class GuestSpan(SpanRecord):
             scope=span.instrumentation_scope,
             has_remote_parent=parent is not None and parent.is_remote,
         )
-        self.trace: Any = _Trace(context, pipeline)
+        self.lane: Any = _Lane(context, pipeline)
         self.ended = None
 
     def is_ours(self, note: Any) -> None:
@@ -76,7 +75,7 @@ class GuestSpan(SpanRecord):
         self.role = note.role
         self.identity = note.identity
         self.scope = None
-        note.heard = self.trace.pipeline.odd
+        note.heard = self.lane.pipeline.odd
         for kind in note.oddities:
             note.heard(kind)
 
@@ -114,13 +113,13 @@ class GuestSpan(SpanRecord):
         self._marks = value
 
     def _attributes(self, source: Any) -> dict[str, Any]:
-        odd = self.trace.pipeline.odd
+        odd = self.lane.pipeline.odd
         return {freeze_key(key, odd): freeze(value, odd) for key, value in (source.attributes or {}).items()}
 
     def end(self, span: ReadableSpan) -> None:
         """Take what the ended *span* says."""
         self._source = span
-        self.title = freeze_name(span.name, self.trace.pipeline.odd)
+        self.title = freeze_name(span.name, self.lane.pipeline.odd)
         self.ended = span.end_time or time.time_ns()
         self.code = _CODES.get(span.status.status_code, 0)
         self.note = span.status.description
@@ -133,7 +132,7 @@ class GuestSpan(SpanRecord):
         self.code = 2
         self.outcome = outcome if self.role is not None else None
         self._keep()
-        pipeline = self.trace.pipeline
+        pipeline = self.lane.pipeline
         if pipeline.open.pop(self.number, None) is not None:
             pipeline.submit(self)
 
@@ -205,7 +204,7 @@ class JournalProcessor(SpanProcessor):
         if shown is not None:
             shown.is_ours(note)
             if note.role != names.KIND_STEP:
-                shown.trace.pipeline.started(shown)
+                shown.lane.pipeline.started(shown)
         elif not span.is_recording() and (pipeline := self._in(get_current())) is not None:
             # Of spans that its sampler does not want the provider says nothing; of ours we know.
             pipeline.sampled_out += 1
@@ -231,7 +230,7 @@ class JournalProcessor(SpanProcessor):
             shown = None if context is None else self._open(context.span_id)
             if shown is None or context is None:
                 return
-            pipeline = shown.trace.pipeline
+            pipeline = shown.lane.pipeline
             if pipeline.open.pop(shown.number, None) is not None:
                 shown.end(span)
                 pipeline.submit(shown)

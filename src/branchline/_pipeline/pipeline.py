@@ -21,7 +21,7 @@ from .. import names
 from .._journal import layout
 from .._journal.records import LogRecord, dumps, loads, log_tuple, ring_default, span_tuple
 from .._journal.recovery import make_room
-from .._journal.ring import Ring, create_ring, ring_folder, rings
+from .._journal.ring import NOWHERE, Ring, create_ring, ring_folder, rings
 from .._journal.seen import Listener
 from ..errors import BranchlineError, JournalError
 from ..redaction import Redactor
@@ -132,6 +132,7 @@ class Pipeline:
         self.open: dict[int, Any] = {}
         self.ring: Ring | None = None
         self._put: Callable[[bytes], int | tuple[int, ...]] | None = None
+        self.submit: Callable[[Any], None] = self._submit
         self._redact_ring = False
         self.wake_at = -1
         self.heavy = 0
@@ -155,25 +156,31 @@ class Pipeline:
 
     # ── recording ─────────────────────────────────────────────────────────────────────────────────
 
-    def submit(
-        self,
-        record: Any,
-        # Bound once: this runs at the end of every step.
-        _dumps: Callable[..., bytes] = dumps,
-        _default: Callable[[object], object] = ring_default,
-    ) -> None:
-        """Take a finished span."""
-        put = self._put
-        if put is not None:
+    def _submit(self, record: Any) -> None:
+        """Take a finished span, where there is no ring or not yet."""
+        if (len(self.queue) > self.wake_at or record.weight) and not self._attend(record, "spans"):
+            return
+        self.queue.append(record)
+        if self.is_direct:
+            self.write_here()
+
+    def _made_submit(self, put: Callable[[bytes], int | tuple[int, ...]], ring: Ring | None) -> Callable[[Any], None]:
+        # A closure, because this runs at the end of every step: what it uses is looked up once. Into *ring* it writes
+        # by itself; everything else, and what does not fit there at once, goes through *put*.
+        default, queue, append = ring_default, self.queue, self.queue.append
+        encoded: Callable[..., bytes] = dumps
+        memory, take, checksum, writers = NOWHERE if ring is None else ring.inside
+
+        def submit(record: Any) -> None:
+            """Take a finished span: into the ring, then into the queue."""
             try:
                 identity = record.identity
                 if identity is not None:
                     identity = (identity.experiment_name, identity.branch_id, identity.branch_name)
                 if record.is_common:
-                    trace = record.trace
                     fields: tuple[Any, ...] = (
                         1,
-                        trace.hex,
+                        record.trace_hex,
                         record.number,
                         record.parent_number,
                         record.title,
@@ -184,20 +191,31 @@ class Pipeline:
                         record.data,
                         record.marks,
                         identity,
-                        trace.flags,
+                        record.lane.flags,
                     )
                 else:
                     fields = span_tuple(record)
-                slots = record.slots = put(_dumps(fields, _default))
+                data = encoded(fields, default)
             except Exception:  # a value that JSON cannot take: see below
                 slots = self._put_cleaned(record)
+            else:
+                try:
+                    write, described = writers[len(data)]
+                    slots = take()
+                except IndexError:
+                    slots = put(data)
+                else:
+                    write(memory, slots, described, checksum(data), slots, data)
+                record.slots = slots
             if slots == -1 and not self._admit(record, "spans"):
                 return
-        if (len(self.queue) > self.wake_at or record.weight) and not self._attend(record, "spans"):
-            return
-        self.queue.append(record)
-        if self.is_direct:
-            self.write_here()
+            if (len(queue) > self.wake_at or record.weight) and not self._attend(record, "spans"):
+                return
+            append(record)
+            if self.is_direct:
+                self.write_here()
+
+        return submit
 
     def submit_log(self, record: LogRecord) -> None:
         """Take a log record."""
@@ -229,7 +247,7 @@ class Pipeline:
         """Record a log event, belonging to *span* (ours) if given, else to *place* and *identity*."""
         try:
             if span is not None:
-                trace_hex, number, flags, identity = span.trace.hex, span.number, span.trace.flags, span.identity
+                trace_hex, number, flags, identity = span.trace_hex, span.number, span.lane.flags, span.identity
             elif place is not None and place.is_valid:
                 trace_hex, number, flags = f"{place.trace_id:032x}", place.span_id, int(place.trace_flags)
             else:
@@ -512,6 +530,7 @@ class Pipeline:
         # Nobody but this process can ask a callback: what a recoverer could not take out is not put in.
         is_recoverable = ring.is_shared_memory and (redactor is None or redactor.callback is None)
         self._put = ring.put if is_recoverable else self._put_redacted
+        self.submit = self._made_submit(self._put, ring if is_recoverable else None)
 
     @property
     def resource(self) -> Mapping[str, Any]:
@@ -575,6 +594,7 @@ class Pipeline:
     def let_go(self, *, is_direct: bool | None = None) -> None:
         """Take no more for the ring: from now on who records writes, or after a shutdown, nobody."""
         self._put = None
+        self.submit = self._submit
         self.is_simple = False
         self.is_direct = self._goes_direct if is_direct is None else is_direct
         self.is_closed = not self.is_direct

@@ -15,9 +15,9 @@ from ..context import IDENTITY_KEY, PIPELINE_KEY, Identity, Recording
 from . import finalisers, ids
 from .active import SPAN_KEY, detach, get_current, set_current
 from .finalisers import COLLECTOR
+from .lanes import Lane
 from .pipeline import Pipeline
 from .spans import Span
-from .traces import Trace
 from .tracing import SAMPLED, Provider
 
 
@@ -35,6 +35,7 @@ class NativeRecorder:
         self._provider = provider
         self._pipeline = pipeline
         self._root_flags = SAMPLED | provider.root_flags
+        self._lane = Lane(pipeline, self._root_flags)
 
     def enter(
         self,
@@ -47,54 +48,81 @@ class NativeRecorder:
     ) -> Recording:
         """Start a span and make it current."""
         context = get_current()
-        parent: Any = context.get(SPAN_KEY)
-        if parent.__class__ is Span and parent.trace.pipeline.is_simple and not new_trace:
+        if context:
+            parent: Any = context.get(SPAN_KEY)
+            if parent.__class__ is not Span or new_trace or not parent.lane.pipeline.is_simple:
+                return self._entered(name, role, context, attributes, links, identity, new_trace=new_trace)
             span: Span = _new(Span)
-            span.ended = span.outcome = span.data = span.marks = span.limits = span.provider = span.token = None
+            span.ended = span.outcome = span.data = span.marks = span.limits = span.provider = None
             span.slots = -1
             span.weight = 0
-            trace = span.trace = parent.trace
-            span.is_common = trace.has_no_state
+            lane = span.lane = parent.lane
+            span.trace_hex = parent.trace_hex
+            span.is_common = lane.has_no_state
             number = span.number = _bits(64) or 1
             span.title = name
             span.parent_number = parent.number
             span.up = parent
             span.identity = parent.identity if identity is None else identity
             span.role = role
-            span.began = perf_counter_ns() + trace.offset
-            trace.pipeline.open[number] = span
-        elif not context and self._pipeline.is_simple:
+            span.began = perf_counter_ns() + lane.offset
+            # A plain dictionary where the API would make a Context: nobody but us has it before it is current,
+            # nobody may change it afterwards, and making a Context costs three times as much.
+            inside: Any = context.copy()
+            inside[SPAN_KEY] = span
+        else:
             # Nothing is current: the root of a new trace.
+            pipeline = self._pipeline
+            if not pipeline.is_simple:
+                return self._entered(name, role, context, attributes, links, identity, new_trace=new_trace)
             span = _new(Span)
-            span.ended = span.outcome = span.data = span.marks = span.limits = span.token = None
-            span.parent_number = span.up = None
+            span.ended = span.outcome = span.data = span.marks = span.limits = span.parent_number = span.up = None
             span.is_common = True
             span.slots = -1
             span.weight = 0
-            trace = span.trace = Trace(self._pipeline, _bits(128) or 1, self._root_flags, "")
+            lane = self._lane
+            span.began = perf_counter_ns() + lane.offset
+            if span.began > lane.stale_at:
+                lane = self._lane = Lane(pipeline, self._root_flags)
+                span.began = lane.now()
+            span.lane = lane
+            span.trace_hex = _bits(128).to_bytes(16, "big").hex()
             number = span.number = _bits(64) or 1
             span.title = name
             span.identity = identity
             span.role = role
             span.provider = self._provider
-            span.began = trace.began
-            trace.pipeline.open[number] = span
-        else:
-            made = self._begin(name, role, context, attributes, links, identity, new_trace=new_trace)
-            if not isinstance(made, Span):
-                return Unsampled(made, context)
-            span = made
-            attributes, links = None, ()
-        # A plain dictionary where the API would make a Context: nobody but us has it before it is current,
-        # nobody may change it afterwards, and making a Context costs three times as much.
-        inside: Any = context.copy()
-        inside[SPAN_KEY] = span
+            inside = {SPAN_KEY: span}
+        lane.pipeline.open[number] = span
         span.token = set_current(inside) if COLLECTOR.stop else finalisers.set_current(inside)
         if attributes:
             # A copy: the decorator's own attributes serve every call.
             span.put(dict(attributes))
         if role != "step" or links or identity is not None:
             self._settle_in(span, links, identity)
+        return span
+
+    def _entered(
+        self,
+        name: str,
+        role: str,
+        context: Context,
+        attributes: Mapping[str, object] | None,
+        links: Sequence[SpanContext],
+        identity: Identity | None,
+        *,
+        new_trace: bool,
+    ) -> Recording:
+        """Start a span the long way: somebody else has a say in it."""
+        made = self._begin(name, role, context, attributes, links, identity, new_trace=new_trace)
+        if not isinstance(made, Span):
+            return Unsampled(made, context)
+        span: Span = made
+        inside: Any = context.copy()
+        inside[SPAN_KEY] = span
+        span.token = finalisers.set_current(inside)
+        if role != names.KIND_STEP or identity is not None:
+            self._settle_in(span, (), identity)
         return span
 
     def _settle_in(self, span: Span, links: Sequence[SpanContext], identity: Identity | None) -> None:
@@ -104,7 +132,7 @@ class NativeRecorder:
         if identity is not None:
             _set_item(get_current(), IDENTITY_KEY, identity)
         if span.role != names.KIND_STEP:
-            span.trace.pipeline.started(span)
+            span.lane.pipeline.started(span)
 
     def _begin(
         self,
@@ -153,7 +181,7 @@ class NativeRecorder:
         captured = context.get(PIPELINE_KEY)
         pipeline = captured if isinstance(captured, Pipeline) else self._pipeline
         if isinstance(current, Span):
-            current.trace.pipeline.event(name, attributes, severity=severity, body=body, span=current)
+            current.lane.pipeline.event(name, attributes, severity=severity, body=body, span=current)
             return
         # No span of this process: perhaps the one that another process or provider is in.
         place = current.get_span_context() if isinstance(current, ApiSpan) else None

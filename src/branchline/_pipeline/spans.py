@@ -18,9 +18,9 @@ from ..tracebacks import qualified_name, said, stack_of
 from ..values import freeze, freeze_key, freeze_name
 from .active import SPAN_KEY, detach, get_current, give_back, reset_current
 from .finalisers import set_current
+from .lanes import moment
 from .plain import KNOWN, is_plain, known_name, made_plain
 from .readable import ReadableSide
-from .traces import moment
 
 
 _log = logging.getLogger(__name__)
@@ -59,7 +59,7 @@ class Span(ReadableSide):
             else:
                 self.data.update(plain)
         except Exception as error:  # recording never raises
-            self.trace.pipeline.failed("attributes", error)
+            self.lane.pipeline.failed("attributes", error)
         if self.limits is not None:
             self.limits.hold_attributes(self)
 
@@ -69,8 +69,8 @@ class Span(ReadableSide):
             return
         try:
             mark = (
-                name if name in KNOWN else known_name(name, self.trace.pipeline.odd),
-                perf_counter_ns() + self.trace.offset,
+                name if name in KNOWN else known_name(name, self.lane.pipeline.odd),
+                perf_counter_ns() + self.lane.offset,
                 attributes if is_plain(attributes) else self._made_plain(attributes),
                 0,
             )
@@ -79,7 +79,7 @@ class Span(ReadableSide):
             else:
                 self.marks.append(mark)
         except Exception:  # a name or a key that cannot be looked up: the thorough way takes them as they are
-            self._add_mark(name, perf_counter_ns() + self.trace.offset, attributes)
+            self._add_mark(name, perf_counter_ns() + self.lane.offset, attributes)
             return
         if self.limits is not None:
             self.limits.hold_events(self)
@@ -89,14 +89,14 @@ class Span(ReadableSide):
             data = None if attributes is None else self._made_plain(attributes)
             if self.marks is None:
                 self.marks = []
-            self.marks.append((freeze_name(name, self.trace.pipeline.odd), time, data, 0))
+            self.marks.append((freeze_name(name, self.lane.pipeline.odd), time, data, 0))
         except Exception as error:  # recording never raises
-            self.trace.pipeline.failed("event", error)
+            self.lane.pipeline.failed("event", error)
         if self.limits is not None:
             self.limits.hold_events(self)
 
     def _made_plain(self, attributes: Mapping[str, Any]) -> dict[str, Any]:
-        plain, weight = made_plain(attributes, self.trace.pipeline.odd)
+        plain, weight = made_plain(attributes, self.lane.pipeline.odd)
         self.weight += weight
         return plain
 
@@ -110,11 +110,11 @@ class Span(ReadableSide):
                 return
             flags = (int(other.trace_flags) & 0xFF) | (0x300 if other.is_remote else 0x100)
             state = other.trace_state.to_header() if other.trace_state else ""
-            odd = self.trace.pipeline.odd
+            odd = self.lane.pipeline.odd
             data = {freeze_key(key, odd): freeze(value, odd) for key, value in (attributes or {}).items()}
             bond = (f"{other.trace_id:032x}", f"{other.span_id:016x}", state, data, flags, 0)
         except Exception as error:  # recording never raises
-            self.trace.pipeline.failed("link", error)
+            self.lane.pipeline.failed("link", error)
             return
         self.is_common = False
         if self.bonds is None:
@@ -161,9 +161,9 @@ class Span(ReadableSide):
             self.outcome = outcome
             if outcome != "success":
                 self._add_error(error, outcome, message)
-        trace = self.trace
-        self.ended = perf_counter_ns() + trace.offset
-        pipeline = trace.pipeline
+        lane = self.lane
+        self.ended = perf_counter_ns() + lane.offset
+        pipeline = lane.pipeline
         try:
             del pipeline.open[self.number]
         except KeyError:
@@ -194,7 +194,7 @@ class Span(ReadableSide):
                 self.note = freeze_name(text) if text else kind
             self._add_mark(
                 names.EXCEPTION,
-                perf_counter_ns() + self.trace.offset,
+                perf_counter_ns() + self.lane.offset,
                 {
                     names.EXCEPTION_TYPE: kind,
                     names.EXCEPTION_MESSAGE: text,
@@ -202,11 +202,11 @@ class Span(ReadableSide):
                 },
             )
         except Exception as failure:  # recording never raises
-            self.trace.pipeline.failed("exception", failure)
+            self.lane.pipeline.failed("exception", failure)
 
     def _finish(self, ended: int) -> None:
         self.ended = ended
-        pipeline = self.trace.pipeline
+        pipeline = self.lane.pipeline
         try:
             del pipeline.open[self.number]
         except KeyError:
@@ -248,11 +248,11 @@ class Span(ReadableSide):
         if self.ended is not None:
             _log.warning("Calling add_event() on an ended span.")
             return
-        time = perf_counter_ns() + self.trace.offset if timestamp is None else moment(timestamp, self.trace)
+        time = perf_counter_ns() + self.lane.offset if timestamp is None else moment(timestamp, self.lane)
         try:
             own = dict(attributes) if attributes else None
         except Exception as error:  # recording never raises
-            self.trace.pipeline.failed("attributes", error)
+            self.lane.pipeline.failed("attributes", error)
             own = None
         self._add_mark(name, time, own)
 
@@ -269,7 +269,7 @@ class Span(ReadableSide):
         if self.ended is not None:
             _log.warning("Calling update_name() on an ended span.")
             return
-        self.title = freeze_name(name, self.trace.pipeline.odd)
+        self.title = freeze_name(name, self.lane.pipeline.odd)
 
     def set_status(self, status: Status | StatusCode, description: str | None = None) -> None:
         """Set the status: OK is final, UNSET changes nothing, a description belongs to ERROR."""
@@ -287,7 +287,7 @@ class Span(ReadableSide):
         self.is_common = False
         self.code = _CODES[code]
         is_described = code is StatusCode.ERROR and note is not None
-        self.note = str(freeze(note, self.trace.pipeline.odd)) if is_described else None
+        self.note = str(freeze(note, self.lane.pipeline.odd)) if is_described else None
 
     def record_exception(
         self,
@@ -306,7 +306,7 @@ class Span(ReadableSide):
                 **(attributes or {}),
             }
         except Exception as error:  # recording never raises
-            self.trace.pipeline.failed("exception", error)
+            self.lane.pipeline.failed("exception", error)
             return
         self.add_event(names.EXCEPTION, described, timestamp)
 
@@ -315,7 +315,7 @@ class Span(ReadableSide):
         if self.ended is not None:
             _log.warning("Calling end() on an ended span.")
             return
-        self._finish(perf_counter_ns() + self.trace.offset if end_time is None else moment(end_time, self.trace))
+        self._finish(perf_counter_ns() + self.lane.offset if end_time is None else moment(end_time, self.lane))
 
     def __exit__(
         self, exc_type: type[BaseException] | None, exc_val: BaseException | None, exc_tb: TracebackType | None

@@ -23,11 +23,11 @@ from ..values import freeze_name
 from . import ids
 from .active import SPAN_KEY, get_current
 from .current import CurrentSpan
+from .lanes import Lane, moment
 from .limits import limits_from
 from .pipeline import Pipeline
 from .readable import otlp_kind
 from .spans import Span
-from .traces import Trace, moment
 from .watchers import Unkept, Watchers, show_end, show_start
 
 
@@ -273,14 +273,14 @@ class Tracer(SdkTracer):
         if pipeline is None or self._is_off:
             return NonRecordingSpan(origin) if origin is not None else api.INVALID_SPAN
 
-        trace, is_recorded, started_with = self._sampled(
+        lane, trace_hex, is_recorded, started_with = self._sampled(
             name, context, parent, origin, kind, attributes, links, pipeline
         )
         number = ids.bits(64) or 1 if provider.is_own_ids else provider.id_generator.generate_span_id()
         if not is_recorded:
             pipeline.sampled_out += 1
-            state = TraceState.from_header([trace.state]) if trace.state else TraceState()
-            return NonRecordingSpan(SpanContext(trace.id, number, False, TraceFlags(trace.flags), state))
+            state = TraceState.from_header([lane.state]) if lane.state else TraceState()
+            return NonRecordingSpan(SpanContext(int(trace_hex, 16), number, False, TraceFlags(lane.flags), state))
 
         span: Span = _new(Span)
         span.ended = span.outcome = span.data = span.marks = span.token = None
@@ -288,7 +288,8 @@ class Tracer(SdkTracer):
         span.is_common = True
         span.slots = -1
         span.weight = 0
-        span.trace = trace
+        span.lane = lane
+        span.trace_hex = trace_hex
         span.number = number
         span.provider = provider
         span.title = name if name.__class__ is str and len(name) < 512 else freeze_name(name, pipeline.odd)
@@ -304,10 +305,10 @@ class Tracer(SdkTracer):
                 span.up = cast("Span", parent)
         if kind is not SpanKind.INTERNAL:
             span.span_kind = otlp_kind(kind)
-        if self._scope is not None or trace.state or span.span_kind != 1 or span.has_remote_parent:
+        if self._scope is not None or lane.state or span.span_kind != 1 or span.has_remote_parent:
             span.is_common = False
-        span.began = trace.now() if start_time is None else moment(start_time, trace)
-        trace.pipeline.open[number] = span
+        span.began = lane.now() if start_time is None else moment(start_time, lane)
+        lane.pipeline.open[number] = span
         if started_with:
             span.put(dict(started_with))
         for link in links:
@@ -327,18 +328,19 @@ class Tracer(SdkTracer):
         attributes: Mapping[str, Any] | None,
         links: Sequence[Any],
         pipeline: Pipeline,
-    ) -> tuple[Trace, bool, Mapping[str, Any] | None]:
-        """Return the trace to belong to, whether to record, and the attributes to start with."""
+    ) -> tuple[Lane, str, bool, Mapping[str, Any] | None]:
+        """Return the lane and the trace to belong to, whether to record, and the attributes to start with."""
         provider = self._provider
         if not provider.asks_sampler:
-            if parent.__class__ is Span and parent.trace.pipeline is pipeline:
-                return parent.trace, True, attributes
+            if parent.__class__ is Span and parent.lane.pipeline is pipeline:
+                return parent.lane, parent.trace_hex, True, attributes
             if origin is None:
-                return Trace(pipeline, self._new_trace_id(), SAMPLED | provider.root_flags, ""), True, attributes
+                lane = Lane(pipeline, SAMPLED | provider.root_flags)
+                return lane, f"{self._new_trace_id():032x}", True, attributes
             is_sampled = bool(origin.trace_flags & SAMPLED) or provider.sampler is ALWAYS_ON
             state = origin.trace_state.to_header() if origin.trace_state else ""
             flags = is_sampled | (int(origin.trace_flags) & _RANDOM)
-            return Trace(pipeline, origin.trace_id, flags, state), is_sampled, attributes
+            return Lane(pipeline, flags, state), f"{origin.trace_id:032x}", is_sampled, attributes
         trace_id = self._new_trace_id() if origin is None else origin.trace_id
         try:
             result = provider.sampler.should_sample(context, trace_id, name, kind, attributes, links)
@@ -347,16 +349,14 @@ class Tracer(SdkTracer):
             result = SamplingResult(Decision.RECORD_AND_SAMPLE, attributes)
         is_sampled = result.decision is Decision.RECORD_AND_SAMPLE
         flags = is_sampled | (provider.root_flags if origin is None else int(origin.trace_flags) & _RANDOM)
-        trace = Trace(
+        lane = Lane(
             pipeline if is_sampled else cast("Pipeline", Unkept(pipeline)),
-            trace_id,
             flags,
             result.trace_state.to_header() if result.trace_state else "",
-        )
-        if parent.__class__ is Span:
             # One clock for the whole trace.
-            trace.offset = parent.trace.offset
-        return trace, result.decision is not Decision.DROP, result.attributes
+            offset=parent.lane.offset if parent.__class__ is Span else None,
+        )
+        return lane, f"{trace_id:032x}", result.decision is not Decision.DROP, result.attributes
 
     def _new_trace_id(self) -> int:
         return ids.bits(128) or 1 if self._provider.is_own_ids else self._provider.id_generator.generate_trace_id()

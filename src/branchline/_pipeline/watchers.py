@@ -37,7 +37,7 @@ def show_start(processors: tuple[SpanProcessor, ...], span: Span, parent: Contex
         try:
             processor.on_start(span, parent_context=parent)
         except Exception as error:  # somebody else's code
-            span.trace.pipeline.failed("processor", error)
+            span.lane.pipeline.failed("processor", error)
 
 
 def show_end(processors: tuple[SpanProcessor, ...], span: Span) -> None:
@@ -49,13 +49,13 @@ def show_end(processors: tuple[SpanProcessor, ...], span: Span) -> None:
             if ending is not None:
                 ending(span)
         except Exception as error:  # somebody else's code
-            span.trace.pipeline.failed("processor", error)
+            span.lane.pipeline.failed("processor", error)
     copy = span.readable()
     for processor in processors:
         try:
             processor.on_end(copy)
         except Exception as error:  # somebody else's code
-            span.trace.pipeline.failed("processor", error)
+            span.lane.pipeline.failed("processor", error)
 
 
 class Unkept:

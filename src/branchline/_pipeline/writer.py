@@ -474,7 +474,7 @@ def seen(span: Any) -> Seen:
     return Seen(
         name=span.title,
         kind=span.role,
-        trace_id=span.trace.hex,
+        trace_id=span.trace_hex,
         span_id=span.number,
         parent_id=span.parent_number,
         start_unix_nano=span.began,
