@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import os
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from branchline import names
 from branchline._journal import layout
 from branchline._journal.encode import Encoder
 from branchline._journal.records import Bond, LogRecord, Scope, SpanRecord, dumps, log_tuple, ring_default, span_tuple
-from branchline._journal.recovery import make_room, recover_run, recover_runs
+from branchline._journal.recovery import home_of, make_room, recover_run, recover_runs
 from branchline._journal.ring import MAGIC, Progress, Ring, create_ring, rings
 from branchline.redaction import Redactor
 
@@ -29,7 +30,7 @@ RESOURCE = {names.SERVICE_NAME: "recovered"}
 class Process:
     """A process of a run, with a ring in its own folder, until it dies."""
 
-    def __init__(self, directory: Path, name: str = "host-1-1", **page: str | int) -> None:
+    def __init__(self, directory: Path, name: str = "host-1-1", /, **page: str | int) -> None:
         self.run = layout.runs_directory(directory) / "a-run"
         self.folder = layout.private_directory(self.run / name)
         self.encoder = Encoder(RESOURCE, Redactor(), version="0")
@@ -44,6 +45,7 @@ class Process:
                 "service_name": "recovered",
                 "started_unix_nano": BEGIN,
                 "resource": dumps(RESOURCE).decode(),
+                "home": home_of(self.run),
                 **page,
             },
             is_shared_memory=False,
@@ -463,22 +465,41 @@ def test_records_of_a_later_version_are_left_out(tmp_path):
 
 def test_making_room(tmp_path, monkeypatch):
     """
-    Who needs room recovers the dead of any directory, as many as it is told; rings whose runs are gone just go.
+    Who needs room recovers the dead of any directory, as many as it is told. A ring whose runs are not where it says,
+    or other runs are there, waits: its disk may be another container's. Only after a day without them it goes.
     """
     folder = tmp_path / "shared"
     folder.mkdir()
     monkeypatch.setattr("branchline._journal.recovery.ring_folder", lambda: folder)
-    processes = [Process(tmp_path / str(n)) for n in range(3)]
-    for n, process in enumerate(processes):
+    processes = [Process(tmp_path / name, **page) for name, page in PLACES.items()]
+    for process in processes:
         process.put(span(1))
         process.die()
-        process.ring.path.rename(folder / f"{n}.ring")
-    gone = processes[1]
-    shutil.rmtree(gone.run.parent)
+        process.ring.path.rename(folder / f"{process.run.parent.parent.name}.ring")
+    for gone in ("3 gone", "4 forgotten"):
+        shutil.rmtree(tmp_path / gone)
+    shutil.move(tmp_path / "5 replaced", tmp_path / "elsewhere")
+    (tmp_path / "5 replaced" / "runs").mkdir(parents=True)
 
     make_room(2)
-    assert [path.name for path in folder.iterdir()] == ["2.ring"]
-    assert [ids(process) for process in processes] == [[1], [], []]
-    assert not gone.run.exists()
-    make_room(2)
-    assert ids(processes[2]) == [1]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "2 here.ring",
+        "3 gone.ring",
+        "4 forgotten.ring",
+        "5 replaced.ring",
+    ]
+    make_room(100)
+    assert sorted(path.name for path in folder.iterdir()) == ["3 gone.ring", "5 replaced.ring"]
+    assert [ids(process) for process in processes] == [[1], [1], [1], [], [], []]
+    assert not (tmp_path / "3 gone").exists()
+
+
+NOW: dict[str, str | int] = {"started_unix_nano": time.time_ns()}
+PLACES: dict[str, dict[str, str | int]] = {
+    "0 here": NOW,
+    "1 here": NOW,
+    "2 here": NOW,
+    "3 gone": NOW,
+    "4 forgotten": {},
+    "5 replaced": NOW,
+}

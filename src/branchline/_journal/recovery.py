@@ -24,6 +24,8 @@ from .written import OPENING, Opened, Written, written_in
 _LIFECYCLE: Final = frozenset({*OPENING, names.STEP_CHECKPOINT})
 # Somebody else's recovery takes milliseconds; a huge journal takes seconds.
 _PATIENCE_SECONDS: Final = 5.0
+# Containers may share their memory and not their disks: for so long a ring waits for one who has the disk it is of.
+_HOMELESS_SECONDS: Final = 24 * 3600.0
 
 
 def recover_runs(directory: str | os.PathLike[str]) -> list[str]:
@@ -52,11 +54,29 @@ def make_room(most: int) -> None:
             continue
         done += 1
         page = ring.page
-        if page is not None and not Path(str(page.get("run_directory", ""))).parent.is_dir():
-            # All of its runs are gone: what it holds has nowhere to go.
-            ring.close(remove=True)
-        else:
+        if page is None or _is_home(page):
             _finished(ring)
+        else:
+            # All of its runs are gone, or are on another container's disk: there is nowhere here for what it holds.
+            ring.close(remove=_age_seconds(page) > _HOMELESS_SECONDS)
+
+
+def home_of(run: Path) -> str:
+    """Return what tells the folder of all runs that *run* is in from one of the same name on another disk."""
+    try:
+        found = run.parent.stat()
+    except OSError:
+        return ""
+    return f"{found.st_dev}:{found.st_ino}"
+
+
+def _is_home(page: dict[str, Any]) -> bool:
+    run = Path(str(page.get("run_directory", "")))
+    return run.parent.is_dir() and page.get("home") in ("", home_of(run))
+
+
+def _age_seconds(page: dict[str, Any]) -> float:
+    return time.time() - int(page.get("started_unix_nano", 0)) / 1e9
 
 
 def _ring_paths(runs: Path) -> list[Path]:
@@ -112,7 +132,8 @@ def _is_of(path: Path, runs: Path, run: Path | None) -> bool:
     if page is None:
         return not any(head)
     belongs_to = Path(str(page.get("run_directory", "")))
-    return belongs_to == run.resolve() if run is not None else belongs_to.parent == runs.resolve()
+    is_named = belongs_to == run.resolve() if run is not None else belongs_to.parent == runs.resolve()
+    return is_named and _is_home(page)
 
 
 def _head(path: Path) -> bytes | None:

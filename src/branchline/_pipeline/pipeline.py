@@ -20,7 +20,7 @@ from opentelemetry.trace import SpanContext
 from .. import names
 from .._journal import layout
 from .._journal.records import LogRecord, dumps, loads, log_tuple, ring_default, span_tuple
-from .._journal.recovery import make_room
+from .._journal.recovery import home_of, make_room
 from .._journal.ring import NOWHERE, Ring, create_ring, ring_folder, rings
 from .._journal.seen import Listener
 from ..errors import BranchlineError, JournalError
@@ -476,8 +476,12 @@ class Pipeline:
     def _open_ring(self) -> None:
         if self.options.durability == "batch":
             return
+        # Through this, whoever looks for runs finds the ring, however soon we die. If it cannot be, the writer says so.
+        with contextlib.suppress(OSError):
+            layout.private_directory(self.options.run_directory)
         page: dict[str, str | int] = {
             "version": layout.VERSION,
+            "home": home_of(self.options.run_directory),
             "run_directory": str(self.options.run_directory.resolve()),
             "run_id": self.options.run_id,
             "process": self.process,
@@ -487,9 +491,6 @@ class Pipeline:
             "resource": dumps(dict(self.resource), ring_default).decode(),
             "redact": _told(self.options.redactor),
         }
-        # Through this, whoever looks for runs finds the ring, however soon we die. If it cannot be, the writer says so.
-        with contextlib.suppress(OSError):
-            layout.private_directory(self.options.run_directory)
         folder = ring_folder()
         try:
             if folder is not None:
