@@ -16,7 +16,7 @@ from branchline import names
 from branchline._journal import layout
 from branchline._journal.encode import Encoder
 from branchline._journal.records import Bond, LogRecord, Scope, SpanRecord, dumps, log_tuple, ring_default, span_tuple
-from branchline._journal.recovery import home_of, make_room, recover_run, recover_runs
+from branchline._journal.recovery import home_of, make_room, mounts, recover_run, recover_runs
 from branchline._journal.ring import MAGIC, Progress, Ring, create_ring, rings
 from branchline.redaction import Redactor
 
@@ -465,8 +465,8 @@ def test_records_of_a_later_version_are_left_out(tmp_path):
 
 def test_making_room(tmp_path, monkeypatch):
     """
-    Who needs room recovers the dead of any directory, as many as it is told. A ring whose runs are not where it says,
-    or other runs are there, waits: its disk may be another container's. Only after a day without them it goes.
+    Who needs room recovers the dead of any directory, as many as it is told. A ring whose runs are gone, or other runs
+    are there, goes; one of another container waits, since its disk may be that one's, for a day.
     """
     folder = tmp_path / "shared"
     folder.mkdir()
@@ -476,30 +476,35 @@ def test_making_room(tmp_path, monkeypatch):
         process.put(span(1))
         process.die()
         process.ring.path.rename(folder / f"{process.run.parent.parent.name}.ring")
-    for gone in ("3 gone", "4 forgotten"):
+    for gone in ("3 gone", "4 elsewhere", "5 forgotten"):
         shutil.rmtree(tmp_path / gone)
-    shutil.move(tmp_path / "5 replaced", tmp_path / "elsewhere")
-    (tmp_path / "5 replaced" / "runs").mkdir(parents=True)
+    for replaced in ("6 replaced", "7 elsewhere"):
+        shutil.move(tmp_path / replaced, tmp_path / f"moved {replaced}")
+        (tmp_path / replaced / "runs").mkdir(parents=True)
 
     make_room(2)
     assert sorted(path.name for path in folder.iterdir()) == [
         "2 here.ring",
         "3 gone.ring",
-        "4 forgotten.ring",
-        "5 replaced.ring",
+        "4 elsewhere.ring",
+        "5 forgotten.ring",
+        "6 replaced.ring",
+        "7 elsewhere.ring",
     ]
     make_room(100)
-    assert sorted(path.name for path in folder.iterdir()) == ["3 gone.ring", "5 replaced.ring"]
-    assert [ids(process) for process in processes] == [[1], [1], [1], [], [], []]
+    assert sorted(path.name for path in folder.iterdir()) == ["4 elsewhere.ring", "7 elsewhere.ring"]
+    assert [ids(process) for process in processes] == [[1], [1], [1], [], [], [], [], []]
     assert not (tmp_path / "3 gone").exists()
 
 
-NOW: dict[str, str | int] = {"started_unix_nano": time.time_ns()}
+NOW: dict[str, str | int] = {"started_unix_nano": time.time_ns(), "mounts": mounts()}
 PLACES: dict[str, dict[str, str | int]] = {
     "0 here": NOW,
     "1 here": NOW,
     "2 here": NOW,
     "3 gone": NOW,
-    "4 forgotten": {},
-    "5 replaced": NOW,
+    "4 elsewhere": {**NOW, "mounts": "another container's"},
+    "5 forgotten": {"mounts": "another container's"},
+    "6 replaced": NOW,
+    "7 elsewhere": {**NOW, "mounts": "another container's"},
 }

@@ -57,8 +57,8 @@ def make_room(most: int) -> None:
         if page is None or _is_home(page):
             _finished(ring)
         else:
-            # All of its runs are gone, or are on another container's disk: there is nowhere here for what it holds.
-            ring.close(remove=_age_seconds(page) > _HOMELESS_SECONDS)
+            # All of its runs are gone, or are on a disk that this container does not see.
+            ring.close(remove=page.get("mounts") == mounts() or _age_seconds(page) > _HOMELESS_SECONDS)
 
 
 def home_of(run: Path) -> str:
@@ -68,6 +68,14 @@ def home_of(run: Path) -> str:
     except OSError:
         return ""
     return f"{found.st_dev}:{found.st_ino}"
+
+
+def mounts() -> str:
+    """Return what tells this container from those that see other disks; nothing where there are no containers."""
+    try:
+        return str(Path("/proc/self/ns/mnt").stat().st_ino)
+    except OSError:
+        return ""
 
 
 def _is_home(page: dict[str, Any]) -> bool:

@@ -20,7 +20,7 @@ from opentelemetry.trace import SpanContext
 from .. import names
 from .._journal import layout
 from .._journal.records import LogRecord, dumps, loads, log_tuple, ring_default, span_tuple
-from .._journal.recovery import home_of, make_room
+from .._journal.recovery import home_of, make_room, mounts
 from .._journal.ring import NOWHERE, Ring, create_ring, ring_folder, rings
 from .._journal.seen import Listener
 from ..errors import BranchlineError, JournalError
@@ -482,6 +482,7 @@ class Pipeline:
         page: dict[str, str | int] = {
             "version": layout.VERSION,
             "home": home_of(self.options.run_directory),
+            "mounts": mounts(),
             "run_directory": str(self.options.run_directory.resolve()),
             "run_id": self.options.run_id,
             "process": self.process,
