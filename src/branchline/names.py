@@ -69,6 +69,9 @@ HOUSEKEEPING: Final = frozenset(
     {RUN_STARTED, RUN_ENDED, EXPERIMENT_STARTED, BRANCH_STARTED, STEP_STARTED, STEP_CHECKPOINT, SPAN_EVENT}
 )
 
+# Of these, what says only that something has begun: followers deliver the thing itself, once it has ended.
+LIFECYCLE: Final = HOUSEKEEPING - {SPAN_EVENT}
+
 # ── attributes of lifecycle events ────────────────────────────────────────────────────────────────
 SPAN_NAME: Final = "branchline.span.name"
 SPAN_PARENT_ID: Final = "branchline.span.parent_id"
