@@ -39,6 +39,7 @@ class Shelf:
         self.answer = answer
         self.name = name
         self.shown = "a shelf"
+        self.gets_notes = False
         self.signals = signals
         self.settings: Mapping[str, object] = {}
         self.requests: list[tuple[Signal, list[str]]] = []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -340,7 +339,7 @@ def test_parts_that_are_refused(tmp_path):
 
 
 @pytest.fixture
-def full(monkeypatch) -> Iterator[list[bool]]:
+def full(monkeypatch) -> list[bool]:
     """
     A disk on which no cursor can be saved while the list says so.
     """
@@ -352,7 +351,7 @@ def full(monkeypatch) -> Iterator[list[bool]]:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         real(*args, **kwargs)
 
-    monkeypatch.setattr(deliveries.cursors, "save", save)
+    monkeypatch.setattr("branchline.exporters.deliveries.cursors.save", save)
     return is_full
 
 

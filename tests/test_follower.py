@@ -124,7 +124,7 @@ def test_flush_does_not_wait_out_an_outage(tmp_path):
     is_down = [True]
     shelf = Shelf(lambda signal, lines: RETRY if is_down[0] else ACCEPTED)
     follower = following(tmp_path, shelf)
-    follower._patience.seconds = lambda asked=None: 10_000.0  # type: ignore[method-assign]
+    follower._patience.seconds = lambda asked_seconds=None: 10_000.0  # type: ignore[method-assign]
     follower.wake()
     until(lambda: shelf.requests)
 
@@ -222,7 +222,7 @@ def test_the_end_tries_once_more(tmp_path):
     is_down = [True]
     shelf = Shelf(lambda signal, lines: RETRY if is_down[0] else ACCEPTED)
     follower = following(tmp_path, shelf)
-    follower._patience.seconds = lambda asked=None: 10_000.0  # type: ignore[method-assign]
+    follower._patience.seconds = lambda asked_seconds=None: 10_000.0  # type: ignore[method-assign]
     follower.wake()
     until(lambda: shelf.requests)
     is_down[0] = False

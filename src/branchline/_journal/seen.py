@@ -1,4 +1,4 @@
-"""What the writer thread shows to live listeners: spans as they open and end, and the summary at the end."""
+"""What the writer thread shows to live listeners, and whom it wakes: what both sides know of each other."""
 
 from __future__ import annotations
 
@@ -46,6 +46,18 @@ class Summary(NamedTuple):
     oddities: Mapping[str, int]
     """How many, by kind."""
     seconds: float
+
+
+class Follows(Protocol):
+    """Something that follows what is written, in a thread of its own."""
+
+    def wake(self) -> None:
+        """There is something new; called by the writer thread after each write, and returns at once."""
+        ...
+
+    def after_fork(self) -> None:
+        """This is a forked child: nothing of the parent's may be used."""
+        ...
 
 
 class Listener(Protocol):

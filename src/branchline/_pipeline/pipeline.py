@@ -22,7 +22,7 @@ from .._journal import layout
 from .._journal.records import LogRecord, dumps, loads, log_tuple, ring_default, span_tuple
 from .._journal.recovery import home_of, make_room, mounts
 from .._journal.ring import NOWHERE, Ring, create_ring, ring_folder, rings
-from .._journal.seen import Listener
+from .._journal.seen import Follows, Listener
 from ..errors import BranchlineError, JournalError
 from ..redaction import Redactor
 from ..values import freeze, freeze_key
@@ -118,6 +118,7 @@ class Pipeline:
         self.options = options
         self._make_writer = make_writer
         self.watchers: tuple[Any, ...] = ()
+        self.followers: tuple[Follows, ...] = ()
         self.notices = Notices(strict=options.strict)
         self.odd = self.notices.odd
         self.failed = self.notices.failed
@@ -651,6 +652,8 @@ class Pipeline:
             ring.abandon()
         if writer is not None:
             writer.abandon()
+        for follower in self.followers:
+            follower.after_fork()
 
 
 _IDENTIFYING: Final = (

@@ -16,6 +16,7 @@ from .._journal.dead_letters import DeadLetter, bury
 from .._journal.layout import Signal
 from .._journal.payloads import halves, items_in, sound
 from .._journal.unread import Read, Reader
+from .accounts import in_words
 from .otlp.answers import Answer
 
 
@@ -23,7 +24,6 @@ BATCH_BYTES: Final = 4_000_000
 # Lines with nothing in them to deliver count too: a file may be full of them.
 _BATCH_LINES: Final = 10_000
 _ACCEPTED: Final = Answer(kind="accepted")
-_NOUNS: Final = {"traces": "span", "logs": "log record", "metrics": "data point"}
 
 Tell = Callable[[str, str], None]
 """Says something to a person; the first text is the kind of it, which is said once a minute at most."""
@@ -43,6 +43,10 @@ class Destination(Protocol):
     @property
     def signals(self) -> tuple[Signal, ...]:
         """What it takes at all."""
+
+    @property
+    def gets_notes(self) -> bool:
+        """Whether it gets branchline's own notes like everything else."""
 
     @property
     def settings(self) -> Mapping[str, object]:
@@ -221,11 +225,10 @@ class Delivery:
             if piece.payload
         ]
         bury(self.folder, letters)
-        count = sum(rejected)
-        what = _NOUNS[chunk[0].read.signal]
+        signal = chunk[0].read.signal
         self._tell(
-            f"refused_{chunk[0].read.signal}",
-            f"{self._destination.shown} refused {count:,} {what}{'s' * (count != 1)}: {answer.message or 'no reason'}; "
+            f"refused_{signal}",
+            f"{self._destination.shown} refused {in_words({signal: sum(rejected)})}: {answer.message or 'no reason'}; "
             f"kept with the answer in {self.folder}",
         )
         return self._done(chunk, rejected)

@@ -57,6 +57,7 @@ class Follower:
         self.kind = options.kind
         self.shown = self._destination.shown
         self.signals = self._destination.signals
+        self.gets_notes = self._destination.gets_notes
         self.run = layout.runs_directory(options.directory) / options.run_id
         self.folder = cursors.follower_folder(options.directory, self._destination.name) / options.run_id
         self._inherited: list[object] = []

@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from ..._journal.layout import SIGNALS, Signal
@@ -35,8 +36,9 @@ class OtlpDestination:
         """
         endpoints = endpoints_for(options, environment)
         self._seconds = {signal: endpoint.timeout_seconds for signal, endpoint in endpoints.items()}
-        self._is_told_notes = options.lifecycle
-        self._transport = transport_for(options, environment, say=say)
+        self.gets_notes = options.lifecycle
+        # What is left out is left out here, where it is counted.
+        self._transport = transport_for(replace(options, lifecycle=True), environment, say=say)
         self._place = _place_of(endpoints)
         self.signals = tuple(signal for signal in SIGNALS if signal in endpoints)
         self.shown = shown_url(self._place)
@@ -48,7 +50,7 @@ class OtlpDestination:
 
     def prepared(self, signal: Signal, line: bytes) -> tuple[bytes, int]:
         """Return *line* without branchline's own notes, and how many of them these were."""
-        return (line, 0) if signal != "logs" or self._is_told_notes else without_notes(line)
+        return (line, 0) if signal != "logs" or self.gets_notes else without_notes(line)
 
     def deliver(self, signal: Signal, lines: Sequence[bytes]) -> Answer:
         """Deliver *lines*; never raises."""
