@@ -17,6 +17,9 @@ VERSION: Final = 1
 CURSOR_NAME: Final = "cursor.json"
 DESTINATION_NAME: Final = "destination.json"
 
+Settings = Mapping[str, Any]
+"""What makes a destination, and is no secret."""
+
 Key = tuple[str, Signal]
 """The name of a process and a signal: each has a place of its own."""
 
@@ -103,6 +106,20 @@ def run_folders(follower: Path) -> list[Path]:
 def followers(directory: str | os.PathLike[str]) -> list[Path]:
     """Return the folders of all followers below *directory*."""
     return layout.processes(cursors_directory(directory))
+
+
+def describe(follower: Path, kind: str, settings: Settings) -> None:
+    """Note in the folder of a *follower* where it delivers to, so that others can go on; once. Raises OSError."""
+    if settings:
+        layout.private_directory(follower)
+        layout.create_json_once(follower / DESTINATION_NAME, {"version": VERSION, "kind": kind, "settings": settings})
+
+
+def described(follower: Path) -> tuple[str, Settings] | None:
+    """Return the kind and the settings of a *follower*'s destination, or None where nobody has noted them."""
+    known = layout.read_json(follower / DESTINATION_NAME) or {}
+    kind, settings = known.get("kind"), known.get("settings")
+    return (kind, settings) if isinstance(kind, str) and isinstance(settings, dict) else None
 
 
 # ── saving and loading ────────────────────────────────────────────────────────────────────────────

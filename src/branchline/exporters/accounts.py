@@ -16,6 +16,9 @@ from .._journal.unread import ends
 COUNTERS: Final[Mapping[Signal, str]] = {"traces": "spans", "logs": "logs", "metrics": "metrics"}
 NOUNS: Final[Mapping[Signal, str]] = {"traces": "span", "logs": "log record", "metrics": "data point"}
 
+Counts = Mapping[Signal, int]
+"""How many items of each signal."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Account:
@@ -43,7 +46,7 @@ def account_of(
 def _account(counted: object, place: Place, with_notes: bool) -> Account:
     known = counted if isinstance(counted, dict) else {}
     # A process that was killed did not say how many were notes; what was read of them is known all the same.
-    notes = 0 if with_notes else max(_number(known, "notes"), place.withheld)
+    notes = 0 if with_notes else _number(known, "notes") if "notes" in known else place.withheld
     journaled = max(_number(known, "journaled") - notes, 0)
     # What was counted may be older than the cursor: no more was delivered than there was.
     rejected = min(place.rejected, journaled)
@@ -68,7 +71,7 @@ def waiting(run: Path, cursor: Cursor, signals: Collection[Signal], *, with_note
     return found
 
 
-def in_words(counts: Mapping[Signal, int]) -> str:
+def in_words(counts: Counts) -> str:
     """Return *counts* as a person says them: ``1,204 spans and 1 log record``."""
     parts = [f"{count:,} {NOUNS[signal]}{'' if count == 1 else 's'}" for signal, count in counts.items() if count]
     return f"{', '.join(parts[:-1])} and {parts[-1]}" if len(parts) > 1 else "".join(parts)

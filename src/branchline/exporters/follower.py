@@ -60,6 +60,7 @@ class Follower:
         self.gets_notes = self._destination.gets_notes
         self.run = layout.runs_directory(options.directory) / options.run_id
         self.folder = cursors.follower_folder(options.directory, self._destination.name) / options.run_id
+        self._settings = self._destination.settings
         self._inherited: list[object] = []
         self._fresh()
 
@@ -88,6 +89,7 @@ class Follower:
     def register(self) -> None:
         """Leave word that this run is to be delivered, before it is: whoever comes after a crash finds it."""
         try:
+            cursors.describe(self.folder.parent, self.kind, self._settings)
             if not (self.folder / cursors.CURSOR_NAME).exists():
                 cursors.save(self.folder, Cursor(), signals=self.signals)
         except OSError as error:
