@@ -514,7 +514,7 @@ def _tidy(config: Config) -> None:
     threading.Thread(
         target=enforce_retention,
         args=(config.directory,),
-        kwargs={"retention_seconds": retention_seconds, "max_total": config.max_total},
+        kwargs={"retention_seconds": retention_seconds, "max_total": config.max_total, "say": say},
         name="branchline-tidy",
         daemon=True,
     ).start()

@@ -35,6 +35,7 @@ class OtlpDestination:
             MissingExtraError: when the protocol needs what is not installed.
         """
         endpoints = endpoints_for(options, environment)
+        self.endpoints = endpoints
         self._seconds = {signal: endpoint.timeout_seconds for signal, endpoint in endpoints.items()}
         self.gets_notes = options.lifecycle
         # What is left out is left out here, where it is counted.
