@@ -76,7 +76,8 @@ class Follower:
         self._is_asked_to_wait = False
         self._failing_since: float | None = None
         self._busy_at = time.monotonic()
-        self._hurry_until = 0.0
+        # Of those that wait in `flush`; several threads may.
+        self._hurried: set[object] = set()
         self._deadline: float | None = None
         self._is_settled = False
         self.is_ours = False
@@ -106,15 +107,17 @@ class Follower:
         """Return whether all that is in the journal now was answered by the destination within *timeout* seconds."""
         awaited = ends(self.run, self.signals)
         deadline = time.monotonic() + timeout
-        self._hurry_until = deadline
+        me = object()
+        self._hurried.add(me)
         self._look_up()
-        pause = _LOOK_SECONDS
-        while not self._has_reached(awaited):
-            if time.monotonic() >= deadline:
-                return False
-            time.sleep(pause)
-            # Where another process delivers, its cursor is read from the disk each time.
-            pause = _LOOK_SECONDS if self._delivery is not None else _LOAD_SECONDS
+        try:
+            while not self._has_reached(awaited):
+                if time.monotonic() >= deadline:
+                    return False
+                # Where another process delivers, its cursor is read from the disk each time.
+                time.sleep(_LOOK_SECONDS if self._delivery is not None else _LOAD_SECONDS)
+        finally:
+            self._hurried.discard(me)
         return True
 
     def close(self, timeout: float) -> None:
@@ -247,7 +250,7 @@ class Follower:
     # ── waiting ───────────────────────────────────────────────────────────────────────────────────
 
     def _is_hurried(self) -> bool:
-        return self._deadline is not None or time.monotonic() < self._hurry_until
+        return self._deadline is not None or bool(self._hurried)
 
     def _succeeded(self) -> None:
         self._patience.reset()

@@ -73,13 +73,18 @@ class Followers:
             )
             if left:
                 verb = "waits" if sum(left.values()) == 1 else "wait"
-                said.append(f"{in_words(left)} {verb} in {self._directory}; `{self._command()}` sends them")
+                where = _shortest(self._directory)
+                elsewhere = "" if where == ".branchline" else f" --directory {shlex.quote(where)}"
+                said.append(f"{in_words(left)} {verb} in {where}; `branchline ship{elsewhere}` sends them")
         return said
 
-    def _command(self) -> str:
-        if self._directory == Path(os.path.abspath(".branchline")):  # noqa: PTH100  # no symlink is followed
-            return "branchline ship"
-        return f"branchline ship --directory {shlex.quote(str(self._directory))}"
+
+def _shortest(path: Path) -> str:
+    try:
+        relative = os.path.relpath(path)
+    except (OSError, ValueError):  # the working directory is gone
+        return str(path)
+    return str(path) if relative.startswith("..") else relative
 
 
 def makers_for(
