@@ -296,6 +296,32 @@ def test_refused(tmp_path, endpoint, refusal):
     assert not arrived(endpoint)
 
 
+def test_refused_and_sent_again(tmp_path, endpoint):
+    """
+    When the cause is removed, `branchline ship --refused` delivers what was refused, and the books say so; what is
+    refused again stays where it was.
+    """
+    endpoint.behave("status", status=400)
+    source = "record(range(300)); bl.flush(60); record(range(300, 310))"
+    run(tmp_path, CONFIGURE + source, endpoint.url, env=endpoint.env)
+    not_asked = ship(tmp_path, "--json")
+    again = ship(tmp_path, "--refused", "--json")
+    before = sums(tmp_path), dead(tmp_path)
+    endpoint.behave()
+    shipped = ship(tmp_path, "--refused", "--json")
+    nothing = ship(tmp_path, "--refused", "--json")
+
+    assert (not_asked.returncode, document(not_asked)["runs"][0]["rejected"]) == (0, {})
+    assert (again.returncode, document(again)["runs"][0]["rejected"]) == (1, {"traces": 310})
+    assert before == ({"delivered": 0, "rejected": 310, "damaged": 0}, {"refused": recorded(tmp_path)})
+    assert (shipped.returncode, document(shipped)["runs"][0]["delivered"]) == (0, {"traces": 310})
+    assert (nothing.returncode, document(nothing)["runs"][0]["delivered"]) == (0, {})
+    assert sums(tmp_path) == {"delivered": 310, "rejected": 0, "damaged": 0}
+    assert dead(tmp_path) == {}
+    assert arrived(endpoint) == recorded(tmp_path)
+    assert duplicates(endpoint) == 0
+
+
 def test_a_redirect(tmp_path, http):
     """
     A redirect is not followed, and is no success.

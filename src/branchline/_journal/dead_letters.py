@@ -36,11 +36,14 @@ class DeadLetter:
     line: bytes
 
 
-def bury(folder: Path, letters: Sequence[DeadLetter]) -> None:
-    """Write *letters* to a follower's *folder* of one run. Raises OSError, and then none of them counts as written."""
+def bury(folder: Path, letters: Sequence[DeadLetter], *, is_apart: bool = False) -> None:
+    """Write *letters* to a follower's *folder* of one run; *apart*, to a file that is not there yet.
+
+    Raises OSError, and then none of them counts as written.
+    """
     content = b"".join(map(_written, letters))
     layout.private_directory(folder)
-    path = _place(folder, len(content))
+    path = _place(folder, len(content) + (_FILE_BYTES if is_apart else 0))
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         before = os.fstat(descriptor).st_size

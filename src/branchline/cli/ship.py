@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,7 +23,7 @@ from ..exporters.accounts import NOUNS, Counts, in_words
 from ..exporters.console.text import plural
 from ..exporters.deliveries import Delivery, Destination
 from ..exporters.places import destinations
-from ..exporters.shipping import Left, Shipped, Shipper, left_of, runs_left_for, size_left
+from ..exporters.shipping import Left, Shipped, Shipper, left_of, runs_left_for, runs_refused_by, size_left
 from ..read.tree import printable
 from .options import CommandError, common_options, found_run, found_runs, print_json, terminal
 from .paint import STYLES, glyphs, seconds, styled, table
@@ -39,6 +40,7 @@ class _Order:
     directory: Path
     run: str | None
     is_all: bool
+    is_refused: bool
     give_up_seconds: float | None
 
 
@@ -49,6 +51,7 @@ class _Order:
     "--to", "url", metavar="URL", help="The OTLP endpoint; else the configured one, else where they were to go."
 )
 @click.option("--follow", "is_following", is_flag=True, help="Go on with what is still being recorded, until Ctrl-C.")
+@click.option("--refused", "is_refused", is_flag=True, help="Once more also what the endpoint has refused.")
 @click.option("--dry-run", "is_dry", is_flag=True, help="Only say what would be delivered.")
 @click.option(
     "--timeout",
@@ -65,6 +68,7 @@ def ship(
     is_all: bool,
     url: str | None,
     is_following: bool,
+    is_refused: bool,
     is_dry: bool,
     timeout: float,
     is_json: bool,
@@ -77,7 +81,13 @@ def ship(
         msg = "say a run or --all, not both"
         raise CommandError(msg)
     places = found_places(directory, url)
-    order = _Order(directory=directory, run=run, is_all=is_all, give_up_seconds=None if is_following else timeout)
+    order = _Order(
+        directory=directory,
+        run=run,
+        is_all=is_all,
+        is_refused=is_refused,
+        give_up_seconds=None if is_following else timeout,
+    )
     if is_dry:
         _rehearse(order, places, is_json=is_json)
         return
@@ -117,8 +127,9 @@ def _run_ids(order: _Order, destination: Destination) -> list[str]:
     if order.is_all:
         return [run.directory.name for run in runs]
     left = runs_left_for(order.directory, destination)
-    last = [runs.last.directory.name] if runs and runs.last.directory.name not in left else []
-    return [*left, *last]
+    refused = runs_refused_by(order.directory, destination) if order.is_refused else []
+    last = [runs.last.directory.name] if runs else []
+    return list(dict.fromkeys([*left, *refused, *last]))
 
 
 # ── doing it ──────────────────────────────────────────────────────────────────────────────────────
@@ -153,16 +164,16 @@ def _shipped(order: _Order, place: Destination, *, is_quiet: bool) -> Iterator[S
                 yield begun
                 continue
             try:
-                yield _one(shipper, begun, bar)
+                yield _one(shipper, begun, bar, is_refused=order.is_refused)
             finally:
                 begun.give_up()
 
 
-def _one(shipper: Shipper, delivery: Delivery, bar: _Bar) -> Shipped:
+def _one(shipper: Shipper, delivery: Delivery, bar: _Bar, *, is_refused: bool) -> Shipped:
     before = delivery.cursor
-    for progress in shipper.ship(delivery):
+    for progress in chain(shipper.ship_refused(delivery) if is_refused else (), shipper.ship(delivery)):
         bar.show(delivery.run.name, progress.size, progress.items, progress.message, progress.wait_seconds)
-    return shipper.result(delivery, before)
+    return shipper.result(delivery, before, with_refused=is_refused)
 
 
 def _follow(order: _Order, places: Sequence[Destination]) -> bool:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal, NamedTuple, Protocol
@@ -199,7 +200,7 @@ class Delivery:
             case "accepted":
                 return self._done(chunk, [0] * len(chunk))
             case "partial":
-                return self._refused(chunk, _shares(chunk, answer.rejected), answer)
+                return self._refused(chunk, shares([piece.items for piece in chunk], answer.rejected), answer)
             case "refused":
                 if self._without_damage(chunk):
                     return Step("moved")
@@ -250,7 +251,11 @@ class Delivery:
 
     def _without_damage(self, chunk: list[_Piece]) -> bool:
         """Take lines that are damaged inside out of the batch; return whether there were any."""
-        looked_at = [piece if _is_sound(piece) else _damaged(piece) for piece in chunk]
+        looked_at = []
+        for piece in chunk:
+            looked_at.append(piece if _is_sound(piece) else _damaged(piece))
+            # To parse is to hold everybody up: let others run in between.
+            time.sleep(0)
         if looked_at == chunk:
             return False
         for _ in chunk:
@@ -283,6 +288,11 @@ class Delivery:
             self.cursor = self.cursor.moved(places)
         return self._save(sum(len(piece.read.line) for piece in chunk if piece.is_end))
 
+    def recounted(self, places: Mapping[Key, Place]) -> Step:
+        """Save *places* in which only the numbers have changed."""
+        self.cursor = self.cursor.moved(places)
+        return self._save(0)
+
     def _save(self, size: int) -> Step:
         self._is_unsaved = True
         try:
@@ -314,13 +324,13 @@ def begin(
     return delivery
 
 
-def _shares(chunk: list[_Piece], rejected: int) -> list[int]:
-    """Return whose the *rejected* items are taken to be: nobody says which they were."""
-    shares = []
-    for piece in chunk:
-        shares.append(min(piece.items, max(rejected, 0)))
-        rejected -= shares[-1]
-    return shares
+def shares(items: Iterable[int], rejected: int) -> list[int]:
+    """Return how many of the *rejected* are taken to be of each line, which have so many *items*: nobody says it."""
+    found = []
+    for count in items:
+        found.append(min(count, max(rejected, 0)))
+        rejected -= found[-1]
+    return found
 
 
 def _parts(piece: _Piece, parts: tuple[bytes, bytes]) -> list[_Piece]:

@@ -124,6 +124,8 @@ class Follower:
         """Deliver what can be delivered within *timeout* seconds, and end."""
         self._deadline = time.monotonic() + timeout
         thread = self._thread
+        if thread is None and self._destination is not None:
+            self._destination.close()
         if thread is None or thread is threading.current_thread():
             return
         self._look_up()

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
-from .._journal import cursors, layout
+from .._journal import cursors, dead_letters, layout
 from .._journal.cursors import Cursor
 from .._journal.layout import Signal
 from .._journal.payloads import items_in
@@ -16,6 +16,7 @@ from .._journal.unread import Reader, unread_bytes
 from ..errors import JournalError
 from .deliveries import Delivery, DeliveryOptions, Destination, Tell, begin
 from .patience import Patience
+from .second_try import SecondTry
 
 
 _LOOK_SECONDS: Final = 0.2
@@ -87,8 +88,8 @@ class Shipper:
             return Shipped(run_id=run_id, state="busy", message="another process delivers it just now")
         return delivery
 
-    def ship(self, delivery: Delivery) -> Iterator[Progress]:
-        """Deliver all there is of one run; yield after each step."""
+    def ship(self, delivery: Delivery | SecondTry) -> Iterator[Progress]:
+        """Deliver all there is, or what was refused, of one run; yield after each step."""
         while not self.has_given_up:
             before = delivery.cursor.totals().delivered
             step = delivery.step()
@@ -114,15 +115,24 @@ class Shipper:
             yield Progress(message=self._message, wait_seconds=left)
             self._sleep(min(left, _LOOK_SECONDS))
 
-    def result(self, delivery: Delivery, before: Cursor) -> Shipped:
-        """Return what has come of *delivery*, whose cursor was *before* when it began."""
+    def ship_refused(self, delivery: Delivery) -> Iterator[Progress]:
+        """Deliver once more what was refused of one run; yield after each step."""
+        yield from self.ship(SecondTry(delivery, self._destination))
+
+    def result(self, delivery: Delivery, before: Cursor, *, with_refused: bool) -> Shipped:
+        """Return what has come of *delivery*, whose cursor was *before* when it began.
+
+        *with_refused*, all that is refused counts, not only what came now: it was tried once more.
+        """
         after = delivery.cursor
         left = waiting_in(delivery.run, after, self._destination)
         moved = {
             signal: (after.totals(signal=signal), before.totals(signal=signal)) for signal in self._destination.signals
         }
         delivered = {signal: new.delivered - old.delivered for signal, (new, old) in moved.items()}
-        rejected = {signal: new.rejected - old.rejected for signal, (new, old) in moved.items()}
+        rejected = {
+            signal: new.rejected - (0 if with_refused else old.rejected) for signal, (new, old) in moved.items()
+        }
         return Shipped(
             run_id=delivery.run.name,
             state="waiting" if left else "delivered",
@@ -166,6 +176,12 @@ def runs_left_for(directory: Path, destination: Destination) -> list[str]:
     """Return the runs below *directory* that were to go to *destination* and did not wholly, oldest first."""
     follower = cursors.follower_folder(directory, destination.name)
     return [folder.name for folder in cursors.run_folders(follower) if size_left(directory, folder.name, destination)]
+
+
+def runs_refused_by(directory: Path, destination: Destination) -> list[str]:
+    """Return the runs below *directory* of which *destination* has refused something, oldest first."""
+    follower = cursors.follower_folder(directory, destination.name)
+    return [folder.name for folder in cursors.run_folders(follower) if dead_letters.files(folder)]
 
 
 def size_left(directory: Path, run_id: str, destination: Destination) -> int:
