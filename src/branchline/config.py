@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 from urllib.parse import unquote
 
+from .destinations import OTLP as OTLP  # noqa: PLC0414  # the options of set-up are found here
 from .errors import ConfigError
 from .redaction import Redactor
 
@@ -43,6 +44,7 @@ class Config:
     service_name: str
     directory: Path = Path(".branchline")
     run_id: str | None = None  # None: a new one
+    otlp: OTLP | Literal[False] | None = None  # None: where the environment names an endpoint
     console: bool | Literal["auto"] = "auto"
     verbosity: Verbosity = "REGULAR"
     capture_logs: int | None = logging.INFO  # None: not at all
@@ -241,6 +243,16 @@ def _redact(value: object) -> bool | Redactor:
     return value if isinstance(value, Redactor) else _flag(value)
 
 
+def _otlp(value: object) -> OTLP | bool:
+    if isinstance(value, OTLP):
+        return value
+    if value is False or (isinstance(value, str) and value.strip().lower() in _FALSE):
+        return False
+    if isinstance(value, str):
+        return OTLP(value)
+    raise ValueError
+
+
 def _sampler(value: object) -> object:
     if callable(getattr(value, "should_sample", None)) and not isinstance(value, type):
         return value
@@ -273,6 +285,7 @@ OPTIONS: Final[Mapping[str, Option]] = {
         accepted="1 to 128 of the characters A-Z a-z 0-9 . _ - with no dot in front, and no device name",
         variable="BRANCHLINE_RUN_ID",
     ),
+    "otlp": Option(read=_otlp, accepted='a URL such as "http://localhost:4318", an OTLP, or False'),
     "console": Option(read=_flag_or("auto"), accepted=f'"auto", {_ON_OR_OFF}', variable="BRANCHLINE_CONSOLE"),
     "verbosity": Option(
         read=_one_of("VERBOSE", "REGULAR", "QUIET", "NONE"),
@@ -320,7 +333,7 @@ OPTIONS: Final[Mapping[str, Option]] = {
 }
 
 # Named in the signature of configure() already; saying more than None or False is an error until they do something.
-NOT_YET: Final = ("otlp", "mlflow", "upload", "budget", "log_file", "system_metrics")
+NOT_YET: Final = ("mlflow", "upload", "budget", "log_file", "system_metrics")
 
 
 # ── where they come from ──────────────────────────────────────────────────────────────────────────
@@ -347,6 +360,9 @@ class _Source:
             raise ConfigError(msg)
         try:
             return option.read(value)
+        except ConfigError:
+            # It says better what is wrong, and hides what is secret in a URL.
+            raise
         except (ValueError, TypeError, KeyError, ArithmeticError, RuntimeError):
             described = f"environment variable {option.variable}" if self.is_environment else self.described
             msg = f"{name}={value!r} ({described}) is not accepted; accepted: {option.accepted}"

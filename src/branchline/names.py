@@ -72,6 +72,8 @@ HOUSEKEEPING: Final = frozenset(
 
 # What is kept as a log record, but is none to a person: the reader has another place for it, or none.
 NO_LOG_LINES: Final = HOUSEKEEPING | {STAMP_EVENT, METRIC_EVENT}
+# Of these, what says only that something has begun: followers deliver the thing itself, once it has ended.
+LIFECYCLE: Final = HOUSEKEEPING - {SPAN_EVENT}
 
 # ── attributes of lifecycle events ────────────────────────────────────────────────────────────────
 SPAN_NAME: Final = "branchline.span.name"

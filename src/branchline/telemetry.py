@@ -10,7 +10,7 @@ import time
 import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
@@ -26,6 +26,7 @@ from opentelemetry.trace import ProxyTracerProvider
 
 from . import context, foreign, log_api, names
 from ._journal import layout
+from ._journal.layout import Signal
 from ._journal.recovery import recover_runs
 from ._journal.retention import enforce as enforce_retention
 from ._journal.seen import Listener
@@ -45,7 +46,7 @@ from ._pipeline.propagation import PROPAGATION, on_join
 from ._pipeline.recorder import NativeRecorder
 from ._pipeline.tracing import Provider, forget_provider
 from ._pipeline.writer import Writer
-from .config import UNSET, Config, Durability, ResourceValue, Unset, Verbosity, find_pyproject, load_config
+from .config import OTLP, UNSET, Config, Durability, ResourceValue, Unset, Verbosity, find_pyproject, load_config
 from .context import (
     CURRENT,
     DIRECTORY_VARIABLE,
@@ -57,6 +58,8 @@ from .context import (
     EventTaker,
     Recorder,
 )
+from .exporters.accounts import Account
+from .exporters.followers import Followers, Makers, followers_of, makers_for
 from .logs.bridge import Bridge
 from .logs.foreign import ForeignEvents
 from .redaction import Redactor
@@ -94,6 +97,7 @@ class Telemetry:
         self._arguments = dict(arguments)
         self._pipeline: Pipeline | None = None
         self._collector: Collector | None = None
+        self._followers = Followers((), self.directory)
         self._endings: Endings | None = None
         self._recorder: Recorder | None = None
         self._settings: Mapping[str, Any] | None = None
@@ -109,13 +113,17 @@ class Telemetry:
         return layout.runs_directory(self.directory) / self.run_id
 
     def flush(self, timeout: float = 5.0) -> FlushResult:
-        """Write everything recorded so far, within *timeout* seconds."""
-        if self._pipeline is None:
+        """Write everything recorded so far, and deliver it where it goes to, within *timeout* seconds."""
+        pipeline = self._pipeline
+        if pipeline is None:
             return FlushResult()
         deadline = time.monotonic() + timeout
         is_collected = self._collector is None or self._collector.collect(timeout / 2)
-        is_written = self._pipeline.flush(deadline - time.monotonic())
-        return self._result(is_collected and is_written)
+        is_written = pipeline.flush(deadline - time.monotonic())
+        # Counted before it is waited for: what others record meanwhile is no part of this.
+        counters = _counters(pipeline)
+        is_answered = self._followers.flush(max(deadline - time.monotonic(), 0))
+        return self._result(counters, is_complete=is_collected and is_written and is_answered)
 
     def shutdown(self, timeout: float | None = None) -> FlushResult:
         """End the run: write what is left and undo what ``configure`` set up."""
@@ -136,7 +144,14 @@ class Telemetry:
             pipeline.event(names.RUN_ENDED, {names.PROCESS: pipeline.process})
         is_written = pipeline.flush(deadline - time.monotonic())
         pipeline.close(max(deadline - time.monotonic(), 0.05), reason="shutdown")
-        return self._result(is_written)
+        self._part(deadline)
+        return self._result(_counters(pipeline), is_complete=is_written)
+
+    def _part(self, deadline: float) -> None:
+        """Give the followers what is left of the time, and say what then still waits."""
+        self._followers.close(max(deadline - time.monotonic(), 0))
+        for words in self._followers.parting_words():
+            say(words)
 
     def _end(self, reason: str) -> None:
         """End because the process does: what others still record on their way out is written at once."""
@@ -146,27 +161,29 @@ class Telemetry:
         pipeline.close_open()
         if pipeline.writer is not None:
             pipeline.event(names.RUN_ENDED, {names.PROCESS: pipeline.process, "reason": reason})
-        began = time.monotonic()
+        deadline = time.monotonic() + self.config.exit_timeout
         self._finish_collecting(self.config.exit_timeout)
-        pipeline.go_direct(self.config.exit_timeout - (time.monotonic() - began), reason=reason)
+        pipeline.go_direct(deadline - time.monotonic(), reason=reason)
+        self._part(deadline)
 
     def _finish_collecting(self, limit: float) -> None:
         """Collect for the last time; what hangs in it must leave time for the rest."""
         if self._collector is not None:
             self._collector.finish(limit / 2)
 
-    def _result(self, is_written: bool) -> FlushResult:
-        pipeline = self._pipeline
-        writer = None if pipeline is None else pipeline.writer
-        if pipeline is None or not isinstance(writer, Writer):
-            return FlushResult(is_complete=is_written)
-        counted = writer.counters()
-        return FlushResult(
-            # Of metrics, each look at them says all of it once more: they are no more records.
-            journaled=sum(counters["journaled"] for signal, counters in counted.items() if signal != "metrics"),
-            dropped=sum(sum(counters["dropped"].values()) for counters in counted.values()),
-            is_complete=is_written,
-        )
+    def _result(self, counters: Mapping[str, Any], *, is_complete: bool) -> FlushResult:
+        process = "" if self._pipeline is None else self._pipeline.process
+        dropped = sum(sum(counted["dropped"].values()) for counted in counters.values())
+        accounts = self._followers.accounts(process, counters)
+        followers = {kind: _followed(account, dropped) for kind, account in accounts.items()}
+        if not followers:
+            # As in ``_followed``.
+            journaled = sum(counted["journaled"] for signal, counted in counters.items() if signal != "metrics")
+            return FlushResult(journaled=journaled, dropped=dropped, is_complete=is_complete)
+        # All that whoever is furthest behind has dealt with, all have.
+        last = max(followers.values(), key=lambda result: result.spooled + result.rejected)
+        is_complete = is_complete and all(result.is_complete for result in followers.values())
+        return replace(last, followers=followers, is_complete=is_complete)
 
     def __enter__(self) -> Self:
         return self
@@ -182,13 +199,14 @@ class Telemetry:
 
     # ── wiring ────────────────────────────────────────────────────────────────────────────────────
 
-    def _wire(self, *, listeners: tuple[Listener, ...], is_joining: bool) -> None:
+    def _wire(self, *, listeners: tuple[Listener, ...], otlp: OTLP | None, makers: Makers, is_joining: bool) -> None:
         config = self.config
         pipeline = Pipeline(options_of(config, self.run_id, self.run_directory, listeners), Writer)
+        self._follow(pipeline, makers)
         self._pipeline = pipeline
         capture = _CAPTURES[config.capture]
         existing = trace.get_tracer_provider()
-        if isinstance(existing, TracerProvider) and not isinstance(existing, Provider):
+        if isinstance(existing, TracerProvider) and _is_guest():
             self._join_provider(existing, pipeline, capture)
         else:
             provider = _own_provider(config)
@@ -203,13 +221,25 @@ class Telemetry:
         self._export()
         self._endings = Endings(self._end, signals=config.signals)
         if config.propagate:
-            self._settings = for_children(config, self.directory, self.run_id)
+            # Whether this process delivers was decided here: there, the environment alone would.
+            self._settings = {**for_children(config, self.directory, self.run_id), "otlp": otlp or False}
             PROPAGATION.acquire(self._settings)
         self._trace_of_parent = _join_trace_of_environment(os.environ)
         if not is_joining:
             pipeline.event(
                 names.RUN_STARTED, {names.SERVICE_NAME: config.service_name, names.PROCESS: pipeline.process}
             )
+
+    def _follow(self, pipeline: Pipeline, makers: Makers) -> None:
+        self._followers = followers_of(
+            makers,
+            directory=self.directory,
+            run_id=self.run_id,
+            tell=pipeline.notices.at_most_each_minute,
+            sync=self.config.durability == "power",
+        )
+        self._followers.register()
+        pipeline.followers = self._followers.each
 
     def _join_provider(self, provider: TracerProvider, pipeline: Pipeline, capture: str) -> None:
         processor = _processor_of(provider)
@@ -301,7 +331,7 @@ def configure(
     *,
     directory: str | os.PathLike[str] | Unset | None = UNSET,
     run_id: str | Unset | None = UNSET,
-    otlp: Literal[False] | Unset | None = UNSET,
+    otlp: str | OTLP | Literal[False] | Unset | None = UNSET,
     mlflow: Literal[False] | Unset | None = UNSET,
     upload: Literal[False] | Unset | None = UNSET,
     console: bool | Literal["auto"] | Unset | None = UNSET,
@@ -343,9 +373,13 @@ def _configured(arguments: Mapping[str, object], *, is_joining: bool = False) ->
         script=sys.argv[0] if getattr(sys, "argv", None) else None,
     )
     before = _state.current
+    if before is not None and before.config == config and not before._is_down:  # noqa: SLF001  # the same module
+        return before
+    otlp, makers = makers_for(config, dict(os.environ), is_guest=_is_guest(), say=say)
+    for make in makers.values():
+        # What is wrong with its settings is said now, while whatever was set up before goes on.
+        make().close()
     if before is not None:
-        if before.config == config and not before._is_down:  # noqa: SLF001  # the same module
-            return before
         before.shutdown()
     telemetry = Telemetry(config, arguments, config.run_id or layout.new_run_id())
     if config.disabled:
@@ -353,11 +387,36 @@ def _configured(arguments: Mapping[str, object], *, is_joining: bool = False) ->
         return telemetry
     if not is_joining:
         _tidy(config)
-    telemetry._wire(listeners=_listeners(config), is_joining=is_joining)  # noqa: SLF001  # the same module
+    telemetry._wire(  # noqa: SLF001  # the same module
+        listeners=_listeners(config), otlp=otlp, makers=makers, is_joining=is_joining
+    )
     _state.current = telemetry
     _state.is_provider_borrowed = _state.is_log_provider_borrowed = False
     _point()
     return telemetry
+
+
+def _is_guest() -> bool:
+    """Whether the application has set an OpenTelemetry provider of its own."""
+    existing = trace.get_tracer_provider()
+    return isinstance(existing, TracerProvider) and not isinstance(existing, Provider)
+
+
+def _counters(pipeline: Pipeline) -> Mapping[str, Any]:
+    return pipeline.writer.counters() if isinstance(pipeline.writer, Writer) else {}
+
+
+def _followed(accounts: Mapping[Signal, Account], dropped: int) -> FlushResult:
+    # Of metrics, each look at them says all of it once more: they are no more records.
+    found = [account for signal, account in accounts.items() if signal != "metrics"]
+    return FlushResult(
+        journaled=sum(account.journaled for account in found),
+        delivered=sum(account.delivered for account in found),
+        spooled=sum(account.spooled for account in found),
+        rejected=sum(account.rejected for account in found),
+        dropped=dropped,
+        is_complete=not any(account.rejected for account in accounts.values()),
+    )
 
 
 def _inherited_environment() -> Mapping[str, str]:
@@ -505,7 +564,7 @@ def _tidy(config: Config) -> None:
     threading.Thread(
         target=enforce_retention,
         args=(config.directory,),
-        kwargs={"retention_seconds": retention_seconds, "max_total": config.max_total},
+        kwargs={"retention_seconds": retention_seconds, "max_total": config.max_total, "say": say},
         name="branchline-tidy",
         daemon=True,
     ).start()

@@ -191,7 +191,7 @@ def _opened(path: Path) -> IO[bytes] | gzip.GzipFile:
 def decode_line(line: bytes, note: Note) -> Line:
     """Return what *line* holds. Never raises; *note* is told the reason for each thing left out."""
     found = Line([], [])
-    content = _parsed(line, note)
+    content = parsed(line, note)
     if not isinstance(content, dict):
         if content is not _UNREADABLE:
             note(NOT_OTLP)
@@ -217,7 +217,8 @@ def decode_line(line: bytes, note: Note) -> Line:
     return found
 
 
-def _parsed(line: bytes, note: Note) -> object:
+def parsed(line: bytes, note: Note) -> object:
+    """Return what JSON *line* is, leniently; *note* is told what had to be left out, or that nothing can be read."""
     try:
         return orjson.loads(line)
     except ValueError:

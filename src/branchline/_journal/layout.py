@@ -123,12 +123,18 @@ def create_json(path: Path, value: dict[str, Any]) -> bool:
         Path(temporary).unlink()
 
 
-def replace_json(path: Path, value: dict[str, Any]) -> None:
-    """Write *value* to *path* in one step: a reader sees the old or the new, never half."""
+def replace_json(path: Path, value: dict[str, Any], *, sync: bool = False) -> None:
+    """Write *value* to *path* in one step: a reader sees the old or the new, never half.
+
+    With *sync* it is on the disk before it takes the place of the old one.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         file.write(orjson.dumps(value, option=orjson.OPT_INDENT_2))
+        if sync:
+            file.flush()
+            os.fsync(descriptor)
     temporary.replace(path)
 
 

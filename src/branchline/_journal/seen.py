@@ -1,4 +1,4 @@
-"""What the writer thread shows to live listeners: spans as they open and end, and the summary at the end."""
+"""What the writer thread shows to live listeners, and whom it wakes: what both sides know of each other."""
 
 from __future__ import annotations
 
@@ -53,6 +53,18 @@ class Summary(NamedTuple):
     """Of metrics; they are among the log records."""
     levels: Mapping[str, int] = {}
     """How many log records there were for a person to read, by severity."""
+
+
+class Follows(Protocol):
+    """Something that follows what is written, in a thread of its own."""
+
+    def wake(self) -> None:
+        """There is something new; called by the writer thread after each write, and returns at once."""
+        ...
+
+    def after_fork(self) -> None:
+        """This is a forked child: nothing of the parent's may be used."""
+        ...
 
 
 class Listener(Protocol):

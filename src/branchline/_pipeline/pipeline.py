@@ -23,7 +23,7 @@ from .._journal import layout
 from .._journal.records import LogRecord, dumps, loads, log_tuple, ring_default, span_tuple
 from .._journal.recovery import home_of, make_room, mounts
 from .._journal.ring import NOWHERE, Ring, create_ring, ring_folder, rings
-from .._journal.seen import Listener
+from .._journal.seen import Follows, Listener
 from .._journal.snapshots import Snapshot
 from ..errors import BranchlineError, JournalError
 from ..redaction import Redactor
@@ -135,6 +135,7 @@ class Pipeline:
         self.watchers: tuple[Any, ...] = ()
         # What is to begin anew with it in a forked child.
         self.companions: list[Forkable] = []
+        self.followers: tuple[Follows, ...] = ()
         self.notices = Notices(strict=options.strict)
         self.odd = self.notices.odd
         self.failed = self.notices.failed
@@ -677,6 +678,8 @@ class Pipeline:
             writer.abandon()
         for companion in self.companions:
             companion.after_fork()
+        for follower in self.followers:
+            follower.after_fork()
 
 
 _IDENTIFYING: Final = (

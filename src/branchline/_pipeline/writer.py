@@ -51,6 +51,8 @@ class _Unwritten:
     slots: list[int | tuple[int, ...]]
     signal: str
     count: int
+    notes: int = 0
+    """Of branchline's own, among the log records."""
 
 
 class Writer:
@@ -84,6 +86,7 @@ class Writer:
         self._busy_until = time.monotonic() + _IDLE_AFTER_SECONDS
         self.recorded = dict.fromkeys(_SIGNALS, 0)
         self.journaled = dict.fromkeys(_SIGNALS, 0)
+        self._notes = 0
 
     def start(self) -> None:
         """Begin."""
@@ -306,7 +309,8 @@ class Writer:
             if records:
                 slots = [record.slots for record in records]
                 self.recorded[signal] += len(records)
-                self._unwritten.append(_Unwritten(appender, lines, slots, signal, len(records)))
+                notes = sum(record.name in names.LIFECYCLE for record in logs) if signal == "logs" else 0
+                self._unwritten.append(_Unwritten(appender, lines, slots, signal, len(records), notes))
 
     def _encode_metrics(self, snapshots: Sequence[Snapshot]) -> None:
         points = sum(snapshot.points for snapshot in snapshots)
@@ -361,10 +365,13 @@ class Writer:
             self._free(item)
             pipeline.batches += 1
             self.journaled[item.signal] += item.count
+            self._notes += item.notes
             self._unwritten.pop(0)
         if pipeline.is_failing:
             pipeline.is_failing = False
             pipeline.notices.once("disk_back", f"writing to {pipeline.directory} again")
+        for follower in pipeline.followers:
+            follower.wake()
         return True
 
     def _free(self, item: _Unwritten) -> None:
@@ -442,6 +449,8 @@ class Writer:
                 "sampled_out": sampled_out,
                 "dropped": dropped,
             }
+        # What begins is noted for readers; followers leave it out, and nobody is to miss it there.
+        found["logs"]["notes"] = self._notes
         return found
 
     def _write_state(self, state: str) -> None:
