@@ -47,8 +47,8 @@ SPANS = (
 LATER = ("strategies", "usage", "prices", "budget", "metrics", "monitor", "progress", "metadata", "events", "logs")
 RECORD_MODULES = (*SPANS, *LATER)
 LEAVES = (
-    *("values", "boundaries", "tracebacks", "names", "errors", "redaction_shapes", "redaction", "config", "context"),
-    "log_api",
+    *("values", "boundaries", "tracebacks", "names", "errors", "redaction_shapes", "redaction", "destinations"),
+    *("config", "context", "log_api"),
 )
 RECORD = (*LEAVES, *RECORD_MODULES)
 ABOVE_TELEMETRY = (*RECORD, "_files", "_journal", "_pipeline", "_mlflow", "backends", "engines", "exporters")
@@ -63,7 +63,8 @@ ROWS: Mapping[str, Row] = {
     "errors": row(),
     "redaction_shapes": row(),
     "redaction": row("redaction_shapes"),
-    "config": row("errors", "redaction"),
+    "destinations": row("errors", "redaction"),
+    "config": row("errors", "redaction", "destinations"),
     "context": row("names", "errors", packages=(API,)),
     "log_api": row(packages=(API,)),
     # Record modules import each other downward: there is no list of what is below what, there are no cycles.
@@ -93,6 +94,16 @@ ROWS: Mapping[str, Row] = {
     "engines": row(*RECORD_MODULES, "context", "config", "errors", packages=("ray", "pyspark")),
     "exporters": row("names", "errors", "config", "redaction", "values", "_journal", "_mlflow"),
     "exporters.console": row("names", "errors", "config", "redaction", "values", "_journal", packages=("rich",)),
+    "exporters.otlp": row(
+        "names",
+        "errors",
+        "config",
+        "destinations",
+        "redaction",
+        "values",
+        "_journal",
+        packages=("urllib3", "orjson", "google", "grpc", "opentelemetry.proto"),
+    ),
     "telemetry": row(*ABOVE_TELEMETRY, packages=(API, SDK)),
     "entrypoints": row("telemetry", "testing", "_pipeline", packages=(API, SDK, "pytest")),
     "read": row("names", "errors", "values", "_files", "_journal", "prices", packages=("duckdb", "numpy", "scipy")),

@@ -21,10 +21,12 @@ from .steps import Step, current_step, step, traced_step
 __version__ = VERSION
 
 if TYPE_CHECKING:
+    from .destinations import OTLP
     from .redaction import Redactor
     from .telemetry import FlushResult, Telemetry, configure, flush, shutdown
 
 __all__ = [
+    "OTLP",
     "Branch",
     "BranchContainer",
     "BranchlineError",
@@ -61,6 +63,7 @@ __all__ = [
 
 # Whoever only decorates functions must not pay for the OpenTelemetry SDK, nor for compiling patterns of secrets.
 _LATER = {
+    "OTLP": "destinations",
     "FlushResult": "telemetry",
     "Redactor": "redaction",
     "Telemetry": "telemetry",

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 from urllib.parse import unquote
 
+from .destinations import OTLP as OTLP  # noqa: PLC0414  # the options of set-up are found here
 from .errors import ConfigError
 from .redaction import Redactor
 
