@@ -24,7 +24,7 @@ COMPRESSIONS: Final[tuple[Compression, ...]] = ("gzip", "none")
 SIGNALS: Final[tuple[Signal, ...]] = ("traces", "logs", "metrics")
 
 _A_URL: Final = 'a URL such as "http://localhost:4318", or for grpc "host:port"'
-_HEADERS: Final = "a mapping of header names to texts, each in one line"
+_HEADERS: Final = "a mapping of header names to texts in ASCII, each in one line"
 _SECONDS: Final = "a positive number of seconds, or a timedelta"
 _REDACTOR: Final = Redactor()
 
@@ -113,7 +113,9 @@ def endpoint_url(value: object) -> str:
         raise ValueError
     parts = urlsplit(text if "://" in text else f"//{text}")
     # Asking for the port checks it.
-    if parts.scheme not in {"http", "https", ""} or not parts.hostname or (parts.port == 0):
+    if parts.scheme not in {"http", "https", ""} or not parts.hostname or parts.port == 0:
+        raise ValueError
+    if not parts.netloc.isascii() or parts.fragment:
         raise ValueError
     if not parts.scheme and (parts.port is None or parts.path or parts.query):
         raise ValueError
@@ -146,7 +148,7 @@ def _header_name(name: object) -> str:
 
 
 def _header_value(text: object) -> str:
-    if not isinstance(text, str) or not text.isprintable():
+    if not isinstance(text, str) or not text.isascii() or not text.isprintable():
         raise ValueError
     return text.strip()
 

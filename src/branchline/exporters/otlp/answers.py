@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 from ..._journal.layout import Signal
 
@@ -22,6 +22,9 @@ class Answer:
     rejected: int = 0  # items the server refused out of those sent ("partial")
     message: str = ""  # what the server said, bounded, redacted
     retry_after_seconds: float | None = None
+
+
+INTERRUPTED: Final = Answer(kind="retry", message="interrupted")
 
 
 class Transport(Protocol):

@@ -1,0 +1,234 @@
+"""OTLP over gRPC: the official stubs, under our own retry policy. Comes with the extra ``otlp``."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any, Final
+
+from ... import names
+from ..._journal.layout import Signal
+from ...errors import ConfigError, missing_extra
+from .answers import INTERRUPTED, Answer
+from .endpoints import Endpoint, Place, hidden_in
+from .messages import request_of
+from .replies import bounded
+
+
+_RETRYABLE: Final = frozenset({"CANCELLED", "DEADLINE_EXCEEDED", "ABORTED", "OUT_OF_RANGE", "UNAVAILABLE", "DATA_LOSS"})
+# No code of its own says that a message was too large; this is what Go, C++, Python, Java and Rust write.
+_TOO_LARGE: Final = re.compile(r"larger than max|exceeds maximum size|message length too large", re.IGNORECASE)
+_OPTIONS: Final = (
+    ("grpc.primary_user_agent", f"branchline/{names.VERSION}"),
+    # A channel that was made again must not wait for what another one has seen fail.
+    ("grpc.use_local_subchannel_pool", 1),
+    ("grpc.max_receive_message_length", 1024 * 1024),
+)
+
+
+class GrpcConnection:
+    """The one channel to *place*, made again when the server was not there."""
+
+    def __init__(self, place: Place) -> None:
+        """Connect only when something is sent.
+
+        Raises:
+            ConfigError: for a certificate or key that cannot be read.
+            MissingExtraError: without the extra.
+        """
+        self.place = place
+        self._grpc = _grpc()
+        self._credentials = _credentials(self._grpc, place) if place.is_secure else None
+        self._lock = threading.Lock()
+        self._channel: Any = None
+        self._stubs: dict[Signal, Any] = {}
+        self._call: Any = None
+        self._is_interrupted = False
+
+    def export(self, endpoint: Endpoint, signal: Signal, lines: Sequence[bytes], *, timeout_seconds: float) -> Answer:
+        """Send *lines* and return what the server says to them.
+
+        Raises:
+            NotOtlpError: for a line that is no OTLP/JSON of this *signal*.
+        """
+        if _FORKED.is_unsafe:
+            return Answer(kind="retry", message=_NOT_AFTER_FORK)
+        request = request_of(signal, lines)
+        call = self._started(endpoint, signal, request, timeout_seconds)
+        if call is None:
+            return INTERRUPTED
+        try:
+            answer = _success(call.result(), endpoint)
+        except (self._grpc.RpcError, self._grpc.FutureCancelledError):
+            answer = self._failure(call, endpoint)
+        with self._lock:
+            was_interrupted, self._call, self._is_interrupted = self._is_interrupted, None, False
+        return INTERRUPTED if was_interrupted and answer.kind == "retry" else answer
+
+    def interrupt(self) -> None:
+        """End what is under way, or the next that is sent."""
+        with self._lock:
+            self._is_interrupted = True
+            if self._call is not None:
+                self._call.cancel()
+
+    def close(self) -> None:
+        """Close the channel."""
+        channel, self._channel = self._channel, None
+        self._stubs = {}
+        # One that was made before a fork belongs to the parent.
+        if channel is not None and not _FORKED.is_unsafe:
+            channel.close()
+
+    def _started(self, endpoint: Endpoint, signal: Signal, request: Any, timeout_seconds: float) -> Any:
+        compression = self._grpc.Compression
+        stub = self._stub(signal)
+        with self._lock:
+            if self._is_interrupted:
+                self._is_interrupted = False
+                return None
+            self._call = stub.Export.future(
+                request,
+                timeout=timeout_seconds,
+                metadata=tuple(endpoint.headers.items()),
+                compression=compression.Gzip if endpoint.compression == "gzip" else compression.NoCompression,
+            )
+            return self._call
+
+    def _stub(self, signal: Signal) -> Any:
+        if self._channel is None:
+            target = self.place.address
+            with _silent_core():
+                self._channel = (
+                    self._grpc.insecure_channel(target, options=_OPTIONS)
+                    if self._credentials is None
+                    else self._grpc.secure_channel(target, self._credentials, options=_OPTIONS)
+                )
+        if signal not in self._stubs:
+            self._stubs[signal] = _stub_type(signal)(self._channel)
+        return self._stubs[signal]
+
+    def _failure(self, call: Any, endpoint: Endpoint) -> Answer:
+        code = call.code().name
+        details = call.details() or ""
+        if code in {"UNAVAILABLE", "DEADLINE_EXCEEDED"}:
+            # A channel waits longer and longer between two attempts to connect; when to try again is our decision.
+            self.close()
+        trailing = dict(call.trailing_metadata() or ())
+        wait = _retry_delay(trailing.get("grpc-status-details-bin"))
+        return answer_of(code, details, wait, place=str(self.place), hidden=hidden_in(endpoint))
+
+
+def answer_of(code: str, details: str, wait_seconds: float | None, *, place: str, hidden: Sequence[str]) -> Answer:
+    """Return what a gRPC status means."""
+    message = bounded(f"{place}: {code}: {details}", hidden)
+    if code in {"RESOURCE_EXHAUSTED", "OUT_OF_RANGE", "INVALID_ARGUMENT"} and _TOO_LARGE.search(details):
+        return Answer(kind="too_large", message=message)
+    if code in _RETRYABLE or (code == "RESOURCE_EXHAUSTED" and wait_seconds is not None):
+        return Answer(kind="retry", message=message, retry_after_seconds=wait_seconds)
+    if code == "UNIMPLEMENTED":
+        return Answer(kind="unsupported", message=message)
+    return Answer(kind="refused", message=message)
+
+
+def _success(response: Any, endpoint: Endpoint) -> Answer:
+    partial = response.partial_success
+    rejected = max((value for field, value in partial.ListFields() if field.name.startswith("rejected_")), default=0)
+    message = bounded(partial.error_message, hidden_in(endpoint))
+    if rejected > 0:
+        return Answer(kind="partial", rejected=rejected, message=message)
+    return Answer(kind="accepted", message=message)
+
+
+def _retry_delay(details: object) -> float | None:
+    """Return how long the ``RetryInfo`` among the *details* of a status asks to wait."""
+    if not isinstance(details, bytes):
+        return None
+    # They come with the stubs.
+    from google.protobuf.message import DecodeError
+    from google.rpc.error_details_pb2 import RetryInfo
+    from google.rpc.status_pb2 import Status
+
+    with suppress(DecodeError):
+        for detail in Status.FromString(details).details:
+            info = RetryInfo()
+            if detail.Is(RetryInfo.DESCRIPTOR) and detail.Unpack(info):
+                return max(float(info.retry_delay.seconds + info.retry_delay.nanos / 1e9), 0.0)
+    return None
+
+
+# ── the packages of the extra ─────────────────────────────────────────────────────────────────────
+
+
+def _grpc() -> Any:
+    try:
+        with _silent_core():
+            # An extra, and slow to load.
+            import grpc
+        _stub_type("traces")
+    except ImportError as error:
+        feature = "OTLP over gRPC"
+        raise missing_extra(feature, extra="otlp", package="opentelemetry-exporter-otlp") from error
+    return grpc
+
+
+def _stub_type(signal: Signal) -> Any:
+    # Loaded with the first channel.
+    from opentelemetry.proto.collector.logs.v1.logs_service_pb2_grpc import LogsServiceStub
+    from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2_grpc import MetricsServiceStub
+    from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import TraceServiceStub
+
+    return {"traces": TraceServiceStub, "logs": LogsServiceStub, "metrics": MetricsServiceStub}[signal]
+
+
+@contextmanager
+def _silent_core() -> Iterator[None]:
+    """Keep what gRPC's core thinks about failed connections off stderr: we say ourselves what is wrong."""
+    if "GRPC_VERBOSITY" in os.environ:
+        yield
+        return
+    os.environ["GRPC_VERBOSITY"] = "NONE"
+    try:
+        yield
+    finally:
+        os.environ.pop("GRPC_VERBOSITY", None)
+
+
+def _credentials(grpc: Any, place: Place) -> Any:
+    paths = {
+        "root_certificates": place.certificate,
+        "private_key": place.client_key or place.client_certificate,
+        "certificate_chain": place.client_certificate,
+    }
+    try:
+        pem = {name: None if path is None else path.read_bytes() for name, path in paths.items()}
+    except OSError as error:
+        msg = f"cannot read the TLS file {error.filename}: {error.strerror}; accepted: a PEM file"
+        raise ConfigError(msg) from error
+    return grpc.ssl_channel_credentials(**pem)
+
+
+# ── forks ─────────────────────────────────────────────────────────────────────────────────────────
+
+_NOT_AFTER_FORK: Final = (
+    "gRPC aborts or hangs in a process that was forked from one that uses it; what is recorded here waits in the "
+    "journal, for the process that was there first, the next run, or `branchline ship`"
+)
+
+
+class _Forked:
+    """Whether this process was forked from one that had gRPC's core: the threads that it waits for are not here."""
+
+    def __init__(self) -> None:
+        self.is_unsafe = False
+
+    def note(self) -> None:
+        self.is_unsafe = self.is_unsafe or "grpc" in sys.modules
+
+
+_FORKED: Final = _Forked()
+os.register_at_fork(after_in_child=_FORKED.note)
