@@ -30,14 +30,14 @@ class Interruption:
     def __init__(self) -> None:
         """Start with nothing under way."""
         self._lock = threading.Lock()
-        self._is_set = False
+        self.is_set = False
         self._owner: object = None
         self._socket: socket.socket | None = None
 
     def interrupt(self) -> None:
         """End the send that is under way, or the next one if there is none."""
         with self._lock:
-            self._is_set = True
+            self.is_set = True
             if self._socket is not None:
                 # The methods of a TLS socket would wait for each other.
                 with suppress(OSError):
@@ -59,12 +59,12 @@ class Interruption:
     def take(self) -> bool:
         """Return whether somebody has interrupted, and forget it."""
         with self._lock:
-            was_set, self._is_set = self._is_set, False
+            was_set, self.is_set = self.is_set, False
             return was_set
 
     def check(self) -> None:
         """Raise Interrupted if somebody has interrupted."""
-        if self._is_set:
+        if self.is_set:
             raise Interrupted(errno.ECANCELED, "interrupted")
 
     def watch(self, owner: object, connected: socket.socket) -> None:
@@ -130,7 +130,7 @@ def _looked_up(host: str, port: int, deadline: float, interruption: Interruption
             answer = found.get(timeout=_LOOK_SECONDS)
             if isinstance(answer, list):
                 return answer
-            raise OSError(errno.EADDRNOTAVAIL, f"cannot find {host}: {answer}") from answer
+            raise OSError(errno.EADDRNOTAVAIL, f"cannot find {host}: {answer}")
         if time.monotonic() >= deadline:
             raise TimeoutError(errno.ETIMEDOUT, f"cannot find {host}: timed out")
 

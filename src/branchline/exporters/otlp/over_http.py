@@ -18,7 +18,7 @@ from ... import names
 from ...errors import ConfigError
 from .answers import INTERRUPTED, Answer
 from .endpoints import DEFAULT_SECONDS, Endpoint, Place, hidden_in
-from .interruption import Interruption, connect
+from .interruption import Interrupted, Interruption, connect
 from .replies import REPLY_BYTES, Reply, answer_of, bounded
 
 
@@ -52,11 +52,11 @@ class HttpConnection:
             with self._interruption.after(timeout_seconds):
                 reply = self._exchanged(endpoint, body, headers, timeout_seconds)
         except Exception as error:  # what urllib3 raises has many bases
-            if self._interruption.take() and time.monotonic() < deadline:
+            was_interrupted, is_late = self._interruption.take(), time.monotonic() >= deadline
+            if was_interrupted and not is_late:
                 return INTERRUPTED
-            sentence = _sentence(error) if time.monotonic() < deadline else f"no answer in {timeout_seconds:g} s"
+            sentence = f"no answer in {round(timeout_seconds, 1):g} s" if is_late else _sentence(error)
             return Answer(kind="retry", message=bounded(f"{self.place}: {sentence}", hidden_in(endpoint)))
-        # It came all the same.
         self._interruption.take()
         return answer_of(reply, now=time.time(), hidden=hidden_in(endpoint))
 
@@ -85,6 +85,9 @@ class HttpConnection:
         else:
             response.close()
         found = {name.lower(): value for name, value in response.headers.items()}
+        if self._interruption.is_set and found.get("content-length") != str(len(content)):
+            # The end of a connection looks like the end of an answer that does not say how long it is.
+            raise Interrupted
         return Reply(status=response.status, headers=found, body=content[:REPLY_BYTES])
 
 

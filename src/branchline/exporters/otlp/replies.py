@@ -23,6 +23,7 @@ MESSAGE_CHARACTERS: Final = 2000
 _RETRYABLE: Final = frozenset({429, 502, 503, 504})
 _REJECTED: Final = ("rejectedSpans", "rejectedLogRecords", "rejectedDataPoints")
 _REDACTOR: Final = Redactor()
+_REJECTED_COUNT: Final = re.compile(rb'"rejected(?:Spans|LogRecords|DataPoints)"\s*:\s*"?([0-9]{1,18})')
 _MARKUP: Final = re.compile(r"<(?:script|style).*?</(?:script|style)>|<[^>]*>", re.DOTALL | re.IGNORECASE)
 # Nobody means to be left alone for longer than a day.
 _LONGEST_WAIT_SECONDS: Final = 86_400.0
@@ -118,7 +119,7 @@ def _said(reply: Reply) -> str:
 
 
 def _partial_success(reply: Reply) -> tuple[int, str]:
-    """Return how many items were rejected, and why; an answer that is none says nothing."""
+    """Return how many items were rejected, and why; an answer that is damaged or cut short still counts."""
     if reply.content_type == "application/x-protobuf":
         found = first(wire_fields(reply.body), 1)
         parts = list(wire_fields(found)) if isinstance(found, bytes) else []
@@ -128,7 +129,8 @@ def _partial_success(reply: Reply) -> tuple[int, str]:
     parsed = _json(reply.body)
     partial = parsed.get("partialSuccess") if isinstance(parsed, dict) else None
     if not isinstance(partial, dict):
-        return 0, ""
+        found_count = _REJECTED_COUNT.search(reply.body) if parsed is None else None
+        return (int(found_count[1]), "") if found_count else (0, "")
     counted = next((partial[name] for name in _REJECTED if name in partial), 0)
     return _whole(counted), str(partial.get("errorMessage") or "")
 
@@ -168,8 +170,7 @@ def wire_fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
             yield key >> 3, value
         elif kind == 2:
             size, place = _varint(data, place)
-            if place + size > len(data):
-                return
+            # Of an answer that was too long to be read whole, the last field is cut short.
             yield key >> 3, data[place : place + size]
             place += size
         elif kind in {1, 5}:
