@@ -106,6 +106,7 @@ def test_does_nothing(tmp_path):
 
 
 NAMES = {
+    "OTLP",
     "Branch",
     "BranchContainer",
     "BranchlineError",

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from typing import Any
 
 import orjson
 import pytest
@@ -44,11 +45,11 @@ def log_line(*uids: str, name: str = "") -> bytes:
     return orjson.dumps({"resourceLogs": [{"resource": {"attributes": []}, "scopeLogs": [scope]}]}) + b"\n"
 
 
-def transport_to(endpoint: HttpEndpoint, **options: object) -> Transport:
+def transport_to(endpoint: HttpEndpoint, **options: Any) -> Transport:
     return transport_for(bl.OTLP(endpoint.url, **options), {})
 
 
-def sent(endpoint: HttpEndpoint, *lines: bytes, timeout_seconds: float = 5.0, **options: object) -> Answer:
+def sent(endpoint: HttpEndpoint, *lines: bytes, timeout_seconds: float = 5.0, **options: Any) -> Answer:
     transport = transport_to(endpoint, **options)
     answer = transport.send("traces", lines or (span_line(1),), timeout_seconds=timeout_seconds)
     transport.close()
@@ -240,8 +241,9 @@ def test_no_json(endpoint):
     transport = transport_for(bl.OTLP(endpoint.url), {}, say=said.append)
 
     answers = [
-        transport.send(signal, [line], timeout_seconds=5.0).kind
-        for signal, line in (("traces", span_line(1)), ("logs", log_line("a")), ("traces", span_line(2)))
+        transport.send("traces", [span_line(1)], timeout_seconds=5.0).kind,
+        transport.send("logs", [log_line("a")], timeout_seconds=5.0).kind,
+        transport.send("traces", [span_line(2)], timeout_seconds=5.0).kind,
     ]
     transport.close()
 

@@ -1,4 +1,4 @@
-"""OTLP over gRPC: the official stubs, under our own retry policy. Comes with the extra ``otlp``."""
+"""OTLP over gRPC: the official messages and methods, under our own retry policy. Comes with the extra ``otlp``."""
 
 from __future__ import annotations
 
@@ -15,18 +15,25 @@ from ..._journal.layout import Signal
 from ...errors import ConfigError, missing_extra
 from .answers import INTERRUPTED, Answer
 from .endpoints import Endpoint, Place, hidden_in
-from .messages import request_of
-from .replies import bounded
+from .messages import request_of, request_type
+from .replies import Reply, bounded, success
 
 
 _RETRYABLE: Final = frozenset({"CANCELLED", "DEADLINE_EXCEEDED", "ABORTED", "OUT_OF_RANGE", "UNAVAILABLE", "DATA_LOSS"})
+_PROTOBUF: Final = {"content-type": "application/x-protobuf"}
 # No code of its own says that a message was too large; this is what Go, C++, Python, Java and Rust write.
 _TOO_LARGE: Final = re.compile(r"larger than max|exceeds maximum size|message length too large", re.IGNORECASE)
+_METHODS: Final[dict[Signal, str]] = {
+    "traces": "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
+    "logs": "/opentelemetry.proto.collector.logs.v1.LogsService/Export",
+    "metrics": "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
+}
 _OPTIONS: Final = (
     ("grpc.primary_user_agent", f"branchline/{names.VERSION}"),
     # A channel that was made again must not wait for what another one has seen fail.
     ("grpc.use_local_subchannel_pool", 1),
-    ("grpc.max_receive_message_length", 1024 * 1024),
+    # To be larger than this, an answer would have to be damaged.
+    ("grpc.max_receive_message_length", 64 * 1024 * 1024),
 )
 
 
@@ -45,7 +52,6 @@ class GrpcConnection:
         self._credentials = _credentials(self._grpc, place) if place.is_secure else None
         self._lock = threading.Lock()
         self._channel: Any = None
-        self._stubs: dict[Signal, Any] = {}
         self._call: Any = None
         self._is_interrupted = False
 
@@ -57,12 +63,11 @@ class GrpcConnection:
         """
         if _FORKED.is_unsafe:
             return Answer(kind="retry", message=_NOT_AFTER_FORK)
-        request = request_of(signal, lines)
-        call = self._started(endpoint, signal, request, timeout_seconds)
+        call = self._started(endpoint, signal, request_of(signal, lines).SerializeToString(), timeout_seconds)
         if call is None:
             return INTERRUPTED
         try:
-            answer = _success(call.result(), endpoint)
+            answer = success(Reply(status=200, headers=_PROTOBUF, body=call.result()), hidden_in(endpoint))
         except (self._grpc.RpcError, self._grpc.FutureCancelledError):
             answer = self._failure(call, endpoint)
         with self._lock:
@@ -79,19 +84,19 @@ class GrpcConnection:
     def close(self) -> None:
         """Close the channel."""
         channel, self._channel = self._channel, None
-        self._stubs = {}
         # One that was made before a fork belongs to the parent.
         if channel is not None and not _FORKED.is_unsafe:
             channel.close()
 
-    def _started(self, endpoint: Endpoint, signal: Signal, request: Any, timeout_seconds: float) -> Any:
+    def _started(self, endpoint: Endpoint, signal: Signal, request: bytes, timeout_seconds: float) -> Any:
         compression = self._grpc.Compression
-        stub = self._stub(signal)
+        # Bytes in and out: an answer that cannot be read must not look like one that failed.
+        export = self._opened().unary_unary(_METHODS[signal])
         with self._lock:
             if self._is_interrupted:
                 self._is_interrupted = False
                 return None
-            self._call = stub.Export.future(
+            self._call = export.future(
                 request,
                 timeout=timeout_seconds,
                 metadata=tuple(endpoint.headers.items()),
@@ -99,7 +104,7 @@ class GrpcConnection:
             )
             return self._call
 
-    def _stub(self, signal: Signal) -> Any:
+    def _opened(self) -> Any:
         if self._channel is None:
             target = self.place.address
             with _silent_core():
@@ -108,9 +113,7 @@ class GrpcConnection:
                     if self._credentials is None
                     else self._grpc.secure_channel(target, self._credentials, options=_OPTIONS)
                 )
-        if signal not in self._stubs:
-            self._stubs[signal] = _stub_type(signal)(self._channel)
-        return self._stubs[signal]
+        return self._channel
 
     def _failure(self, call: Any, endpoint: Endpoint) -> Answer:
         code = call.code().name
@@ -133,15 +136,6 @@ def answer_of(code: str, details: str, wait_seconds: float | None, *, place: str
     if code == "UNIMPLEMENTED":
         return Answer(kind="unsupported", message=message)
     return Answer(kind="refused", message=message)
-
-
-def _success(response: Any, endpoint: Endpoint) -> Answer:
-    partial = response.partial_success
-    rejected = max((value for field, value in partial.ListFields() if field.name.startswith("rejected_")), default=0)
-    message = bounded(partial.error_message, hidden_in(endpoint))
-    if rejected > 0:
-        return Answer(kind="partial", rejected=rejected, message=message)
-    return Answer(kind="accepted", message=message)
 
 
 def _retry_delay(details: object) -> float | None:
@@ -169,20 +163,11 @@ def _grpc() -> Any:
         with _silent_core():
             # An extra, and slow to load.
             import grpc
-        _stub_type("traces")
+        request_type("traces")
     except ImportError as error:
         feature = "OTLP over gRPC"
         raise missing_extra(feature, extra="otlp", package="opentelemetry-exporter-otlp") from error
     return grpc
-
-
-def _stub_type(signal: Signal) -> Any:
-    # Loaded with the first channel.
-    from opentelemetry.proto.collector.logs.v1.logs_service_pb2_grpc import LogsServiceStub
-    from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2_grpc import MetricsServiceStub
-    from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import TraceServiceStub
-
-    return {"traces": TraceServiceStub, "logs": LogsServiceStub, "metrics": MetricsServiceStub}[signal]
 
 
 @contextmanager

@@ -46,7 +46,7 @@ class Reply:
 def answer_of(reply: Reply, *, now: float, hidden: Iterable[str] = ()) -> Answer:
     """Return what *reply* means; *hidden* are texts that must not come back in a message, *now* is the time."""
     if 200 <= reply.status < 300:
-        return _success(reply, hidden)
+        return success(reply, hidden)
     message = bounded(f"{_titled(reply.status)}: {said}" if (said := _said(reply)) else _titled(reply.status), hidden)
     if reply.status in _RETRYABLE:
         wait = retry_after_seconds(reply.headers.get("retry-after", ""), now)
@@ -62,7 +62,8 @@ def answer_of(reply: Reply, *, now: float, hidden: Iterable[str] = ()) -> Answer
     return Answer(kind="refused", message=message)
 
 
-def _success(reply: Reply, hidden: Iterable[str]) -> Answer:
+def success(reply: Reply, hidden: Iterable[str] = ()) -> Answer:
+    """Return what a *reply* means that says that all went well."""
     if reply.content_type == "text/html":
         message = bounded(f"a web page, not the answer of an OTLP server: {_said(reply)}", hidden)
         return Answer(kind="refused", message=message)
