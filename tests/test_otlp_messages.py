@@ -18,7 +18,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 import branchline as bl
 from branchline._journal.layout import Signal, segments
 from branchline.exporters.otlp.lines import NotOtlpError
-from branchline.exporters.otlp.messages import request_of
+from branchline.exporters.otlp.messages import encoded
 from journals import attributes
 
 
@@ -215,6 +215,10 @@ def line(content: object) -> bytes:
     return orjson.dumps(content) + b"\n"
 
 
+def made_of(signal: Signal, lines: list[bytes]) -> Any:
+    return REQUESTS[signal].FromString(encoded(signal, lines))
+
+
 def officially(signal: Signal, content: dict[str, Any]) -> Any:
     """Return what protobuf's own reader of JSON makes of *content*, which has ids in base64."""
     return ParseDict(base64_ids(content), REQUESTS[signal](), ignore_unknown_fields=True)
@@ -236,9 +240,12 @@ def test_every_field_is_what_it_was(signal, content):
     """
     Every field of every message is what protobuf's own reader of JSON makes of it.
     """
-    made = request_of(signal, [line(content)])
+    twice = REQUESTS[signal]()
+    twice.MergeFrom(officially(signal, content))
+    twice.MergeFrom(officially(signal, content))
 
-    assert made == officially(signal, content)
+    assert made_of(signal, [line(content)]) == officially(signal, content)
+    assert made_of(signal, [line(content)] * 2) == twice
 
 
 @pytest.mark.parametrize(("signal", "content"), [("traces", SPANS), ("logs", LOGS), ("metrics", METRICS)])
@@ -246,7 +253,7 @@ def test_every_field_was_tried(signal, content):
     """
     The content that the tests above compare has every field that the messages have, so that none is forgotten.
     """
-    made = request_of(signal, [line(content)])
+    made = made_of(signal, [line(content)])
     tried: set[str] = set()
     known: dict[str, Any] = {}
 
@@ -280,7 +287,7 @@ def test_what_we_write_is_understood(tmp_path):
     assert [bool(written[signal]) for signal in ("traces", "logs")] == [True, True]
     for signal, lines in written.items():
         for one in lines:
-            assert request_of(signal, [one]) == officially(signal, orjson.loads(one))
+            assert made_of(signal, [one]) == officially(signal, orjson.loads(one))
 
 
 def lines_of(path: Path) -> list[bytes]:
@@ -303,7 +310,7 @@ def test_other_spellings():
     }
     content = {"resourceSpans": [{"scopeSpans": [{"spans": [span]}], "unknown": 1}], "more": True}
 
-    [made] = request_of("traces", [line(content)]).resource_spans[0].scope_spans[0].spans
+    [made] = made_of("traces", [line(content)]).resource_spans[0].scope_spans[0].spans
 
     assert (made.trace_id.hex(), made.span_id.hex(), made.kind, made.start_time_unix_nano) == (TRACE, SPAN, 3, 5)
     assert (made.status.code, [item.key for item in made.attributes]) == (2, ["n", "none", "null"])
@@ -332,4 +339,4 @@ def test_what_is_no_otlp(span):
     content = {"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}]}
 
     with pytest.raises(NotOtlpError, match="a line of traces is no OTLP"):
-        request_of("traces", [line(content)])
+        made_of("traces", [line(content)])

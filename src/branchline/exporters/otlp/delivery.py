@@ -15,7 +15,7 @@ from ...errors import MissingExtraError
 from .answers import INTERRUPTED, Answer, Transport
 from .endpoints import Endpoint, endpoints_for
 from .lines import NotOtlpError, joined, without_lifecycle
-from .messages import request_of, request_type
+from .messages import encoded, request_type
 from .over_http import HttpConnection
 from .replies import bounded
 
@@ -154,7 +154,7 @@ class Delivery:
                 return connection.export(endpoint, signal, lines, timeout_seconds=seconds)
             if endpoint.protocol == "http/json":
                 return connection.post(endpoint, joined(signal, lines), _JSON, timeout_seconds=seconds)
-            body = request_of(signal, lines).SerializeToString()
+            body = encoded(signal, lines)
             return connection.post(endpoint, body, _PROTOBUF, timeout_seconds=seconds)
         finally:
             with self._lock:

@@ -15,7 +15,7 @@ from ..._journal.layout import Signal
 from ...errors import ConfigError, missing_extra
 from .answers import INTERRUPTED, Answer
 from .endpoints import Endpoint, Place, hidden_in
-from .messages import request_of, request_type
+from .messages import encoded, request_type
 from .replies import Reply, bounded, success
 
 
@@ -63,7 +63,7 @@ class GrpcConnection:
         """
         if _FORKED.is_unsafe:
             return Answer(kind="retry", message=_NOT_AFTER_FORK)
-        call = self._started(endpoint, signal, request_of(signal, lines).SerializeToString(), timeout_seconds)
+        call = self._started(endpoint, signal, encoded(signal, lines), timeout_seconds)
         if call is None:
             return INTERRUPTED
         try:
