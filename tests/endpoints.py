@@ -508,7 +508,7 @@ def _service(signal: str, direction: str) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class Certificates:
-    """A private authority, a server of 127.0.0.1 and a client, each as PEM files."""
+    """A private authority, a server and a client, each as PEM files."""
 
     authority: Path
     server: Path
@@ -531,15 +531,15 @@ class Certificates:
         return self.server_key.read_bytes(), self.server.read_bytes(), clients
 
 
-def certificates(folder: Path) -> Certificates:
-    """Make the files in *folder*."""
+def certificates(folder: Path, *hosts: str) -> Certificates:
+    """Make the files in *folder*; the server's are for *hosts*, else for loopback."""
     import trustme
 
     authority = trustme.CA()
     made = Certificates(**{name: folder / f"{name}.pem" for name in Certificates.__dataclass_fields__})
     authority.cert_pem.write_to_path(made.authority)
     for issued, certificate, key in (
-        (authority.issue_cert("127.0.0.1", "localhost"), made.server, made.server_key),
+        (authority.issue_cert(*(hosts or ("127.0.0.1", "localhost"))), made.server, made.server_key),
         (authority.issue_cert("client@example.org"), made.client, made.client_key),
     ):
         issued.private_key_pem.write_to_path(key)

@@ -463,6 +463,20 @@ def test_a_server_that_is_not_trusted(tls):
         assert endpoint.request_count == 0
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_a_server_that_is_somebody_else(tmp_path, host):
+    """
+    A certificate that is trusted, but for another name, is not enough.
+    """
+    other = certificates(tmp_path, "127.0.0.2", "other.example.org")
+    with HttpEndpoint(tls=other.http()) as endpoint:
+        endpoint.url = endpoint.url.replace("127.0.0.1", host)
+        answer = sent(endpoint, certificate=other.authority)
+
+        assert (answer.kind, endpoint.request_count) == ("retry", 0)
+        assert host in answer.message.partition(":")[2].partition(" ")[2]
+
+
 def test_a_client_without_a_certificate(tls):
     """
     A server that wants to know its clients takes nothing from others.

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.duration_pb2 import Duration
+from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceResponse
@@ -10,7 +13,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from branchline.exporters.otlp import Answer
 from branchline.exporters.otlp.over_grpc import answer_of as answer_of_grpc
-from branchline.exporters.otlp.replies import Reply, answer_of, bounded, retry_after_seconds, wire_fields
+from branchline.exporters.otlp.over_grpc import retry_delay
+from branchline.exporters.otlp.replies import Reply, answer_of, bounded, fields_in, retry_after_seconds
 
 
 NOW = 1_700_000_000.0
@@ -73,12 +77,27 @@ def test_success_in_protobuf(kind, field):
     assert answered(body=kind().SerializeToString(), kind="application/x-protobuf") == Answer(kind="accepted")
 
 
+def test_retry_info():
+    """
+    How long to wait stands in one of the details of a status, and in no other.
+    """
+    info = RetryInfo(retry_delay=Duration(seconds=3, nanos=500_000_000))
+    other, meant = AnyMessage(), AnyMessage()
+    other.Pack(Duration(seconds=9))
+    meant.Pack(info)
+    status = Status(code=8, message="quota", details=[other, meant])
+
+    assert retry_delay(status.SerializeToString()) == 3.5
+    assert retry_delay(Status(code=8, details=[other]).SerializeToString()) is None
+    assert retry_delay(None) is None
+
+
 @pytest.mark.parametrize("body", [b"", b"\xff" * 30, b"\x0a", b"\x0a\xff\xff\xff\xff", b"\x0b\x0c", bytes(range(256))])
 def test_damaged_protobuf(body):
     """
     Whatever bytes come back, reading them ends.
     """
-    assert len(list(wire_fields(body))) <= len(body)
+    assert len(list(fields_in(body))) <= len(body)
 
 
 def test_reasons():

@@ -223,9 +223,17 @@ def _with_user(headers: Mapping[str, str], parts: SplitResult) -> Mapping[str, s
     return {**headers, "authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
 
 
+def is_address(host: str) -> bool:
+    """Whether *host* is a number and no name."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
 def is_loopback(host: str) -> bool:
     """Whether *host* is this machine."""
-    try:
+    if is_address(host):
         return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
+    return host == "localhost" or host.endswith(".localhost")

@@ -7,7 +7,7 @@ import re
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any, Final
 
 from ... import names
@@ -16,7 +16,7 @@ from ...errors import ConfigError, missing_extra
 from .answers import INTERRUPTED, Answer
 from .endpoints import Endpoint, Place, hidden_in
 from .messages import encoded, request_type
-from .replies import Reply, bounded, success
+from .replies import Reply, bounded, fields_in, first, success, wait_within_reason
 
 
 _RETRYABLE: Final = frozenset({"CANCELLED", "DEADLINE_EXCEEDED", "ABORTED", "OUT_OF_RANGE", "UNAVAILABLE", "DATA_LOSS"})
@@ -122,7 +122,7 @@ class GrpcConnection:
             # A channel waits longer and longer between two attempts to connect; when to try again is our decision.
             self.close()
         trailing = dict(call.trailing_metadata() or ())
-        wait = _retry_delay(trailing.get("grpc-status-details-bin"))
+        wait = wait_within_reason(retry_delay(trailing.get("grpc-status-details-bin")))
         return answer_of(code, details, wait, place=str(self.place), hidden=hidden_in(endpoint))
 
 
@@ -138,20 +138,15 @@ def answer_of(code: str, details: str, wait_seconds: float | None, *, place: str
     return Answer(kind="refused", message=message)
 
 
-def _retry_delay(details: object) -> float | None:
-    """Return how long the ``RetryInfo`` among the *details* of a status asks to wait."""
-    if not isinstance(details, bytes):
-        return None
-    # They come with the stubs.
-    from google.protobuf.message import DecodeError
-    from google.rpc.error_details_pb2 import RetryInfo
-    from google.rpc.status_pb2 import Status
-
-    with suppress(DecodeError):
-        for detail in Status.FromString(details).details:
-            info = RetryInfo()
-            if detail.Is(RetryInfo.DESCRIPTOR) and detail.Unpack(info):
-                return max(float(info.retry_delay.seconds + info.retry_delay.nanos / 1e9), 0.0)
+def retry_delay(status: object) -> float | None:
+    """Return how long the ``RetryInfo`` in a ``google.rpc.Status`` asks to wait."""
+    details = [value for number, value in fields_in(status) if number == 3]
+    for detail in details:
+        kind, info = first(fields_in(detail), 1), first(fields_in(detail), 2)
+        if isinstance(kind, bytes) and kind.endswith(b"/google.rpc.RetryInfo"):
+            delay = list(fields_in(first(fields_in(info), 1)))
+            seconds, nanos = first(delay, 1), first(delay, 2)
+            return (seconds if isinstance(seconds, int) else 0) + (nanos if isinstance(nanos, int) else 0) / 1e9
     return None
 
 

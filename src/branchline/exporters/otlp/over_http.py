@@ -17,7 +17,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from ... import names
 from ...errors import ConfigError
 from .answers import INTERRUPTED, Answer
-from .endpoints import DEFAULT_SECONDS, Endpoint, Place, hidden_in
+from .endpoints import DEFAULT_SECONDS, Endpoint, Place, hidden_in, is_address
 from .interruption import Interrupted, Interruption, connect
 from .replies import REPLY_BYTES, Reply, answer_of, bounded
 
@@ -121,6 +121,10 @@ def _connections(place: Place, interruption: Interruption) -> urllib3.PoolManage
     options: dict[str, Any] = {"num_pools": 1, "maxsize": 1, "block": False}
     if place.is_secure:
         options["ssl_context"] = _tls(place)
+        if is_address(place.host):
+            # urllib3 1.26 has an address checked by nobody but itself.
+            options["ssl_context"].check_hostname = False
+            options["assert_hostname"] = place.host
     if place.proxy is None:
         made = urllib3.PoolManager(**options)
     else:

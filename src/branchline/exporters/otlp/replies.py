@@ -90,7 +90,14 @@ def retry_after_seconds(text: str, now: float) -> float | None:
             seconds = email.utils.parsedate_to_datetime(text).timestamp() - now
         except (ValueError, TypeError, OverflowError):
             return None
-    return min(max(seconds, 0.0), _LONGEST_WAIT_SECONDS) if math.isfinite(seconds) else None
+    return wait_within_reason(seconds)
+
+
+def wait_within_reason(seconds: float | None) -> float | None:
+    """Return *seconds* if somebody can have meant them."""
+    if seconds is None or not math.isfinite(seconds):
+        return None
+    return min(max(seconds, 0.0), _LONGEST_WAIT_SECONDS)
 
 
 def bounded(text: str, hidden: Iterable[str] = ()) -> str:
@@ -110,7 +117,7 @@ def bounded(text: str, hidden: Iterable[str] = ()) -> str:
 def _said(reply: Reply) -> str:
     """Return what the server says in its body: a ``google.rpc.Status``, or any text."""
     if reply.content_type == "application/x-protobuf":
-        message = first(wire_fields(reply.body), 2)
+        message = first(fields_in(reply.body), 2)
         return message.decode("utf-8", "replace") if isinstance(message, bytes) else ""
     parsed = _json(reply.body)
     if isinstance(parsed, dict) and isinstance(parsed.get("message"), str) and parsed["message"]:
@@ -122,8 +129,7 @@ def _said(reply: Reply) -> str:
 def _partial_success(reply: Reply) -> tuple[int, str]:
     """Return how many items were rejected, and why; an answer that is damaged or cut short still counts."""
     if reply.content_type == "application/x-protobuf":
-        found = first(wire_fields(reply.body), 1)
-        parts = list(wire_fields(found)) if isinstance(found, bytes) else []
+        parts = list(fields_in(first(fields_in(reply.body), 1)))
         count, message = first(parts, 1), first(parts, 2)
         text = message.decode("utf-8", "replace") if isinstance(message, bytes) else ""
         return _whole(count), text
@@ -157,11 +163,13 @@ def first(fields: Iterable[tuple[int, int | bytes]], number: int) -> int | bytes
     return next((value for key, value in fields if key == number), None)
 
 
-def wire_fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
-    """Yield number and value of each field of a protobuf message; what is damaged ends it.
+def fields_in(data: object) -> Iterator[tuple[int, int | bytes]]:
+    """Yield number and value of each field of a protobuf message; what is damaged ends it, what is none has none.
 
     Answers are small and have two fields: for these nobody should need to have the protobuf package.
     """
+    if not isinstance(data, bytes):
+        return
     place = 0
     while place < len(data):
         key, place = _varint(data, place)
