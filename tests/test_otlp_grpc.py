@@ -136,11 +136,13 @@ def test_a_message_that_is_too_large(endpoint):
 
 def test_a_service_that_is_not_there(endpoint):
     """
-    A server that does not know the signal is told apart from one that does not want the data.
+    A server that does not know the signal never takes it; the answer says how to leave it out.
     """
     endpoint.behave("no json")
 
-    assert sent(endpoint).kind == "unsupported"
+    answer = sent(endpoint)
+
+    assert (answer.kind, "OTLP(signals=…)" in answer.message) == ("refused", True)
 
 
 def test_what_is_no_otlp_is_refused_at_home(endpoint):
