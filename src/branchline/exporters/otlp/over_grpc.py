@@ -72,7 +72,7 @@ class GrpcConnection:
             answer = self._failure(call, endpoint)
         with self._lock:
             was_interrupted, self._call, self._is_interrupted = self._is_interrupted, None, False
-        return INTERRUPTED if was_interrupted and answer.kind == "retry" else answer
+        return INTERRUPTED if was_interrupted and call.cancelled() else answer
 
     def interrupt(self) -> None:
         """End what is under way, or the next that is sent."""
