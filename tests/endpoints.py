@@ -272,8 +272,13 @@ class _Handler(BaseHTTPRequestHandler):
         if self.headers.get("content-encoding") == "gzip":
             body = gzip.decompress(body)
         signal = self.path.partition("?")[0].rpartition("/")[2]
-        is_json = self.headers["content-type"] == "application/json"
-        content = orjson.loads(body) if is_json else content_of(signal, body)
+        match self.headers["content-type"]:
+            case "application/json":
+                content = orjson.loads(body)
+            case "application/x-protobuf":
+                content = content_of(signal, body)
+            case _:
+                content = {}
         headers = {name.lower(): value for name, value in self.headers.items()}
         return Request(path=self.path, headers=headers, content=content, size=size)
 

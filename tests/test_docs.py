@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 
 import click
@@ -116,6 +117,21 @@ def test_every_option_is_on_its_page():
         name: option.variable or "" for name, option in OPTIONS.items()
     }
     assert load_config(defaults, env={}, script="x.py") == Config(service_name="x")
+
+
+def test_the_options_of_an_endpoint():
+    """
+    The page on configuration has every option of an OTLP endpoint, and no other, each with its variable.
+    """
+    page = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
+    section = page.partition("## An OTLP endpoint")[2].partition("\n## ")[0]
+    described = re.findall(r"^\| `(\w+)` \| (.*?) \|", section, re.MULTILINE)
+
+    assert [name for name, _ in described] == [entry.name for entry in fields(branchline.OTLP)]
+    assert {name for name, variable in described if variable != f"`OTEL_EXPORTER_OTLP_{name.upper()}`"} == {
+        "signals",
+        "lifecycle",
+    }
 
 
 def test_links_lead_somewhere():

@@ -102,7 +102,7 @@ ROWS: Mapping[str, Row] = {
         "redaction",
         "values",
         "_journal",
-        packages=("urllib3", "orjson", "google", "grpc", "opentelemetry.proto"),
+        packages=(API, "urllib3", "orjson", "google", "grpc", "opentelemetry.proto"),
     ),
     "telemetry": row(*ABOVE_TELEMETRY, packages=(API, SDK)),
     "entrypoints": row("telemetry", "testing", "_pipeline", packages=(API, SDK, "pytest")),

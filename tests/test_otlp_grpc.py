@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 import threading
 from collections import Counter
-from typing import Any
+from contextlib import suppress
+from typing import Any, Self
 
 import pytest
 
@@ -41,18 +43,70 @@ def sent(endpoint: GrpcEndpoint, *lines: bytes, timeout_seconds: float = 5.0, **
     return answer
 
 
-@pytest.mark.parametrize("compression", ["none", "gzip"])
-def test_lines_are_one_request(endpoint, compression):
+def test_lines_are_one_request(endpoint):
     """
-    All lines of a signal are one request, compressed or not, with the headers as metadata.
+    All lines of a signal are one request, with the headers as metadata.
     """
-    answer = sent(endpoint, span_line(1, 2), span_line(3), compression=compression, headers={"X-Tenant": "a"})
+    answer = sent(endpoint, span_line(1, 2), span_line(3), headers={"X-Tenant": "a"})
 
     [request] = endpoint.requests
     assert answer == Answer(kind="accepted")
     assert (request.path, request.headers["x-tenant"]) == ("traces", "a")
     assert request.headers["user-agent"].startswith("branchline/")
     assert sorted(endpoint.received.spans.values()) == [1, 1, 1]
+
+
+@pytest.mark.parametrize(("compression", "is_small"), [("none", False), ("gzip", True)])
+def test_compression(endpoint, compression, is_small):
+    """
+    What is to be compressed is, on the wire.
+    """
+    lines = [span_line(*range(1, 1001))]
+    with Wiretap(endpoint.port) as wire:
+        endpoint.url = f"http://127.0.0.1:{wire.port}"
+        answer = sent(endpoint, *lines, compression=compression)
+
+    [request] = endpoint.requests
+    assert answer.kind == "accepted"
+    assert (wire.count < request.size / 2) is is_small
+
+
+class Wiretap:
+    """
+    A port in front of another that counts the bytes that go in.
+    """
+
+    def __init__(self, target: int) -> None:
+        self.count = 0
+        self._target = target
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listening.getsockname()[1]
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        with suppress(OSError):
+            here, _ = self._listening.accept()
+            there = socket.create_connection(("127.0.0.1", self._target))
+            back = threading.Thread(target=self._copy, args=(there, here), daemon=True)
+            back.start()
+            self._copy(here, there, counted=1)
+            back.join()
+            here.close()
+            there.close()
+
+    def _copy(self, source: socket.socket, sink: socket.socket, counted: int = 0) -> None:
+        with suppress(OSError):
+            while data := source.recv(65536):
+                self.count += counted * len(data)
+                sink.sendall(data)
+        with suppress(OSError):
+            sink.shutdown(socket.SHUT_WR)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._listening.close()
 
 
 def test_every_signal(endpoint):
@@ -136,11 +190,13 @@ def test_a_message_that_is_too_large(endpoint):
 
 def test_a_service_that_is_not_there(endpoint):
     """
-    A server that does not know the signal is told apart from one that does not want the data.
+    A server that does not know the signal never takes it; the answer says how to leave it out.
     """
     endpoint.behave("no json")
 
-    assert sent(endpoint).kind == "unsupported"
+    answer = sent(endpoint)
+
+    assert (answer.kind, "OTLP(signals=…)" in answer.message) == ("refused", True)
 
 
 def test_what_is_no_otlp_is_refused_at_home(endpoint):

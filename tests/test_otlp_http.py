@@ -12,6 +12,9 @@ from typing import Any
 
 import orjson
 import pytest
+import urllib3
+from opentelemetry import context as otel_context
+from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY
 
 import branchline as bl
 from branchline.exporters.otlp import Answer, Transport, transport_for
@@ -39,8 +42,8 @@ def span_line(*numbers: int) -> bytes:
     return orjson.dumps({"resourceSpans": [{"resource": {"attributes": []}, "scopeSpans": [scope]}]}) + b"\n"
 
 
-def log_line(*uids: str, name: str = "") -> bytes:
-    records = [{"timeUnixNano": "1", "eventName": name, "attributes": attributes({"log.record.uid": u})} for u in uids]
+def log_line(*uids: str) -> bytes:
+    records = [{"timeUnixNano": "1", "attributes": attributes({"log.record.uid": uid})} for uid in uids]
     scope = {"scope": {"name": "branchline"}, "logRecords": records}
     return orjson.dumps({"resourceLogs": [{"resource": {"attributes": []}, "scopeLogs": [scope]}]}) + b"\n"
 
@@ -109,27 +112,6 @@ def test_what_is_no_otlp_is_refused_at_home(endpoint, line, protocol):
 
     assert (answer.kind, "a line of traces" in answer.message) == ("refused", True)
     assert endpoint.request_count == 0
-
-
-def test_records_of_ours_stay_at_home(endpoint):
-    """
-    What branchline notes for itself is delivered only on request; what a span had no room for is the user's.
-    """
-    lines = [
-        log_line("started", name="branchline.step.started"),
-        log_line("said"),
-        log_line("spilled", name="branchline.span.event"),
-    ]
-    transport = transport_to(endpoint)
-    answers = [transport.send("logs", [line], timeout_seconds=5.0) for line in lines]
-    transport.close()
-    with_lifecycle = transport_to(endpoint, lifecycle=True)
-    with_lifecycle.send("logs", lines[:1], timeout_seconds=5.0)
-    with_lifecycle.close()
-
-    assert {answer.kind for answer in answers} == {"accepted"}
-    assert endpoint.received.logs == Counter({"started": 1, "said": 1, "spilled": 1})
-    assert endpoint.request_count == 3
 
 
 def test_headers_and_credentials_are_sent(endpoint):
@@ -321,6 +303,27 @@ def test_an_answer_is_quoted_without_secrets(endpoint):
     assert answer.message.startswith("401 Unauthorized: no access for [redacted] xxx")
     assert len(answer.message) == 2000
     assert "my-own-token" not in repr(transport)
+
+
+def test_delivery_is_not_recorded(endpoint, caplog, monkeypatch):
+    """
+    What delivers is seen by no instrumentation, and urllib3 logs nothing of it; other requests are logged as before.
+    """
+    seen: list[object] = []
+    urlopen = urllib3.HTTPConnectionPool.urlopen
+
+    def instrumented(*args, **kwargs):
+        seen.append(otel_context.get_value(_SUPPRESS_INSTRUMENTATION_KEY))
+        return urlopen(*args, **kwargs)
+
+    monkeypatch.setattr(urllib3.HTTPConnectionPool, "urlopen", instrumented)
+    caplog.set_level("DEBUG")
+    sent(endpoint)
+    logged = len(caplog.records)
+    urllib3.PoolManager().urlopen("POST", f"{endpoint.url}/v1/traces", body=b"{}", headers={"content-type": "text/x"})
+
+    assert (seen, logged) == ([True, None], 0)
+    assert caplog.records
 
 
 # ── what hangs ────────────────────────────────────────────────────────────────────────────────────

@@ -174,7 +174,7 @@ def test_messages_are_bounded():
         ("RESOURCE_EXHAUSTED", "grpc: received message larger than max (9 vs. 4)", None, "too_large"),
         ("RESOURCE_EXHAUSTED", "gRPC message exceeds maximum size 4: 9", None, "too_large"),
         ("OUT_OF_RANGE", "Error, decoded message length too large: found 9 bytes", None, "too_large"),
-        ("UNIMPLEMENTED", "unknown service", None, "unsupported"),
+        ("UNIMPLEMENTED", "unknown service", None, "refused"),
         ("INVALID_ARGUMENT", "", None, "refused"),
         ("UNAUTHENTICATED", "", None, "refused"),
         ("PERMISSION_DENIED", "", None, "refused"),

@@ -9,12 +9,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from opentelemetry import context as otel_context
+from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY as _SUPPRESSION
+
 from ..._journal.layout import Signal
 from ...destinations import OTLP
 from ...errors import MissingExtraError
 from .answers import INTERRUPTED, Answer, Transport
 from .endpoints import Endpoint, endpoints_for
-from .lines import NotOtlpError, joined, without_lifecycle
+from .lines import NotOtlpError, joined
 from .messages import encoded, request_type
 from .over_http import HttpConnection
 from .replies import bounded
@@ -41,7 +44,7 @@ def transport_for(
     preference = environment.get(_TEMPORALITY, "").strip().lower()
     if preference not in {"", "cumulative"}:
         tell(f"{_TEMPORALITY}={preference} has no effect: the journal is cumulative; a collector can convert it")
-    return Delivery(endpoints_for(options, environment), has_lifecycle=options.lifecycle, say=tell)
+    return Delivery(endpoints_for(options, environment), say=tell)
 
 
 def _tell_nobody(text: str) -> None:
@@ -51,9 +54,7 @@ def _tell_nobody(text: str) -> None:
 class Delivery:
     """The connections to the endpoints of all signals; signals that share a place share a connection."""
 
-    def __init__(
-        self, endpoints: Mapping[Signal, Endpoint], *, has_lifecycle: bool, say: Callable[[str], None]
-    ) -> None:
+    def __init__(self, endpoints: Mapping[Signal, Endpoint], *, say: Callable[[str], None]) -> None:
         """Connect only when something is sent.
 
         Raises:
@@ -61,7 +62,6 @@ class Delivery:
             MissingExtraError: when the protocol needs what is not installed.
         """
         self.endpoints = dict(endpoints)
-        self._has_lifecycle = has_lifecycle
         self._say = say
         self._lock = threading.Lock()
         self._active: HttpConnection | GrpcConnection | None = None
@@ -89,6 +89,8 @@ class Delivery:
 
     def send(self, signal: Signal, lines: Sequence[bytes], *, timeout_seconds: float) -> Answer:
         """Deliver whole journal *lines* of one *signal*; a signal that has no endpoint needs no delivery."""
+        # Instrumentations of HTTP and gRPC, and bridges of logs, must not record what delivers their records.
+        token = otel_context.attach(otel_context.set_value(_SUPPRESSION, True))
         try:
             if os.getpid() != self._pid:
                 # What is open belongs to the parent, and may be in the middle of a request.
@@ -99,6 +101,8 @@ class Delivery:
             return Answer(kind="refused", message=bounded(str(error)))
         except Exception as error:  # a transport never raises: whoever follows the journal must go on
             return Answer(kind="retry", message=bounded(f"{type(error).__name__}: {error}"))
+        finally:
+            otel_context.detach(token)
 
     def close(self) -> None:
         """Give up connections."""
@@ -120,8 +124,6 @@ class Delivery:
 
     def _sent(self, signal: Signal, lines: Sequence[bytes], deadline: float) -> Answer:
         endpoint = self.endpoints.get(signal)
-        if signal == "logs" and not self._has_lifecycle:
-            lines = without_lifecycle(lines)
         if endpoint is None or not lines:
             return Answer(kind="accepted")
         answer = self._exchanged(endpoint, signal, lines, deadline)

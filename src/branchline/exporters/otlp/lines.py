@@ -1,21 +1,17 @@
-"""Lines of the journal as the bodies of requests: joined, without what stays at home."""
+"""Lines of the journal as the bodies of requests."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 import orjson
 
-from ... import names
 from ..._journal.layout import Signal
 
 
 _OUTER: Final[dict[Signal, str]] = {"traces": "resourceSpans", "logs": "resourceLogs", "metrics": "resourceMetrics"}
 _TAIL: Final = b"]}"
-# Events that a span had no room for are the user's.
-_LIFECYCLE: Final = names.HOUSEKEEPING - {names.SPAN_EVENT}
-_LIFECYCLE_MARKS: Final = tuple(f'"{name}"'.encode() for name in sorted(_LIFECYCLE))
 
 
 class NotOtlpError(ValueError):
@@ -56,25 +52,3 @@ def content(signal: Signal, line: bytes) -> list[Any]:
         msg = f"a line of {signal} has no {_OUTER[signal]}"
         raise NotOtlpError(msg)
     return items
-
-
-def without_lifecycle(lines: Iterable[bytes]) -> list[bytes]:
-    """Return *lines* of logs without the records that branchline writes for itself when something starts or ends."""
-    return [kept for line in lines if (kept := _without_lifecycle(line))]
-
-
-def _without_lifecycle(line: bytes) -> bytes:
-    if not any(mark in line for mark in _LIFECYCLE_MARKS):
-        return line
-    try:
-        items = content("logs", line)
-        for item in items:
-            for scope in item["scopeLogs"]:
-                scope["logRecords"] = [
-                    record for record in scope["logRecords"] if record.get("eventName") not in _LIFECYCLE
-                ]
-            item["scopeLogs"] = [scope for scope in item["scopeLogs"] if scope["logRecords"]]
-        items = [item for item in items if item["scopeLogs"]]
-    except (ValueError, TypeError, KeyError, AttributeError):
-        return line
-    return orjson.dumps({_OUTER["logs"]: items}) + b"\n" if items else b""

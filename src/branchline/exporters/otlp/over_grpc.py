@@ -16,7 +16,7 @@ from ...errors import ConfigError, missing_extra
 from .answers import INTERRUPTED, Answer
 from .endpoints import Endpoint, Place, hidden_in
 from .messages import encoded, request_type
-from .replies import Reply, bounded, fields_in, first, success, wait_within_reason
+from .replies import NOT_THIS_SIGNAL, Reply, bounded, fields_in, first, success, wait_within_reason
 
 
 _RETRYABLE: Final = frozenset({"CANCELLED", "DEADLINE_EXCEEDED", "ABORTED", "OUT_OF_RANGE", "UNAVAILABLE", "DATA_LOSS"})
@@ -72,7 +72,7 @@ class GrpcConnection:
             answer = self._failure(call, endpoint)
         with self._lock:
             was_interrupted, self._call, self._is_interrupted = self._is_interrupted, None, False
-        return INTERRUPTED if was_interrupted and answer.kind == "retry" else answer
+        return INTERRUPTED if was_interrupted and call.cancelled() else answer
 
     def interrupt(self) -> None:
         """End what is under way, or the next that is sent."""
@@ -134,7 +134,7 @@ def answer_of(code: str, details: str, wait_seconds: float | None, *, place: str
     if code in _RETRYABLE or (code == "RESOURCE_EXHAUSTED" and wait_seconds is not None):
         return Answer(kind="retry", message=message, retry_after_seconds=wait_seconds)
     if code == "UNIMPLEMENTED":
-        return Answer(kind="unsupported", message=message)
+        return Answer(kind="refused", message=f"{message}; {NOT_THIS_SIGNAL}")
     return Answer(kind="refused", message=message)
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 import ssl
 import time
 import zlib
 from collections.abc import Mapping
+from contextvars import ContextVar
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
@@ -27,6 +29,15 @@ _GZIP_LEVEL: Final = 1
 _USER_AGENT: Final = f"branchline/{names.VERSION}"
 
 
+# urllib3 logs every request with its query, in which there may be a key; and a log that is delivered would never end.
+_LOGGERS: Final = ("urllib3.connectionpool", "urllib3.connection", "urllib3.util.retry")
+_SENDING: Final[ContextVar[bool]] = ContextVar("branchline_otlp_sending", default=False)
+
+
+def _is_of_others(_: logging.LogRecord) -> bool:
+    return not _SENDING.get()
+
+
 class HttpConnection:
     """The one connection to *place*: kept as long as the server keeps it, made again when it is gone."""
 
@@ -38,6 +49,8 @@ class HttpConnection:
         """
         self.place = place
         self._interruption = Interruption()
+        for name in _LOGGERS:
+            logging.getLogger(name).addFilter(_is_of_others)
         self._connections = _connections(place, self._interruption)
 
     def post(self, endpoint: Endpoint, body: bytes, content_type: str, *, timeout_seconds: float) -> Answer:
@@ -48,6 +61,7 @@ class HttpConnection:
         if endpoint.compression == "gzip":
             body, headers["content-encoding"] = _compressed(body), "gzip"
         deadline = time.monotonic() + timeout_seconds
+        token = _SENDING.set(True)
         try:
             with self._interruption.after(timeout_seconds):
                 reply = self._exchanged(endpoint, body, headers, timeout_seconds)
@@ -57,6 +71,8 @@ class HttpConnection:
                 return INTERRUPTED
             sentence = f"no answer in {round(timeout_seconds, 1):g} s" if is_late else _sentence(error)
             return Answer(kind="retry", message=bounded(f"{self.place}: {sentence}", hidden_in(endpoint)))
+        finally:
+            _SENDING.reset(token)
         self._interruption.take()
         return answer_of(reply, now=time.time(), hidden=hidden_in(endpoint))
 

@@ -20,6 +20,9 @@ from .answers import Answer
 REPLY_BYTES: Final = 64 * 1024
 MESSAGE_CHARACTERS: Final = 2000
 
+NOT_THIS_SIGNAL: Final = (
+    "is this the address of OTLP, and for this signal? OTLP(signals=…) leaves out what it does not take"
+)
 _RETRYABLE: Final = frozenset({429, 502, 503, 504})
 _REJECTED: Final = ("rejectedSpans", "rejectedLogRecords", "rejectedDataPoints")
 _REDACTOR: Final = Redactor()
@@ -58,7 +61,7 @@ def answer_of(reply: Reply, *, now: float, hidden: Iterable[str] = ()) -> Answer
     if 300 <= reply.status < 400:
         return Answer(kind="refused", message=f"{message}; redirects are not followed, name the new place instead")
     if reply.status in {404, 405}:
-        return Answer(kind="refused", message=f"{message}; is this the address of OTLP over HTTP, for this signal?")
+        return Answer(kind="refused", message=f"{message}; {NOT_THIS_SIGNAL}")
     return Answer(kind="refused", message=message)
 
 
