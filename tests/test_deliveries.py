@@ -473,3 +473,37 @@ def test_lines_of_somebody_else(tmp_path):
 
     assert delivered(tmp_path, shelf) == Totals(delivered=1, damaged=1)
     assert shelf.kept == {"theirs": 1}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "pace", "size"),
+    [
+        (2.0, None, 256 * 1024),
+        (2.0, (1_000_000, 0.1), 10_000_000),
+        (1.0, (1_000_000, 0.5), 1_000_000),
+        (1.0, (1_000_000, 1.0), 500_000),
+        (0.9, (1_000_000, 1.0), 0),
+        (0.0, (1_000_000, 0.0), 0),
+        (2.0, (100, 5.0), 0),
+    ],
+)
+def test_what_is_likely_to_be_answered_in_time(seconds, pace, size):
+    """
+    Half of what the last request says, for a guess may be wrong; nothing where half as much would come too late.
+    """
+    assert deliveries.bytes_in(seconds, pace) == size
+
+
+def test_little_time(tmp_path):
+    """
+    With little time left only what is likely to be answered is sent; what is not sent waits, and is sent later.
+    """
+    numbered(tmp_path, 3)
+    shelf = Shelf()
+    delivery = begun(tmp_path, shelf, batch_bytes=1)
+
+    assert delivery.step(10.0).kind == "moved"
+    assert delivery.step(0.0) == Step("late")
+    assert shelf.requests == [("traces", ["p0"])]
+    assert [step.kind for step in steps(delivery)] == ["moved", "moved", "nothing"]
+    assert [names for _, names in shelf.requests] == [["p0"], ["p1"], ["p2"]]

@@ -25,6 +25,8 @@ BATCH_BYTES: Final = 4_000_000
 # Lines with nothing in them to deliver count too: a file may be full of them.
 _BATCH_LINES: Final = 10_000
 _ACCEPTED: Final = Answer(kind="accepted")
+# Where time is short: what is sent first, to see how long it takes.
+_FIRST_BYTES: Final = 256 * 1024
 
 Tell = Callable[[str, str], None]
 """Says something to a person; the first text is the kind of it, which is said once a minute at most."""
@@ -69,8 +71,9 @@ class Destination(Protocol):
 class Step(NamedTuple):
     """What one step of a delivery came to."""
 
-    kind: Literal["nothing", "moved", "wait", "lost"]
-    """``lost``: the claim counts no more, for somebody removed the folder; whoever wants to go on begins anew."""
+    kind: Literal["nothing", "moved", "wait", "lost", "late"]
+    """``lost``: the claim counts no more, for somebody removed the folder; whoever wants to go on begins anew.
+    ``late``: an answer would hardly come in time, and what is sent without one is sent again."""
     size: int = 0
     """How many bytes of the journal it dealt with."""
     message: str = ""
@@ -122,6 +125,8 @@ class Delivery:
         self._batch: deque[_Piece] = deque()
         self._limit = options.batch_bytes
         self._is_unsaved = False
+        # Of the last request that was answered: how many bytes it had, and how many seconds that took.
+        self._pace: tuple[int, float] | None = None
         # What became of the first parts of the line that the next part belongs to.
         self._carried = (0, 0)
 
@@ -133,8 +138,8 @@ class Delivery:
         """Let somebody else go on."""
         self.claim.give_up()
 
-    def step(self) -> Step:
-        """Deliver the next batch, and save how far that got."""
+    def step(self, seconds_left: float | None = None) -> Step:
+        """Deliver the next batch, or as much of it as is likely to be answered in time, and save how far that got."""
         if not self.claim.is_good:
             return Step("lost")
         if self._is_unsaved:
@@ -144,9 +149,11 @@ class Delivery:
             self._fill()
         if not self._batch:
             return NOTHING
-        chunk = self._chunk()
-        lines = [piece.payload for piece in chunk if piece.payload]
-        answer = self._destination.deliver(chunk[0].read.signal, lines) if lines else _ACCEPTED
+        limit = self._limit if seconds_left is None else min(self._limit, bytes_in(seconds_left, self._pace))
+        if not limit:
+            return Step("late")
+        chunk = self._chunk(limit)
+        answer = self._sent(chunk)
         try:
             return self._dealt_with(chunk, answer)
         except OSError as error:
@@ -182,10 +189,20 @@ class Delivery:
         payload, withheld = self._destination.prepared(read.signal, read.line)
         return _Piece(read, payload, items_in(read.signal, payload) if payload else 0, withheld)
 
-    def _chunk(self) -> list[_Piece]:
-        """Return the pieces of the batch that the destination may take at once."""
+    def _sent(self, chunk: list[_Piece]) -> Answer:
+        lines = [piece.payload for piece in chunk if piece.payload]
+        if not lines:
+            return _ACCEPTED
+        began = time.monotonic()
+        answer = self._destination.deliver(chunk[0].read.signal, lines)
+        if answer.kind != "retry":
+            self._pace = (sum(map(len, lines)), time.monotonic() - began)
+        return answer
+
+    def _chunk(self, limit: int) -> list[_Piece]:
+        """Return the pieces of the batch that may be sent at once."""
         chunk: list[_Piece] = []
-        room = self._limit
+        room = limit
         for piece in self._batch:
             room -= len(piece.payload)
             if room < 0 and chunk:
@@ -322,6 +339,16 @@ def begin(
         delivery = Delivery(run, folder, destination, claim, tell=tell, options=options)
         undo.pop_all()
     return delivery
+
+
+def bytes_in(seconds: float, pace: tuple[int, float] | None) -> int:
+    """Return how many bytes are likely to be answered within *seconds*, by the *pace* of the last request; 0: none."""
+    if pace is None:
+        return _FIRST_BYTES
+    size, took = pace
+    # Half of the time, for a guess may be wrong; and half as much hardly takes less than half as long.
+    share = seconds / 2 / max(took, 1e-3)
+    return int(size * share) if share >= 0.5 else 0
 
 
 def shares(items: Iterable[int], rejected: int) -> list[int]:

@@ -185,6 +185,9 @@ class Follower:
         finally:
             self._let_go()
 
+    def _seconds_left(self) -> float | None:
+        return None if self._deadline is None else self._deadline - time.monotonic()
+
     def _is_late(self) -> bool:
         return self._deadline is not None and time.monotonic() >= self._deadline
 
@@ -209,9 +212,12 @@ class Follower:
         if self._is_hurried():
             delivery.look_again()
         while not self._is_late():
-            step = delivery.step()
+            step = delivery.step(self._seconds_left())
             if step.kind == "nothing":
                 return self._when_nothing()
+            if step.kind == "late":
+                self._is_settled = True
+                return 0.0
             if step.kind == "wait":
                 return self._wait(step)
             if step.kind == "lost":
