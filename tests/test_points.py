@@ -356,7 +356,7 @@ def test_points_are_counted_as_log_records(tmp_path):
     assert [point.value for point in run.points] == [float(number) for number in range(1000)]
     [process] = run.processes
     # With the start and the end of the run.
-    assert process.counters["logs"] == {"recorded": 1002, "journaled": 1002, "sampled_out": 0, "dropped": {}}
+    assert process.counters["logs"] == {"recorded": 1002, "journaled": 1002, "notes": 2, "sampled_out": 0, "dropped": {}}
 
 
 def test_sampled_out_steps_keep_their_points(tmp_path):
