@@ -313,7 +313,7 @@ def log_tuple(record: LogLike) -> tuple[Any, ...]:
 
 def origin_attributes(origin: Origin) -> dict[str, Any]:
     """Return the attributes that say where a log record was made."""
-    return dict(zip(_ORIGIN, origin, strict=True))
+    return {key: value for key, value in zip(_ORIGIN, origin, strict=True) if value is not None}
 
 
 def ring_default(value: object) -> object:
