@@ -72,8 +72,8 @@ class Followers:
                 else {}
             )
             # Data points are totals, said again and again: beside records they are not worth a word.
-            records = {signal: count for signal, count in left.items() if signal != "metrics"}
-            left = records or left
+            if len(left) > 1:
+                left.pop("metrics", None)
             if left:
                 verb = "waits" if sum(left.values()) == 1 else "wait"
                 where = _shortest(self._directory)
