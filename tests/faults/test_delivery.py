@@ -174,9 +174,9 @@ def test_down_for_the_whole_run(tmp_path, endpoint):
     assert ended.complaints == [
         "branchline: 1,204 spans wait in journal; `branchline ship --directory journal` sends them"
     ]
-    assert waiting["runs"][0]["waiting"] == {"traces": 1204}
-    assert (failed.returncode, "1,204 spans waiting" in failed.stdout) == (1, True)
-    assert (shipped.returncode, document(shipped)["runs"][0]["delivered"]) == (0, {"traces": 1204})
+    assert waiting["runs"][0]["waiting"]["traces"] == 1204
+    assert (failed.returncode, "1,204 spans" in failed.stdout) == (1, True)
+    assert (shipped.returncode, document(shipped)["runs"][0]["delivered"]["traces"]) == (0, 1204)
     assert (again.returncode, document(again)["runs"][0]["delivered"]) == (0, {})
     assert arrived(endpoint) == recorded(tmp_path)
     assert duplicates(endpoint) == 0
@@ -312,12 +312,12 @@ def test_refused_and_sent_again(tmp_path, endpoint):
     nothing = ship(tmp_path, "--refused", "--json")
 
     assert (not_asked.returncode, document(not_asked)["runs"][0]["rejected"]) == (0, {})
-    assert (again.returncode, document(again)["runs"][0]["rejected"]) == (1, {"traces": 310})
+    assert (again.returncode, document(again)["runs"][0]["rejected"]["traces"]) == (1, 310)
     assert before == ({"delivered": 0, "rejected": 310, "damaged": 0}, {"refused": recorded(tmp_path)})
-    assert (shipped.returncode, document(shipped)["runs"][0]["delivered"]) == (0, {"traces": 310})
+    assert (shipped.returncode, document(shipped)["runs"][0]["delivered"]["traces"]) == (0, 310)
     assert (nothing.returncode, document(nothing)["runs"][0]["delivered"]) == (0, {})
     assert sums(tmp_path) == {"delivered": 310, "rejected": 0, "damaged": 0}
-    assert dead(tmp_path) == {}
+    assert not list(tmp_path.rglob("dead-letters-*"))
     assert arrived(endpoint) == recorded(tmp_path)
     assert duplicates(endpoint) == 0
 
@@ -327,7 +327,9 @@ def test_a_redirect(tmp_path, http):
     A redirect is not followed, and is no success.
     """
     http.behave("status", status=302)
-    ended = run(tmp_path, CONFIGURE + "record(range(10)); told(bl.flush(60))", http.url)
+    ended = run(
+        tmp_path, CONFIGURE + "record(range(10)); told(bl.flush(60))", http.url, env={"OTEL_METRICS_EXPORTER": "none"}
+    )
 
     assert answers(ended) == [["False", "10", "0", "0", "10", "0"]]
     assert (http.request_count, arrived(http)) == (1, set())
@@ -376,7 +378,7 @@ def dead(home: Path) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     for path in home.rglob("dead-letters-*.jsonl"):
         for letter in map(orjson.loads, path.read_bytes().splitlines()):
-            for resource in letter["line"]["resourceSpans"]:
+            for resource in letter["line"].get("resourceSpans", ()):
                 for scope in resource["scopeSpans"]:
                     names = {f"{span['traceId']}-{span['spanId']}" for span in scope["spans"]}
                     found.setdefault(letter["answer"]["kind"], set()).update(names)

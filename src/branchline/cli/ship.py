@@ -236,12 +236,12 @@ def _print_results(console: Console, place: Destination, results: Sequence[Shipp
             console.print(_line(console, result), soft_wrap=True)
     delivered = _added(result.delivered for result in results)
     waiting = _added(result.waiting for result in results)
+    rejected = _added(result.rejected for result in results)
     ending = "" if took is None else f" in {seconds(took)}"
     if delivered:
         console.print(Text(f"delivered {in_words(delivered)} to {printable(place.shown)}{ending}"), soft_wrap=True)
-    elif not waiting and took is not None:
+    elif not waiting and not rejected and took is not None:
         console.print(Text(f"nothing is left to deliver to {printable(place.shown)}", "dim"), soft_wrap=True)
-    rejected = _added(result.rejected for result in results)
     if rejected:
         hint = f"{in_words(rejected)} refused: `branchline doctor` says why"
         console.print(Text(hint, "red"), soft_wrap=True)

@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -17,7 +17,7 @@ from .._journal.layout import SIGNALS, Signal
 from .._journal.retention import kept_runs
 from .._journal.unread import Reader, unread_bytes
 from ..errors import JournalError
-from .accounts import NOUNS, in_words
+from .accounts import NOUNS, Counts, in_words
 from .otlp.clock import seconds_ahead
 from .otlp.destination import OtlpDestination
 
@@ -73,7 +73,7 @@ def _journal(health: Health, text: str, advice: str = "") -> Finding:
 
 def _disk(directory: Path, size: int, count: int) -> Finding:
     free = shutil.disk_usage(directory).free
-    text = f"{count:,} run{'s' * (count != 1)} take {_bytes(size)}, {_bytes(free)} are free"
+    text = f"{count:,} run{'s' * (count != 1)}, {_bytes(size)}; {_bytes(free)} are free"
     try:
         descriptor, path = tempfile.mkstemp(dir=directory, prefix=".doctor-")
         os.close(descriptor)
@@ -141,8 +141,9 @@ def follower_folders(directory: Path) -> dict[str, Path]:
 
 def look_at_follower(directory: Path, folder: Path, topic: str) -> Iterator[Finding]:
     """Yield what is to be said of the cursors in a follower's *folder*."""
-    left: dict[Signal, int] = {}
-    size = runs = delivered = 0
+    rejected: dict[Signal, int] = {}
+    delivered: dict[Signal, int] = {}
+    size = runs = 0
     for run_folder in cursors.run_folders(folder):
         run = layout.runs_directory(directory) / run_folder.name
         try:
@@ -150,22 +151,22 @@ def look_at_follower(directory: Path, folder: Path, topic: str) -> Iterator[Find
         except JournalError as error:
             yield Finding(topic=topic, health="bad", text=str(error), advice="update branchline here")
             continue
-        delivered += cursor.totals().delivered
         behind = unread_bytes(run, cursor, cursors.signals_of(run_folder))
         if behind:
             size += behind
             runs += 1
         for signal in SIGNALS:
-            left[signal] = left.get(signal, 0) + cursor.totals(signal=signal).rejected
+            totals = cursor.totals(signal=signal)
+            rejected[signal] = rejected.get(signal, 0) + totals.rejected
+            delivered[signal] = delivered.get(signal, 0) + totals.delivered
     yield _behind(topic, size, runs, delivered)
-    yield from _letters(folder, topic, left)
+    yield from _letters(folder, topic, rejected)
 
 
-def _behind(topic: str, size: int, runs: int, delivered: int) -> Finding:
+def _behind(topic: str, size: int, runs: int, delivered: Counts) -> Finding:
     if not size:
-        return Finding(
-            topic=topic, health="good", text=f"all is delivered: {delivered:,} spans, log records and data points"
-        )
+        so_far = f": {in_words(delivered)}" if any(delivered.values()) else ""
+        return Finding(topic=topic, health="good", text=f"all is delivered{so_far}")
     text = f"{_bytes(size)} of {runs:,} run{'s' * (runs != 1)} wait to be delivered"
     return Finding(
         topic=topic, health="fair", text=text, advice="`branchline ship` delivers them; `--dry-run` says what it is"
@@ -189,7 +190,7 @@ def _letters(folder: Path, topic: str, rejected: Mapping[Signal, int]) -> Iterat
 # ── destinations ──────────────────────────────────────────────────────────────────────────────────
 
 
-def look_at_destination(destination: OtlpDestination) -> Iterator[Finding]:
+def look_at_destination(destination: OtlpDestination, *, now: Callable[[], float] = time.time) -> Iterator[Finding]:
     """Yield what is to be said of a *destination*, which is asked to take nothing at all."""
     topic = destination.shown
     began = time.monotonic()
@@ -208,7 +209,7 @@ def look_at_destination(destination: OtlpDestination) -> Iterator[Finding]:
         if signal not in taken:
             text = f"does not take {NOUNS[signal]}s: {answer.message or answer.kind}"
             yield Finding(topic=topic, health="bad", text=text, advice=_advice(signal, answer.message))
-    yield from _clock(destination)
+    yield from _clock(destination, now)
 
 
 def _advice(signal: Signal, message: str) -> str:
@@ -219,12 +220,12 @@ def _advice(signal: Signal, message: str) -> str:
     return "the server's own log says more"
 
 
-def _clock(destination: OtlpDestination) -> Iterator[Finding]:
+def _clock(destination: OtlpDestination, now: Callable[[], float]) -> Iterator[Finding]:
     ahead = next(
         (
             found
             for endpoint in destination.endpoints.values()
-            if (found := seconds_ahead(endpoint, timeout_seconds=_PROBE_SECONDS)) is not None
+            if (found := seconds_ahead(endpoint, timeout_seconds=_PROBE_SECONDS, now=now)) is not None
         ),
         None,
     )

@@ -245,7 +245,7 @@ class Delivery:
         bury(self.folder, letters)
         signal = chunk[0].read.signal
         self._tell(
-            f"refused_{signal}",
+            f"refused_{self._destination.name}",
             f"{self._destination.shown} refused {in_words({signal: sum(rejected)})}: {answer.message or 'no reason'}; "
             f"kept with the answer in {self.folder}",
         )

@@ -71,6 +71,9 @@ class Followers:
                 if follower.is_ours
                 else {}
             )
+            # Data points are totals, said again and again: beside records they are not worth a word.
+            if len(left) > 1:
+                left.pop("metrics", None)
             if left:
                 verb = "waits" if sum(left.values()) == 1 else "wait"
                 where = _shortest(self._directory)
