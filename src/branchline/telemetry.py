@@ -271,7 +271,11 @@ class Telemetry:
 
     def _export(self) -> None:
         exported = dict(zip(_EXPORTED, (self.run_id, str(self.directory), str(os.getpid())), strict=True))
-        self._environment = {name: (os.environ.get(name), value) for name, value in exported.items()}
+        told = {name: os.environ.get(name) for name in exported}
+        if self._leaves_place and all(told[name] == exported[name] for name in (RUN_ID_VARIABLE, DIRECTORY_VARIABLE)):
+            # As our parent has put it; the application may yet become another program in this very process.
+            return
+        self._environment = {name: (told[name], value) for name, value in exported.items()}
         os.environ.update(exported)
 
     def _unwire(self) -> None:

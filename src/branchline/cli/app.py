@@ -13,7 +13,7 @@ from ..read.tree import first_line
 from .options import CommandError
 
 
-_COMMANDS: Final = ("demo", "runs", "show", "tail", "logs")
+_COMMANDS: Final = ("demo", "run", "runs", "show", "tail", "logs")
 
 
 class Commands(click.Group):

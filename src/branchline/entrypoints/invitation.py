@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from opentelemetry import trace
 
 from .. import telemetry
 from ..telemetry import Telemetry
+
+
+# Said in another way, or by each process of a run for itself.
+_OURS: Final = ("service.name", "service.instance.id", "telemetry.")
 
 
 def hosted() -> Telemetry | None:
@@ -34,12 +38,10 @@ def flushed(seconds: float | None = None) -> bool:
 
 def _described(resource: Mapping[str, Any]) -> dict[str, Any]:
     """Return what an application's *resource* says about it, as options."""
-    name = str(resource.get("service.name") or "")
     own = {
         key: value
         for key, value in resource.items()
-        if key not in {"service.name", "service.instance.id"}
-        and not key.startswith("telemetry.")
-        and isinstance(value, str | int | float)
+        if not key.startswith(_OURS) and isinstance(value, str | int | float)
     }
+    name = str(resource.get("service.name") or "")
     return {"resource": own} | ({} if not name or name.startswith("unknown_service") else {"service_name": name})
