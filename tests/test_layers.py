@@ -105,7 +105,9 @@ ROWS: Mapping[str, Row] = {
         packages=(API, "urllib3", "orjson", "google", "grpc", "opentelemetry.proto"),
     ),
     "telemetry": row(*ABOVE_TELEMETRY, packages=(API, SDK)),
-    "entrypoints": row("telemetry", "testing", "_pipeline", packages=(API, SDK, "pytest")),
+    "entrypoints": row(
+        "telemetry", "testing", "_pipeline", packages=(API, SDK, "opentelemetry.instrumentation", "pytest")
+    ),
     "read": row("names", "errors", "values", "_files", "_journal", "prices", packages=("duckdb", "numpy", "scipy")),
     "view": row("read", "config", "errors", "names", packages=("starlette", "uvicorn")),
     "cli": row(*READING, packages=("click", "rich")),

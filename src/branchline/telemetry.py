@@ -8,19 +8,19 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Literal, Self
+from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.sampling import DEFAULT_ON, Sampler
 from opentelemetry.trace import ProxyTracerProvider
 
@@ -33,11 +33,11 @@ from ._journal.seen import Listener
 from ._pipeline.active import detach
 from ._pipeline.collector import Collector
 from ._pipeline.endings import Endings, watch_forks
-from ._pipeline.guest import JournalProcessor
+from ._pipeline.guest import JournalProcessor, take_ended
 from ._pipeline.log_guest import JournalLogProcessor
 from ._pipeline.log_taker import LogTaker
 from ._pipeline.loggers import LoggerProvider
-from ._pipeline.metering import metering
+from ._pipeline.metering import is_readable, metering, reading
 from ._pipeline.meters import Meters
 from ._pipeline.notices import say
 from ._pipeline.options import for_children, options_of
@@ -64,6 +64,9 @@ from .logs.bridge import Bridge
 from .logs.foreign import ForeignEvents
 from .redaction import Redactor
 
+
+if TYPE_CHECKING:
+    from ._pipeline.sdk_metrics import Reader
 
 _CAPTURES: Final = {False: "", True: "all", "args": "args", "result": "result"}
 _CAPTURED_LEVEL: Final = logging.INFO
@@ -98,6 +101,8 @@ class Telemetry:
         self._pipeline: Pipeline | None = None
         self._collector: Collector | None = None
         self._followers = Followers((), self.directory)
+        # Of the application's own instruments.
+        self._has_measurements = False
         self._endings: Endings | None = None
         self._recorder: Recorder | None = None
         self._settings: Mapping[str, Any] | None = None
@@ -106,6 +111,7 @@ class Telemetry:
         self._events: EventTaker | None = None
         self._environment: dict[str, tuple[str | None, str]] = {}
         self._is_down = False
+        self._leaves_place = False
 
     @property
     def run_directory(self) -> Path:
@@ -212,8 +218,7 @@ class Telemetry:
             provider = _own_provider(config)
             provider.use(pipeline)
             self._recorder = NativeRecorder(provider, pipeline, capture=capture)
-        self._collector = metering(pipeline, _state.meters)
-        pipeline.companions.append(self._collector)
+        self._meter(pipeline, metering(pipeline, _state.meters, takes_place=not _state.leaves_place))
         self._events = _event_taker()
         if config.capture_logs is not None:
             _state.bridge.attach(config.capture_logs)
@@ -241,6 +246,13 @@ class Telemetry:
         self._followers.register()
         pipeline.followers = self._followers.each
 
+    def _meter(self, pipeline: Pipeline, collector: Collector) -> None:
+        before, self._collector = self._collector, collector
+        if before is not None:
+            before.finish(0.0)
+            pipeline.companions.remove(before)
+        pipeline.companions.append(collector)
+
     def _join_provider(self, provider: TracerProvider, pipeline: Pipeline, capture: str) -> None:
         processor = _processor_of(provider)
         processor.use(pipeline)
@@ -249,9 +261,51 @@ class Telemetry:
             provider, capture=capture, noted=processor.noted, event=processor.event, point=processor.point
         )
 
+    # ── for an application that sets providers of its own after the run has begun ──────────────────
+
+    def join(self) -> None:
+        """Join what providers the application has set by now."""
+        pipeline = self._pipeline
+        if pipeline is None or self._is_down:
+            return
+        tracers = trace.get_tracer_provider()
+        if self._processor is None and isinstance(tracers, TracerProvider) and not isinstance(tracers, Provider):
+            self._join_provider(tracers, pipeline, _CAPTURES[self.config.capture])
+        if not self._has_measurements and is_readable():
+            self._meter(pipeline, metering(pipeline, _state.meters))
+            self._has_measurements = True
+        self._events = _event_taker()
+        _point()
+
+    def take_spans(self, spans: Iterable[ReadableSpan]) -> None:
+        """Write spans that have ended, but those that came another way."""
+        if self._pipeline is not None and not self._is_down:
+            for span in spans:
+                take_ended(span, self._pipeline)
+
+    def take_logs(self, records: Iterable[object]) -> None:
+        """Write log records, but those that came another way."""
+        for record in records:
+            _state.log_reader.on_emit(record)
+
+    @property
+    def has_exponential_histograms(self) -> bool:
+        """Whether histograms are to be read in exponential buckets."""
+        return self._pipeline is not None and self._pipeline.options.metrics.is_exponential
+
+    def read_from(self, reader: Reader) -> None:
+        """Read metrics from *reader*, with which the application makes its provider."""
+        if self._pipeline is not None and not self._is_down:
+            self._meter(self._pipeline, reading(self._pipeline, reader))
+            self._has_measurements = True
+
     def _export(self) -> None:
         exported = dict(zip(_EXPORTED, (self.run_id, str(self.directory), str(os.getpid())), strict=True))
-        self._environment = {name: (os.environ.get(name), value) for name, value in exported.items()}
+        told = {name: os.environ.get(name) for name in exported}
+        if self._leaves_place and all(told[name] == exported[name] for name in (RUN_ID_VARIABLE, DIRECTORY_VARIABLE)):
+            # As our parent has put it; the application may yet become another program in this very process.
+            return
+        self._environment = {name: (told[name], value) for name, value in exported.items()}
         os.environ.update(exported)
 
     def _unwire(self) -> None:
@@ -292,6 +346,10 @@ class _State:
         self.bridge = Bridge(self.log_taker)
         self.log_provider: LoggerProvider | None = None
         self.is_log_provider_borrowed = False
+        self.log_reader = JournalLogProcessor(self.log_taker)
+        # The application may still set providers of its own: ours must not take their place.
+        self.leaves_place = False
+        self.is_wiring = False
         # Tests run side by side; set-up is not done from signal handlers.
         self.lock = threading.Lock()
 
@@ -362,18 +420,90 @@ def configure(
         ConfigError: for an option that is not accepted, at once and naming what is.
     """
     arguments = {name: value for name, value in locals().items() if value is not UNSET}
+    _state.leaves_place = False
     return _configured(arguments)
 
 
-def _configured(arguments: Mapping[str, object], *, is_joining: bool = False) -> Telemetry:
+def host(arguments: Mapping[str, object], *, script: str | None = None) -> Telemetry | None:
+    """Record for an application that sets up OpenTelemetry itself, before or after: whatever it sets is joined.
+
+    A run that is going on goes on. None while one is being set up.
+
+    Raises:
+        ConfigError: for an option that is not accepted.
+    """
+    if _state.is_wiring:
+        return None
+    if _state.current is None:
+        _state.leaves_place = True
+        # Whoever has started this process has begun the run, and tidied up.
+        _configured(arguments, is_joining=_is_child(os.environ), pyproject=find_pyproject(Path.cwd()), script=script)
+    if _state.current is not None:
+        _state.current.join()
+    return _state.current
+
+
+def current() -> Telemetry | None:
+    """Return the run of this process, if one is going on."""
+    return _state.current
+
+
+def own_tracer_provider() -> Provider:
+    """Return the tracer provider of this process, which records while there is a run."""
+    if _state.provider is None:
+        _state.provider = Provider()
+    return _state.provider
+
+
+def own_meter_provider() -> Meters:
+    """Return the meter provider of this process, which measures while there is a run."""
+    return _state.meters
+
+
+def own_logger_provider() -> LoggerProvider:
+    """Return the logger provider of this process, which takes records while there is a run."""
+    if _state.log_provider is None:
+        _state.log_provider = LoggerProvider(_state.log_taker)
+    return _state.log_provider
+
+
+def begin() -> None:
+    """Start a run, unless there is one, or one is being set up, or everything is captured."""
+    if _state.current is None and not _state.is_wiring and not _state.captures:
+        configure()
+
+
+def _configured(
+    arguments: Mapping[str, object],
+    *,
+    is_joining: bool = False,
+    pyproject: Path | None = None,
+    script: str | None = None,
+) -> Telemetry:
+    # Meanwhile OpenTelemetry may ask our own entry points for a provider.
+    _state.is_wiring = True
+    try:
+        return _set_up(arguments, is_joining=is_joining, pyproject=pyproject, script=script)
+    finally:
+        _state.is_wiring = False
+
+
+def _set_up(
+    arguments: Mapping[str, object], *, is_joining: bool, pyproject: Path | None, script: str | None
+) -> Telemetry:
     config = load_config(
         arguments,
         env=_inherited_environment(),
-        pyproject=None if is_joining else find_pyproject(Path.cwd()),
-        script=sys.argv[0] if getattr(sys, "argv", None) else None,
+        pyproject=pyproject if is_joining else find_pyproject(Path.cwd()),
+        script=script or (sys.argv[0] if getattr(sys, "argv", None) else None),
     )
     before = _state.current
-    if before is not None and before.config == config and not before._is_down:  # noqa: SLF001  # the same module
+    if (
+        before is not None
+        and before.config == config
+        and not before._is_down  # noqa: SLF001  # the same module
+        and before._leaves_place == _state.leaves_place  # noqa: SLF001  # the same
+    ):
         return before
     otlp, makers = makers_for(config, dict(os.environ), is_guest=_is_guest(), say=say)
     for make in makers.values():
@@ -382,6 +512,7 @@ def _configured(arguments: Mapping[str, object], *, is_joining: bool = False) ->
     if before is not None:
         before.shutdown()
     telemetry = Telemetry(config, arguments, config.run_id or layout.new_run_id())
+    telemetry._leaves_place = _state.leaves_place  # noqa: SLF001  # the same module
     if config.disabled:
         telemetry._is_down = True  # noqa: SLF001  # the same module
         return telemetry
@@ -486,8 +617,12 @@ def capturing(directory: Path) -> Iterator[Capturing]:
     made.pipeline.event(names.RUN_STARTED, {names.PROCESS: made.pipeline.process})
     watch_forks(made.pipeline)
     with _state.lock:
-        made.recorder = _recorder_for(made)
-        made.events = _borrowing_event_taker()
+        _state.is_wiring = True
+        try:
+            made.recorder = _recorder_for(made)
+            made.events = _borrowing_event_taker()
+        finally:
+            _state.is_wiring = False
         _state.bridge.attach(_CAPTURED_LEVEL)
         _state.captures.append(made)
         _point()
@@ -590,7 +725,8 @@ def _event_taker() -> EventTaker:
         return ForeignEvents(existing)
     if _state.log_provider is None:
         _state.log_provider = LoggerProvider(_state.log_taker)
-    log_api.set_provider(_state.log_provider)
+    if not _state.leaves_place:
+        log_api.set_provider(_state.log_provider)
     return _state.log_taker
 
 
@@ -611,7 +747,7 @@ def _own_provider(config: Config) -> Provider:
         _state.provider = fresh
     else:
         _state.provider.adopt(fresh)
-    if isinstance(trace.get_tracer_provider(), ProxyTracerProvider):
+    if isinstance(trace.get_tracer_provider(), ProxyTracerProvider) and not _state.leaves_place:
         trace.set_tracer_provider(_state.provider)
     return _state.provider
 

@@ -21,6 +21,7 @@ from .active import get_current
 from .pipeline import Pipeline
 from .points import record_point
 from .readable import otlp_kind
+from .taken import is_marked, mark
 
 
 _CODES = {StatusCode.UNSET: 0, StatusCode.OK: 1, StatusCode.ERROR: 2}
@@ -175,6 +176,15 @@ def _is_long(value: object) -> bool:
     return isinstance(value, (str, bytes)) and len(value) > _LONG
 
 
+def take_ended(span: ReadableSpan, pipeline: Pipeline) -> None:
+    """Write an ended *span* of a provider that nobody has joined, or that began before somebody did."""
+    if not is_marked(span):
+        mark(span)
+        shown = GuestSpan(span, pipeline, None)
+        shown.end(span)
+        pipeline.submit(shown)
+
+
 class JournalProcessor(SpanProcessor):
     """A span processor for the application's provider; switched off, it stays there and does nothing."""
 
@@ -235,6 +245,7 @@ class JournalProcessor(SpanProcessor):
             shown = None if context is None else self._open(context.span_id)
             if shown is None or context is None:
                 return
+            mark(span)
             pipeline = shown.lane.pipeline
             if pipeline.open.pop(shown.number, None) is not None:
                 shown.end(span)

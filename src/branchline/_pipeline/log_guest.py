@@ -8,6 +8,7 @@ from .._journal.records import Scope
 from ..log_api import said_in
 from ..values import freeze
 from .log_taker import LogTaker
+from .taken import is_marked, mark
 
 
 _MOST_SCOPES = 10_000
@@ -27,7 +28,11 @@ class JournalLogProcessor:
     def on_emit(self, log_record: Any) -> None:
         """Take a log record."""
         try:
-            self._taker.emit(self._scope_of(log_record.instrumentation_scope), said_in(log_record))
+            # What a processor copies is the record inside.
+            record = getattr(log_record, "log_record", log_record)
+            if not is_marked(record):
+                mark(record)
+                self._taker.emit(self._scope_of(log_record.instrumentation_scope), said_in(log_record))
         except Exception as error:  # an exception here would reach the application
             self._taker.failed(error)
 

@@ -22,13 +22,17 @@ if TYPE_CHECKING:
     from .sdk_metrics import Reader
 
 
-def metering(pipeline: Pipeline, meters: Meters) -> Collector:
-    """Return what collects for the run of *pipeline*: from *meters*, or from the application's own provider."""
+def metering(pipeline: Pipeline, meters: Meters, *, takes_place: bool = True) -> Collector:
+    """Return what collects for the run of *pipeline*: from *meters*, or from the application's own provider.
+
+    Where there is none, *meters* takes its place, unless the application may still set one.
+    """
     settings = pipeline.options.metrics
     existing = metrics.get_meter_provider()
     if type(existing).__name__ == "_ProxyMeterProvider":
-        metrics.set_meter_provider(meters)
-        existing = metrics.get_meter_provider()
+        if takes_place:
+            metrics.set_meter_provider(meters)
+        existing = metrics.get_meter_provider() if takes_place else meters
     if existing is not meters and _can_be_read(existing):
         try:
             return Collector(pipeline, _Joined(existing, is_exponential=settings.is_exponential))
@@ -41,6 +45,16 @@ def metering(pipeline: Pipeline, meters: Meters) -> Collector:
             "what its instruments measure is not in the journal",
         )
     return Collector(pipeline, _Own(meters, pipeline.notices, is_exponential=settings.is_exponential))
+
+
+def reading(pipeline: Pipeline, reader: Reader) -> Collector:
+    """Return what collects for the run of *pipeline* by a *reader* that the application makes its provider with."""
+    return Collector(pipeline, _Given(reader))
+
+
+def is_readable() -> bool:
+    """Whether the application has set a meter provider that a reader can be added to."""
+    return _can_be_read(metrics.get_meter_provider())
 
 
 def _can_be_read(provider: Any) -> bool:
@@ -124,3 +138,25 @@ class _Joined:
             return
         self._reader = reader
         collector.start()
+
+
+class _Given(_Joined):
+    """What a provider measures that the application makes with a reader of ours."""
+
+    def __init__(self, reader: Reader) -> None:
+        super().__init__(None, is_exponential=reader.is_exponential)
+        self._reader = reader
+
+    def begin(self, collector: Collecting) -> None:
+        collector.start()
+
+    def read(self, deadline: Callable[[], float]) -> tuple[Metric, ...]:
+        # The provider is made after its readers.
+        return super().read(deadline) if self._reader is not None and self._reader.is_registered else ()
+
+    def close(self) -> None:
+        self._reader = None
+
+    def renew(self, collector: Collecting) -> None:
+        self._provider = metrics.get_meter_provider()
+        super().renew(collector)

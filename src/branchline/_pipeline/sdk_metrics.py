@@ -40,7 +40,13 @@ class Reader(MetricReader):
     def __init__(self, *, is_exponential: bool) -> None:
         """Read histograms in buckets of their own, or exponential ones."""
         super().__init__(preferred_aggregation=_EXPONENTIAL if is_exponential else None)
+        self.is_exponential = is_exponential
         self._received: list[MetricsData] = []
+
+    @property
+    def is_registered(self) -> bool:
+        """Whether a provider was made with it."""
+        return getattr(self, "_collect", None) is not None
 
     def read(self, timeout: float) -> tuple[Metric, ...]:
         """Return all metrics; raises when callbacks take longer than *timeout* seconds."""

@@ -10,6 +10,7 @@ from opentelemetry.sdk.trace import SpanProcessor, SynchronousMultiSpanProcessor
 
 from .pipeline import Pipeline
 from .spans import Span
+from .taken import mark
 
 
 class Watchers(SynchronousMultiSpanProcessor):
@@ -51,6 +52,7 @@ def show_end(processors: tuple[SpanProcessor, ...], span: Span) -> None:
         except Exception as error:  # somebody else's code
             span.lane.pipeline.failed("processor", error)
     copy = span.readable()
+    mark(copy)
     for processor in processors:
         try:
             processor.on_end(copy)
