@@ -18,7 +18,7 @@ ROOT = Path(__file__).parent.parent
 def run_python(program, cwd):
     """Run *program* in a Python of its own; return what it printed."""
     ran = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False, cwd=cwd
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=300, check=False, cwd=cwd
     )
     assert (ran.returncode, ran.stderr) == (0, "")
     return ran.stdout.strip()

@@ -21,14 +21,14 @@ from pathlib import Path
 from typing import Final
 
 from fault_rows import ENDED, FAULTS, FINISHED, HEALTHY, PLACES, PRELUDE, Fault
-from programs import Child, disk
+from programs import Child
 from rich.console import Console
 from rich.table import Table
 
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from endpoints import Received, RemoteEndpoint  # noqa: E402  # in the folder above
+from endpoints import Received, RemoteEndpoint  # in the folder above
 
 
 EXIT_MARGIN: Final = 0.2
