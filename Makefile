@@ -7,13 +7,14 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench test-stack test-sdk clean
+.PHONY: help demo test check bench faults test-stack test-sdk clean
 
 help:
 	@echo "make demo        an experiment of three branches, live, and the table that compares them"
 	@echo "make test        all tests"
 	@echo "make check       ruff, mypy --strict and the layer table"
 	@echo "make bench       what recording costs, against the stock SDK, as one table of ratios"
+	@echo "make faults      what every fault costs: lost, twice, dropped, delays, as one table"
 	@echo "make test-sdk    OpenTelemetry's own tracing tests against our provider"
 	@echo "make test-stack  against a real collector and a real Jaeger"
 	@echo "make clean       remove everything that was made"
@@ -44,6 +45,9 @@ check: $(READY)
 
 bench: $(READY)
 	@$(BIN)/python -m benchmarks
+
+faults: $(READY)
+	@$(BIN)/python tests/faults/fault_table.py
 
 test-sdk: $(READY)
 	$(BIN)/python tests/conformance/run.py

@@ -93,7 +93,7 @@ def _is_secret(words: list[str]) -> bool:
 _SUSPICIOUS = re.compile(r"[-_=:@0-9]").search
 
 # The `:` of an address assigns nothing, and is the most frequent of all.
-_SEPARATOR = re.compile(r"=[=:]*|:(?!(?<=http:|ttps:|file:)//)[=:]*")
+_SEPARATOR = re.compile(r"=[=:]*|:(?!(?:(?<=http:|ttps:|file:|hdfs:|bfss:)|(?<=s3:|gs:))//)[=:]*")
 _KEY_CHARACTERS = ascii_letters + digits + "_.-"
 _BETWEEN_KEY_AND_SEPARATOR = " \t\"'\\"
 _ASSIGNED = re.compile(

@@ -130,6 +130,13 @@ def _process(name: str, source: str, **how: Any) -> Fault:
     return Fault(section="process", name=name, source=source, **how)
 
 
+def _killed(name: str, seconds: float, **how: Any) -> Fault:
+    # The one who delivers is killed with the application, perhaps while it waits for an answer.
+    return Fault(
+        section="process", name=f"kill -9, {name}", count=10**9, kill_after=seconds, code=-9, may_repeat=True, **how
+    )
+
+
 def _children(method: str) -> str:
     return f"""
 if __name__ == "__main__":
@@ -162,16 +169,10 @@ over()
 
 _SHORT: Final[Mapping[str, Any]] = {"rate": 500.0, "count": 1_500}
 PROCESS: Final = (
-    *(
-        _process(f"kill -9 at {rate:,.0f}/s, {n}", RECORDS, rate=rate, count=10**9, kill_after=0.4 + 0.37 * n, code=-9, may_repeat=True)
-        for rate in (200.0, 2_000.0)
-        for n in (1, 2, 3, 4, 5)
-    ),
-    *(
-        _process(f"kill -9 at full speed, {n}", RECORDS, rate=0.0, count=10**9, kill_after=0.4 + 0.23 * n, code=-9, may_repeat=True)
-        for n in (1, 2, 3)
-    ),
-    _process("kill -9, endpoint down", RECORDS, count=10**9, kill_after=2.0, code=-9, first={"kind": "down"}, later=((3.0, _UP),)),
+    *(_killed(f"at 200/s, {n}", 0.4 + 0.37 * n, rate=200.0) for n in (1, 2, 3, 4, 5)),
+    *(_killed(f"at 2,000/s, {n}", 0.4 + 0.37 * n) for n in (1, 2, 3, 4, 5)),
+    *(_killed(f"at full speed, {n}", 0.4 + 0.23 * n, rate=0.0) for n in (1, 2, 3)),
+    _killed("endpoint down", 2.0, first={"kind": "down"}),
     _process("SIGTERM", _ending("os.kill(os.getpid(), signal.SIGTERM)\ntime.sleep(30)"), code=-15, **_SHORT),
     _process("SIGINT", _ending("os.kill(os.getpid(), signal.SIGINT)\ntime.sleep(30)"), code=-2, **_SHORT),
     _process("sys.exit", _ending("sys.exit(3)"), code=3, **_SHORT),

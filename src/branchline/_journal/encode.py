@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import pairwise
-from typing import Any, Final
+from itertools import chain, pairwise
+from typing import Any, Final, TypeVar
 
 from .. import names
 from ..redaction import REDACTED, Redactor
@@ -13,6 +13,8 @@ from .jsontext import INT64_MAX, INT64_MIN, any_value, quoted
 from .plans import Plan, Plans, Writer
 from .records import Bond, LogLike, Mark, Origin, SpanLike, origin_attributes
 
+
+T = TypeVar("T")
 
 SPANS_PER_LINE: Final = 64
 # The OpenTelemetry Collector's file receiver breaks lines over 1 MiB; this leaves room for what UTF-8 adds.
@@ -30,7 +32,9 @@ class Encoder:
     def __init__(self, resource: Mapping[str, Any], redactor: Redactor | None, *, version: str) -> None:
         """Encode everything as coming from *resource*; *redactor* None leaves values as they are."""
         self._redactor = redactor
+        # Texts as they are written: as text, and as bytes for the plans.
         self._texts: dict[str, str] = {}
+        self._quoted: dict[str, bytes] = {}
         self._keys: dict[str, str] = {}
         self._secret_keys: set[str] = set()
         self._identities: dict[int, tuple[Any, str]] = {}
@@ -79,29 +83,32 @@ class Encoder:
         """Return log *records* as whole lines."""
         if self._is_body_text:
             self._learn([record.body for record in records if record.body.__class__ is str])
-        texts = [self.log(record) for record in records]
+        texts = [self.log(record).encode() for record in records]
         return self._lines([record.scope for record in records], texts, "resourceLogs", "scopeLogs", "logRecords")
 
-    def _lines(self, scopes: Sequence[Any], texts: Sequence[str], outer: str, middle: str, inner: str) -> bytes:
-        head = f'{{"{outer}":[{{"resource":{self._resource},"{middle}":['
-        lines: list[bytes] = []
+    def _lines(self, scopes: Sequence[Any], texts: Sequence[bytes], outer: str, middle: str, inner: str) -> bytes:
+        head = f'{{"{outer}":[{{"resource":{self._resource},"{middle}":['.encode()
+        parts: list[bytes] = []
         for first in range(0, len(texts), SPANS_PER_LINE):
             beyond = min(first + SPANS_PER_LINE, len(texts))
             for start, end in _within(texts, first, beyond, LINE_BYTES - len(head)):
-                lines.append(f"{head}{self._scoped(scopes[start:end], texts[start:end], inner)}]}}]}}\n".encode())
-        return b"".join(lines)
+                groups = self._scoped(scopes[start:end], texts[start:end], inner)
+                parts += head, *groups, b"]}]}\n"
+        return b"".join(parts)
 
-    def _scoped(self, scopes: Sequence[Any], texts: Sequence[str], inner: str) -> str:
+    def _scoped(self, scopes: Sequence[Any], texts: Sequence[bytes], inner: str) -> list[bytes]:
         if len(set(map(id, scopes))) == 1:
             return self._scope_group(scopes[0], texts, inner)
-        groups: dict[int, tuple[Any, list[str]]] = {}
+        groups: dict[int, tuple[Any, list[bytes]]] = {}
         for scope, text in zip(scopes, texts, strict=True):
             groups.setdefault(id(scope), (scope, []))[1].append(text)
-        return ",".join([self._scope_group(scope, group, inner) for scope, group in groups.values()])
+        parts = [(b",", *self._scope_group(scope, group, inner)) for scope, group in groups.values()]
+        return list(chain.from_iterable(parts))[1:]
 
-    def _scope_group(self, scope: Any, texts: Sequence[str], inner: str) -> str:
+    def _scope_group(self, scope: Any, texts: Sequence[bytes], inner: str) -> list[bytes]:
         schema = f',"schemaUrl":{self._text(scope.schema_url)}' if scope is not None and scope.schema_url else ""
-        return f'{{"scope":{self._scope(scope)},"{inner}":[{",".join(texts)}]{schema}}}'
+        opening = f'{{"scope":{self._scope(scope)},"{inner}":['
+        return [opening.encode(), b",".join(texts), f"]{schema}}}".encode()]
 
     def _scope(self, scope: Any) -> str:
         if scope is None:
@@ -125,43 +132,47 @@ class Encoder:
 
     # ── spans by plan ─────────────────────────────────────────────────────────────────────────────
 
-    def _spans(self, spans: Sequence[SpanLike]) -> list[str]:
+    def _spans(self, spans: Sequence[SpanLike]) -> list[bytes]:
         plans = self._plans
         if plans is None:
-            return [self.span(span) for span in spans]
+            return [self.span(span).encode() for span in spans]
         planned = [plans.of(span) for span in spans]
         self._learn([values[place] for plan, values in filter(None, planned) for place in plan.texts])
         return [
-            self.span(span) if found is None else self._filled(*found) or self.span(span)
+            (None if found is None else self._filled(*found)) or self.span(span).encode()
             for span, found in zip(spans, planned, strict=True)
         ]
 
     def _learn(self, texts: list[str]) -> None:
         """Remember *texts* if nothing is to be redacted in them, which is cheaper to tell of many than of each."""
-        known = self._texts
+        known = self._quoted
         unknown = [text for text in texts if text not in known and len(text) <= _REMEMBERED_LENGTH]
         if not unknown or (self._redactor is not None and not self._redactor.are_clean(unknown)):
             return
         if len(known) + len(unknown) > _REMEMBERED:
             known.clear()
         for text in unknown:
-            known[text] = quoted(text)
+            known[text] = quoted(text).encode()
 
-    def _filled(self, plan: Plan, values: list[Any]) -> str | None:
+    def _filled(self, plan: Plan, values: list[Any]) -> bytes | None:
         """Return the span that *plan* makes of *values*, or None if one of them needs a closer look."""
-        form, texts, numbers, truths, secrets = plan
-        known = self._texts
+        form, texts, integers, fractions, truths, secrets = plan
+        known = self._quoted
         for place in texts:
             text = values[place]
-            values[place] = known.get(text) or self._text(text)
-        for place in numbers:
-            # False for NaN, and for the largest of fractions too, which are rare.
+            values[place] = known.get(text) or _remembered(known, text, self._text(text).encode())
+        for place in integers:
             if not INT64_MIN <= values[place] <= INT64_MAX:
                 return None
+        for place in fractions:
+            value = values[place]
+            # Not zero for what is infinite, or no number.
+            if value - value:
+                return None
         for place in truths:
-            values[place] = "true" if values[place] else "false"
+            values[place] = b"true" if values[place] else b"false"
         for place in secrets:
-            values[place] = ""
+            values[place] = b""
         text = form % tuple(values)
         # Below this nothing is cut or spilled.
         return text if len(text) <= LINE_BYTES // 2 else None
@@ -386,22 +397,26 @@ class Encoder:
     def _text(self, text: str) -> str:
         """Return *text* as a JSON string, redacted."""
         shown = text if self._redactor is None else self._redactor.text(text)
-        written = quoted(shown)
-        if len(text) <= _REMEMBERED_LENGTH:
-            if len(self._texts) >= _REMEMBERED:
-                self._texts.clear()
-            self._texts[text] = written
-        return written
+        return _remembered(self._texts, text, quoted(shown))
 
 
-def _within(texts: Sequence[str], first: int, beyond: int, room: int) -> Iterable[tuple[int, int]]:
+def _remembered(known: dict[str, T], text: str, written: T) -> T:
+    """Remember that *text* is *written* so, and return that."""
+    if len(text) <= _REMEMBERED_LENGTH:
+        if len(known) >= _REMEMBERED:
+            known.clear()
+        known[text] = written
+    return written
+
+
+def _within(texts: Sequence[bytes], first: int, beyond: int, room: int) -> Iterable[tuple[int, int]]:
     """Split *texts* from *first* on so that no part is larger than *room*; one text alone may be."""
     if sum(map(len, texts[first:beyond])) <= room:
         return [(first, beyond)]
     cuts = [first]
     left = room
     for place in range(first, beyond):
-        size = len(texts[place].encode())
+        size = len(texts[place])
         if size > left and place > cuts[-1]:
             cuts.append(place)
             left = room

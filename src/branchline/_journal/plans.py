@@ -18,9 +18,11 @@ _MOST_PLANS: Final = 1024
 class Plan(NamedTuple):
     """A format for ``%``, and which of the values it takes are not yet what it needs."""
 
-    form: str
+    # Of bytes: these Python formats in half the time, because it looks for the next place faster.
+    form: bytes
     texts: tuple[int, ...]
-    numbers: tuple[int, ...]
+    integers: tuple[int, ...]
+    fractions: tuple[int, ...]
     truths: tuple[int, ...]
     secrets: tuple[int, ...]
 
@@ -46,56 +48,56 @@ class Plans:
     def of(self, span: Any) -> tuple[Plan, list[Any]] | None:
         """Return the plan of *span* and the values for it; None for a span that is like no other."""
         lane = span.lane
-        # The state came from another process, with the root: below it any span may be common but for this.
-        if not span.is_common or span.limits is not None or lane.state:
+        if not span.is_common or lane.state:
             return None
         parent = span.parent_number
-        shape: list[Any] = [span.role, span.outcome, lane.flags]
         # In the order of the form: see `_Draft.plan`.
         values: list[Any] = (
-            [span.trace_hex, span.number, parent, span.title, span.began, span.ended]
+            [span.trace_hex.encode(), span.number, parent, span.title, span.began, span.ended]
             if parent is not None
-            else [span.trace_hex, span.number, span.title, span.began, span.ended]
+            else [span.trace_hex.encode(), span.number, span.title, span.began, span.ended]
         )
-        identity = "" if span.identity is None else self._writer.identity(span.identity)
+        identity = None if span.identity is None else self._writer.identity(span.identity)
         if identity:
-            values.append(identity)
+            values.append(identity.encode())
+        # Then each key and the type of what it has, and the same of each event, behind None and its name.
+        shape: list[Any] = [span.role, span.outcome, lane.flags, parent is None, not identity]
         data = span.data
         if data:
             # A copy: a thread that was late must not change it between two looks.
             data = data.copy()
-            shape += data
-            values += data.values()
+            for label, value in data.items():
+                shape.append(label)
+                shape.append(type(value))
+                values.append(value)
         marks = span.marks
         if marks:
             marks = tuple(marks)
             for name, time, attributes, dropped in marks:
                 if dropped:
                     return None
-                # How many keys came before: a name is not to be taken for one more of them.
-                shape += len(values), name
+                shape.append(None)
+                shape.append(name)
                 values.append(time)
                 if attributes:
-                    shape += attributes
-                    values += attributes.values()
-        # The first five are the same in all, the sixth tells a root from a child.
-        shape += map(type, values[5:])
+                    for label, value in attributes.items():
+                        shape.append(label)
+                        shape.append(type(value))
+                        values.append(value)
         key = tuple(shape)
         try:
             plan = self._plans[key]
         except KeyError:
-            plan = self._made(key, (parent is None, not identity), data or {}, marks or ())
+            plan = self._made(key, data or {}, marks or ())
         return None if plan is None else (plan, values)
 
-    def _made(
-        self, shape: tuple[Any, ...], lacks: tuple[bool, bool], data: Mapping[str, Any], marks: tuple[Any, ...]
-    ) -> Plan | None:
+    def _made(self, shape: tuple[Any, ...], data: Mapping[str, Any], marks: tuple[Any, ...]) -> Plan | None:
         labels = chain(data, *([name, *(attributes or ())] for name, _, attributes, _ in marks))
         if len(marks) > _MOST_EVENTS or len(shape) > _MOST_PARTS or sum(map(len, labels)) > _MOST_CHARACTERS:
             return None
         if len(self._plans) >= _MOST_PLANS:
             self._plans.clear()
-        plan = self._plans[shape] = _Draft(self._writer).plan(shape[:3], lacks, data, marks)
+        plan = self._plans[shape] = _Draft(self._writer).plan(shape, data, marks)
         return plan
 
 
@@ -105,34 +107,31 @@ class _Draft:
     def __init__(self, writer: Writer) -> None:
         self._writer = writer
         self._place = 0
-        self._places: dict[str, list[int]] = {"texts": [], "numbers": [], "truths": [], "secrets": []}
+        self._places: dict[str, list[int]] = {"texts": [], "integers": [], "fractions": [], "truths": [], "secrets": []}
         self._is_possible = True
 
-    def plan(
-        self, head: tuple[Any, ...], lacks: tuple[bool, bool], data: Mapping[str, Any], marks: tuple[Any, ...]
-    ) -> Plan | None:
-        role, outcome, flags = head
-        is_root, is_nobodys = lacks
+    def plan(self, shape: tuple[Any, ...], data: Mapping[str, Any], marks: tuple[Any, ...]) -> Plan | None:
+        role, outcome, flags, is_root, is_nobodys = shape[:5]
         parent = "" if is_root else ',"parentSpanId":"%016x"'
         self._place = 2 if is_root else 3
         self._places["texts"].append(self._place)
         self._place += 3 if is_nobodys else 4
-        parts = [_escaped(self._writer.ending(role, outcome)), "" if is_nobodys else "%s", self._attributes(data)]
+        parts = [_escaped(self._writer.ending(role, outcome)), "" if is_nobodys else "%b", self._attributes(data)]
         attributes = ",".join(filter(None, parts))
         form = (
-            f'{{"traceId":"%s","spanId":"%016x"{parent},"flags":{(flags & 0xFF) | 0x100},"name":%s,"kind":1,'
-            f'"startTimeUnixNano":"%s","endTimeUnixNano":"%s"'
+            f'{{"traceId":"%b","spanId":"%016x"{parent},"flags":{(flags & 0xFF) | 0x100},"name":%b,"kind":1,'
+            f'"startTimeUnixNano":"%d","endTimeUnixNano":"%d"'
             + (f',"attributes":[{attributes}]' if attributes else "")
             + (f',"events":[{",".join([self._event(mark) for mark in marks])}]' if marks else "")
             + ',"status":{}}'
         )
         places = {name: tuple(found) for name, found in self._places.items()}
-        return Plan(form, **places) if self._is_possible else None
+        return Plan(form.encode(), **places) if self._is_possible else None
 
     def _event(self, mark: tuple[Any, ...]) -> str:
         name, _, attributes, _ = mark
         self._place += 1
-        text = f'{{"timeUnixNano":"%s","name":{_escaped(self._writer.text(name))}'
+        text = f'{{"timeUnixNano":"%d","name":{_escaped(self._writer.text(name))}'
         return f'{text},"attributes":[{self._attributes(attributes)}]}}' if attributes else text + "}"
 
     def _attributes(self, attributes: Mapping[str, Any]) -> str:
@@ -145,17 +144,17 @@ class _Draft:
         places, form = _FORMS[kind]
         if self._writer.is_secret(key):
             # A format takes each of its values: this one becomes nothing before.
-            places, form = "secrets", f'"stringValue":{_escaped(self._writer.redacted)}%s'
+            places, form = "secrets", f'"stringValue":{_escaped(self._writer.redacted)}%b'
         self._places[places].append(self._place)
         self._place += 1
         return f'{{"key":{_escaped(self._writer.text(key))},"value":{{{form}}}}}'
 
 
 _FORMS: Final = {
-    str: ("texts", '"stringValue":%s'),
-    int: ("numbers", '"intValue":"%s"'),
-    float: ("numbers", '"doubleValue":%r'),
-    bool: ("truths", '"boolValue":%s'),
+    str: ("texts", '"stringValue":%b'),
+    int: ("integers", '"intValue":"%d"'),
+    float: ("fractions", '"doubleValue":%a'),
+    bool: ("truths", '"boolValue":%b'),
 }
 
 

@@ -108,7 +108,9 @@ class LogLike(Protocol):
     origin: Origin | None
 
 
-class _Lane:
+class Lane:
+    """What a record's trace has to say, read back."""
+
     __slots__ = ("flags", "state")
 
     def __init__(self, flags: int, state: str) -> None:
@@ -116,7 +118,9 @@ class _Lane:
         self.state = state
 
 
-class _Identity:
+class Identity:
+    """The experiment and branch that a record belongs to, read back."""
+
     __slots__ = ("branch_id", "branch_name", "experiment_name")
 
     def __init__(self, experiment_name: str | None, branch_id: str | None, branch_name: str | None) -> None:
@@ -179,7 +183,7 @@ class SpanRecord:
         bonds: Any = None,
         has_remote_parent: bool = False,
     ) -> None:
-        self.lane = _Lane(flags, state)
+        self.lane = Lane(flags, state)
         self.trace_hex = trace_hex
         self.number = number
         self.parent_number = parent_number
@@ -372,7 +376,7 @@ def _span_from(fields: list[Any]) -> SpanRecord:
         outcome=fields[8],
         data=_restored(fields[9]),
         marks=[(mark[0], mark[1], _restored(mark[2]), mark[3]) for mark in fields[10] or ()],
-        identity=_Identity(*fields[11]) if fields[11] else None,
+        identity=Identity(*fields[11]) if fields[11] else None,
         flags=fields[12],
         code=fields[13],
         note=fields[14],
@@ -395,7 +399,7 @@ def _log_from(fields: list[Any]) -> LogRecord:
         trace_hex=fields[7],
         span_number=fields[8],
         flags=fields[9],
-        identity=_Identity(*fields[10]) if fields[10] else None,
+        identity=Identity(*fields[10]) if fields[10] else None,
         data=_restored(fields[11]),
         scope=_scope_from(*fields[12]) if fields[12] else None,
         observed=fields[13],

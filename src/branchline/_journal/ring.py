@@ -18,7 +18,7 @@ import struct
 import time
 import zlib
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -47,6 +47,7 @@ LARGEST: Final = 1_000_000
 # part's slot. What a death interrupted in the middle of copying has another checksum: Adler's, not CRC, which takes
 # twice the time, and a kill is no noisy line.
 _HEADER: Final = struct.Struct("<III")
+_DESCRIBED: Final = struct.Struct("<I")
 _ROOM: Final = SLOT - _HEADER.size
 _PART: Final = 1 << 10
 _COUNT: Final = 1 << 21
@@ -151,7 +152,10 @@ class Ring:
                 slot = self.wait(self)
                 if slot < 0:
                     return -1
-            write(memory, slot, described, checksum(data), slot, data)
+            try:
+                write(memory, slot, described, checksum(data), slot, data)
+            except ValueError:  # closed meanwhile
+                return -1
             return slot
 
         return put
@@ -194,6 +198,21 @@ class Ring:
             if slot >= 0:
                 self._memory[slot : slot + len(_FREE)] = _FREE
                 self._free.append(slot)
+
+    def free_all(self, places: Iterable[int | tuple[int, ...]]) -> None:
+        """Give back the slots of many records, as ``free`` does of each."""
+        memory, give, clear = self._memory, self._free.append, _DESCRIBED.pack_into
+        for slots in places:
+            if isinstance(slots, tuple):
+                self.free(slots)
+            elif slots >= 0:
+                clear(memory, slots, 0)
+                give(slots)
+
+    def read(self, slots: Iterable[int]) -> list[bytes]:
+        """Return the records in *slots*: each is of one slot, and not given back yet."""
+        memory, described, start = self._memory, _DESCRIBED.unpack_from, _HEADER.size
+        return [memory[slot + start : slot + start + described(memory, slot)[0] % _PART] for slot in slots]
 
     def left(self) -> list[bytes]:
         """Return the records that are still in it: once all is written, those of calls that were torn off half-way."""

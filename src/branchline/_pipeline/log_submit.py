@@ -55,10 +55,11 @@ def made_submit_log(
             try:
                 write, described = writers[len(data)]
                 slots = take()
+                write(memory, slots, described, checksum(data), slots, data)
             except IndexError:
                 slots = put(data)
-            else:
-                write(memory, slots, described, checksum(data), slots, data)
+            except ValueError:  # the ring was closed meanwhile
+                slots = -1
             record.slots = slots
         if slots == -1 and not admit(record, "logs"):
             return

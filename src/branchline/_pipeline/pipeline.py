@@ -152,7 +152,8 @@ class Pipeline:
         self._put: Callable[[bytes], int | tuple[int, ...]] | None = None
         self.submit: Callable[[Any], None] = self._submit
         self.submit_log: Callable[[LogRecord], None] = self._submit_log
-        self._redact_ring = False
+        # Whether the writer reads the ring: then the queue holds no more of a common span than its slot.
+        self.reads_ring = False
         self.wake_at = -1
         self.heavy = 0
         self.batches = 0
@@ -189,49 +190,59 @@ class Pipeline:
     def _made_submit(self, put: Callable[[bytes], int | tuple[int, ...]], ring: Ring | None) -> Callable[[Any], None]:
         # A closure, because this runs at the end of every step: what it uses is looked up once. Into *ring* it writes
         # by itself; everything else, and what does not fit there at once, goes through *put*.
-        default, queue, append = ring_default, self.queue, self.queue.append
+        queue, append = self.queue, self.queue.append
         encoded: Callable[..., bytes] = dumps
         memory, take, checksum, writers = NOWHERE if ring is None else ring.inside
 
         def submit(record: Any) -> None:
             """Take a finished span: into the ring, then into the queue."""
+            queued = record
             try:
                 identity = record.identity
                 if identity is not None:
                     identity = (identity.experiment_name, identity.branch_id, identity.branch_name)
                 if record.is_common:
-                    fields: tuple[Any, ...] = (
-                        1,
-                        record.trace_hex,
-                        record.number,
-                        record.parent_number,
-                        record.title,
-                        record.began,
-                        record.ended,
-                        record.role,
-                        record.outcome,
-                        record.data,
-                        record.marks,
-                        identity,
-                        record.lane.flags,
+                    data = encoded(
+                        (
+                            1,
+                            record.trace_hex,
+                            record.number,
+                            record.parent_number,
+                            record.title,
+                            record.began,
+                            record.ended,
+                            record.role,
+                            record.outcome,
+                            record.data,
+                            record.marks,
+                            identity,
+                            record.lane.flags,
+                        )
                     )
                 else:
-                    fields = span_tuple(record)
-                data = encoded(fields, default)
+                    data = encoded(span_tuple(record), ring_default)
             except Exception:  # a value that JSON cannot take: see below
                 slots = self._put_cleaned(record)
             else:
                 try:
                     write, described = writers[len(data)]
                     slots = take()
+                    write(memory, slots, described, checksum(data), slots, data)
+                    if record.is_common:
+                        queued = slots
                 except IndexError:
                     slots = put(data)
-                else:
-                    write(memory, slots, described, checksum(data), slots, data)
+                except ValueError:  # the ring was closed meanwhile
+                    slots = -1
                 record.slots = slots
             if slots == -1 and not self._admit(record, "spans"):
                 return
             if (len(queue) > self.wake_at or record.weight) and not self._attend(record, "spans"):
+                return
+            # The span itself is gone then: thousands that wait would cost more time to keep than to read back. No call
+            # between the two: nobody can let go of the ring there.
+            if self.reads_ring:
+                append(queued)
                 return
             append(record)
             if self.is_direct:
@@ -555,6 +566,8 @@ class Pipeline:
         # Nobody but this process can ask a callback: what a recoverer could not take out is not put in.
         is_recoverable = ring.is_shared_memory and (redactor is None or redactor.callback is None)
         self._put = ring.put if is_recoverable else self._put_redacted
+        # Without a global lock, others could let go of the ring in the middle of anything.
+        self.reads_ring = is_recoverable and getattr(sys, "_is_gil_enabled", lambda: True)()
         self.submit = self._made_submit(self._put, ring if is_recoverable else None)
         self.submit_log = made_submit_log(self, self._put, ring if is_recoverable else None)
 
@@ -622,6 +635,7 @@ class Pipeline:
         self._put = None
         self.submit = self._submit
         self.submit_log = self._submit_log
+        self.reads_ring = False
         self.is_simple = False
         self.is_direct = self._goes_direct if is_direct is None else is_direct
         self.is_closed = not self.is_direct

@@ -54,7 +54,7 @@ class NativeRecorder:
             if parent.__class__ is not Span or new_trace or not parent.lane.pipeline.is_simple:
                 return self._entered(name, role, context, attributes, links, identity, new_trace=new_trace)
             span: Span = _new(Span)
-            span.ended = span.outcome = span.data = span.marks = span.limits = span.provider = None
+            span.ended = span.outcome = span.data = span.marks = span.limits = span.provider = span.token = None
             span.slots = -1
             span.weight = 0
             lane = span.lane = parent.lane
@@ -77,7 +77,9 @@ class NativeRecorder:
             if not pipeline.is_simple:
                 return self._entered(name, role, context, attributes, links, identity, new_trace=new_trace)
             span = _new(Span)
-            span.ended = span.outcome = span.data = span.marks = span.limits = span.parent_number = span.up = None
+            span.ended = span.outcome = span.data = span.marks = span.limits = span.parent_number = span.up = (
+                span.token
+            ) = None
             span.is_common = True
             span.slots = -1
             span.weight = 0

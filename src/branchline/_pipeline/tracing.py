@@ -305,7 +305,8 @@ class Tracer(SdkTracer):
                 span.up = cast("Span", parent)
         if kind is not SpanKind.INTERNAL:
             span.span_kind = otlp_kind(kind)
-        if self._scope is not None or lane.state or span.span_kind != 1 or span.has_remote_parent:
+        is_rare = span.span_kind != 1 or span.has_remote_parent or span.limits is not None
+        if self._scope is not None or lane.state or is_rare:
             span.is_common = False
         span.began = lane.now() if start_time is None else moment(start_time, lane)
         lane.pipeline.open[number] = span

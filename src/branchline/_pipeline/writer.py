@@ -13,12 +13,13 @@ from typing import Any, Final
 
 from .. import names
 from .._journal import layout
-from .._journal.encode import Encoder
+from .._journal.encode import SPANS_PER_LINE, Encoder
 from .._journal.records import LogRecord, dumps, from_tuple, loads, ring_default, spilled_records
 from .._journal.ring import Progress
 from .._journal.seen import Seen, Summary
 from .._journal.segments import Appender
 from .._journal.snapshots import Snapshot
+from .._journal.stored import stored_spans
 from .branch_values import BranchValues
 from .metric_lines import MetricLines
 from .pipeline import Marker, Pipeline
@@ -227,7 +228,7 @@ class Writer:
             if record.__class__ is not Marker and record.__class__ is not Snapshot:
                 signal = "logs" if record.__class__ is LogRecord else "spans"
                 self.recorded[signal] += 1
-                waiting.append((signal, record.slots))
+                waiting.append((signal, record if record.__class__ is int else record.slots))
         pipeline.queue.clear()
         self._unwritten.clear()
         kept = 0
@@ -272,16 +273,25 @@ class Writer:
             if self._rescued:
                 spans = [span for span in spans if span.number not in self._rescued]
                 logs = [record for record in logs if record.uid not in self._rescued]
-            self._encode(spans, logs, snapshots)
             if pipeline.options.listeners:
                 self._points += self._values.take(logs)
-                self._seen.extend([seen(span, self._values.of(span)) for span in spans])
+            self._encode(spans, logs, snapshots)
+            if pipeline.options.listeners:
                 self._levels.update(levels_of(logs))
         if was_idle:
             return
         pipeline.heavy = 0
         if not pipeline.is_closed and not pipeline.is_direct:
             pipeline.wake_at = _BATCH
+
+    def _read_back(self, spans: list[Any]) -> list[Any]:
+        """Return *spans* with those in place that only the ring has."""
+        slots = [span for span in spans if span.__class__ is int]
+        ring = self.pipeline.ring
+        if not slots or ring is None:
+            return spans
+        stored = stored_spans(ring.read(slots), slots)
+        return [next(stored) if span.__class__ is int else span for span in spans]
 
     def write_here(self) -> None:
         """Write what is in the queue in the thread that recorded it, after the end of our own."""
@@ -295,22 +305,29 @@ class Writer:
         if snapshots:
             self._encode_metrics(snapshots)
         encoder = self._encoder
-        span_lines = self._encoded(encoder.span_lines, spans, "spans")
+        span_lines: list[bytes] = []
+        slots: list[int | tuple[int, ...]] = []
+        # A line at a time: what was read back for one is gone again, and its memory at hand, for the next.
+        for start in range(0, len(spans), SPANS_PER_LINE):
+            some = self._read_back(spans[start : start + SPANS_PER_LINE])
+            span_lines.append(self._encoded(encoder.span_lines, some, "spans"))
+            slots += [span.slots for span in some]
+            self._guarded(functools.partial(self._metric_lines.add, some))
+            if self.pipeline.options.listeners:
+                self._seen.extend([seen(span, self._values.of(span)) for span in some])
         if encoder.spilled:
             # Before the spans: a span that is in the journal is whole, and its place in the ring is free.
             logs.extend(spilled_records(encoder.spilled))
             encoder.spilled = []
         log_lines = self._encoded(encoder.log_lines, logs, "logs")
-        self._guarded(functools.partial(self._metric_lines.add, spans))
-        for appender, lines, records, signal in (
-            (self._logs, log_lines, logs, "logs"),
-            (self._traces, span_lines, spans, "spans"),
+        for appender, lines, places, signal in (
+            (self._logs, log_lines, [record.slots for record in logs], "logs"),
+            (self._traces, b"".join(span_lines), slots, "spans"),
         ):
-            if records:
-                slots = [record.slots for record in records]
-                self.recorded[signal] += len(records)
+            if places:
+                self.recorded[signal] += len(places)
                 notes = sum(record.name in names.LIFECYCLE for record in logs) if signal == "logs" else 0
-                self._unwritten.append(_Unwritten(appender, lines, slots, signal, len(records), notes))
+                self._unwritten.append(_Unwritten(appender, lines, places, signal, len(places), notes))
 
     def _encode_metrics(self, snapshots: Sequence[Snapshot]) -> None:
         points = sum(snapshot.points for snapshot in snapshots)
@@ -377,10 +394,7 @@ class Writer:
     def _free(self, item: _Unwritten) -> None:
         ring = self.pipeline.ring
         if ring is not None:
-            free = ring.free
-            for slots in item.slots:
-                if slots != -1:
-                    free(slots)
+            ring.free_all(item.slots)
 
     def _reach_markers(self) -> None:
         for marker in self._markers:
