@@ -38,9 +38,10 @@ class BranchValues:
         return self._of(span.identity) if is_branch else _NOTHING
 
     def _of(self, identity: Any) -> dict[str, float]:
-        # One object for all that is recorded in a branch: where the same branch is run again, it has another.
+        # One object for all that is recorded in a branch: where the same branch is run again, it has another. As long
+        # as it is remembered, no other object has its address.
         known = self._known.get(id(identity))
-        if known is None or known[0] is not identity:
+        if known is None:
             if len(self._known) >= _MOST_BRANCHES:
                 del self._known[next(iter(self._known))]
             known = self._known[id(identity)] = (identity, {})
