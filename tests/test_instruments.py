@@ -500,6 +500,23 @@ def test_callbacks_that_fail(home, capfd):
     assert "a callback of o failed: ValueError: no answer" in capfd.readouterr().err
 
 
+def test_a_callback_that_takes_its_time(home):
+    """
+    A callback that answers soon enough is waited for, and several of them at once.
+    """
+
+    def late(options: CallbackOptions) -> list[Observation]:
+        time.sleep(0.2)
+        return [Observation(1)]
+
+    with configure(home):
+        meter = metrics.get_meter("third")
+        for name in ("a", "b", "c"):
+            meter.create_observable_gauge(name, [late])
+        bl.flush(60)
+        assert {name for series in measured.latest(home).values() for name, _ in series} == {"a", "b", "c"}
+
+
 def test_a_callback_that_hangs(home):
     """
     A callback that does not answer is left out: all else is measured, and the end of the run does not wait for it.

@@ -390,6 +390,21 @@ def test_a_point_after_the_end_of_the_run(tmp_path):
     assert open_runs(tmp_path).last.points == ()
 
 
+def test_who_watches_sees_them(tmp_path, capfd):
+    """
+    The console has what a branch has measured last, each time that the same branch is run, also after its end.
+    """
+    with bl.configure("points", directory=tmp_path, console=True), bl.experiment("e"):
+        for value in (1, 2):
+            with bl.branch({"k": 1}, name="same") as branch, bl.step("s"):
+                bl.record_metric("loss", 9)
+                bl.record_metric("loss", value / 8)
+            branch.metric("late", value)
+
+    rows = [line.split() for line in capfd.readouterr().err.splitlines()]
+    assert [row[-2:] for row in rows if row[:2] == ["same", "success"]] == [["0.125", "1"], ["0.25", "2"]]
+
+
 def test_follower_tells_of_points(tmp_path):
     """
     Who follows a run hears of its points.

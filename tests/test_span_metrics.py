@@ -230,6 +230,21 @@ def count(series: Series) -> int:
     return series.value.values
 
 
+def test_two_ways_to_fail(home):
+    """
+    Steps of one name that fail one after the other in two ways are two series.
+    """
+    with bl.configure("spans", directory=home, console=False):
+        for error in (ValueError, ValueError, KeyError, ValueError):
+            with pytest.raises(error), bl.step("s"):
+                raise error
+
+    assert {dict(own)["error.type"]: point[0] for own, point in written(home)["branchline.step.duration"].items()} == {
+        "ValueError": 3,
+        "KeyError": 1,
+    }
+
+
 def test_places_come_and_go():
     """
     Two places that say the same are one series, though each has an object of its own, and memory is used again.

@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 import pytest
-from programs import Child, attribute, balances, disk, journal_files, lines, run
+from programs import Child, attribute, balances, disk, journal_files, lines, run, states
 
 from branchline import read
 
@@ -38,6 +38,20 @@ def histogram(home: Path, name: str) -> tuple[int, float]:
     """Return the count and sum of the histogram called *name*, all series and processes together."""
     found = [value for series in _latest(home, name).values() for value in series.values()]
     return sum(count for count, _ in found), sum(total for _, total in found)
+
+
+def data_points(home: Path) -> int:
+    """Return how many data points of metrics there are, all looks together."""
+    return sum(
+        len(data["dataPoints"])
+        for path in journal_files(home)
+        for line in (lines(path) if path.name.startswith("metrics") else ())
+        for resource in orjson.loads(line)["resourceMetrics"]
+        for scoped in resource["scopeMetrics"]
+        for metric in scoped["metrics"]
+        for data in metric.values()
+        if isinstance(data, dict)
+    )
 
 
 def _latest(home: Path, name: str) -> dict[str, dict[bytes, Any]]:
@@ -120,6 +134,8 @@ def test_kills(tmp_path):
         steps = sum(series.value.values for series in again["branchline.step.duration"].series)
         assert ended <= steps <= ended + 1
         assert balances(home) == []
+        [state] = states(home)
+        assert state["counters"].get("metrics", {}).get("journaled", 0) == data_points(home)
 
 
 ENDS = {
@@ -183,6 +199,46 @@ def test_a_callback_that_hangs_does_not_hold_up_the_end(tmp_path, end):
     assert histogram(tmp_path, "branchline.step.duration")[0] == 1
     # A hang would be ten minutes, or the watchdog's two.
     assert ended.seconds < 60
+
+
+def test_a_disk_that_takes_no_more(tmp_path):
+    """
+    What instruments measured and the disk did not take is counted as dropped, by its data points; what spans come to
+    is no loss, for they wait in the ring.
+    """
+    ended = run(
+        tmp_path,
+        """
+        bl.configure("full", directory=os.path.join(HOME, "journal"), console=False, exit_timeout=5)
+        found = bl.counter("c")
+        found.add(1, {"a": 1})
+        bl.flush()
+
+        def refuse(descriptor, data):
+            raise OSError(28, "No space left on device")
+
+        os.write = refuse
+        found.add(1, {"a": 2})
+        bl.record_metric("m", 1)
+        with bl.step("s"):
+            pass
+        print(bool(bl.shutdown()))
+        """,
+    )
+
+    assert (ended.code, ended.out) == (0, "False\n")
+    [state] = states(tmp_path)
+    assert state["counters"]["metrics"] == {
+        "recorded": 3,
+        "journaled": 1,
+        "sampled_out": 0,
+        "dropped": {"disk_error": 2},
+    }
+    assert balances(tmp_path) == []
+    recovered = read.open_runs(tmp_path / "journal").last
+    assert [point.name for point in recovered.points] == ["m"]
+    assert len(read.span_metrics(recovered)) == 1
+    assert balances(tmp_path) == []
 
 
 # ── forks and processes ───────────────────────────────────────────────────────────────────────────

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 from .. import names
-from .._journal.records import LogRecord
 
 
 # A person watches the newest; of the others, what was shown stays shown.
@@ -15,36 +14,30 @@ _MOST_NAMES: Final = 100
 
 
 class BranchValues:
-    """Remembers values by branch; bounded."""
+    """Remembers values by branch; any thread may note one, without a lock, and the writer alone reads them."""
 
-    def __init__(self) -> None:
-        """Remember nothing yet."""
-        self._known: dict[int, tuple[Any, dict[str, float]]] = {}
+    def __init__(self, open_: Mapping[int, Any]) -> None:
+        """Remember nothing yet; *open_* are the open spans by number."""
+        self._open = open_
+        self._known: dict[int, dict[str, float]] = {}
 
-    def take(self, records: Iterable[LogRecord]) -> int:
-        """Take the metric points among log *records*, and return how many there were."""
-        points = [record for record in records if record.name == names.METRIC_EVENT]
-        for record in points:
-            if record.identity is not None:
-                found = self._of(record.identity)
-                name = record.data.get(names.METRIC_NAME)
-                if isinstance(name, str) and (name in found or len(found) < _MOST_NAMES):
-                    found[name] = float(record.data.get(names.METRIC_VALUE, "nan"))
-        return len(points)
+    def note(self, span: Any, name: str, value: Any) -> None:
+        """Note a *value* that was measured in *span*."""
+        while span is not None and span.role != names.KIND_BRANCH:
+            span = getattr(span, "up", None) or self._open.get(span.parent_number)
+        if span is None:
+            return
+        found = self._known.setdefault(span.number, {})
+        if name in found or len(found) < _MOST_NAMES:
+            found[name] = float(value)
 
     def of(self, span: Any) -> Mapping[str, float]:
         """Return what the branch that *span* is has measured; it may still grow. Nothing for any other span."""
-        is_branch = span.role == names.KIND_BRANCH and span.identity is not None
-        return self._of(span.identity) if is_branch else _NOTHING
-
-    def _of(self, identity: Any) -> dict[str, float]:
-        # One object for all that is recorded in a branch: where the same branch is run again, it has another.
-        known = self._known.get(id(identity))
-        if known is None or known[0] is not identity:
-            if len(self._known) >= _MOST_BRANCHES:
-                del self._known[next(iter(self._known))]
-            known = self._known[id(identity)] = (identity, {})
-        return known[1]
+        if span.role != names.KIND_BRANCH:
+            return _NOTHING
+        while len(self._known) > _MOST_BRANCHES:
+            del self._known[next(iter(list(self._known)))]
+        return self._known.setdefault(span.number, {})
 
 
 _NOTHING: Final[Mapping[str, float]] = {}

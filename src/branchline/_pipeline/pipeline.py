@@ -29,6 +29,7 @@ from ..errors import BranchlineError, JournalError
 from ..redaction import Redactor
 from ..values import freeze, freeze_key
 from . import ids
+from .branch_values import BranchValues
 from .endings import unwatch_forks
 from .log_submit import made_submit_log
 from .metric_settings import MetricSettings
@@ -148,6 +149,8 @@ class Pipeline:
         self.directory = self.options.run_directory / self.process
         self.queue: deque[Any] = deque()
         self.open: dict[int, Any] = {}
+        # Only where somebody watches.
+        self.values = BranchValues(self.open) if self.options.listeners else None
         self.ring: Ring | None = None
         self._put: Callable[[bytes], int | tuple[int, ...]] | None = None
         self.submit: Callable[[Any], None] = self._submit

@@ -67,6 +67,8 @@ def record_point(
             data=data,
         )
         record.weight = weight
+        if pipeline.values is not None:
+            pipeline.values.note(span, data[names.METRIC_NAME], data[names.METRIC_VALUE])
         pipeline.submit_log(record)
     except Exception as error:  # recording never raises
         pipeline.failed("metric", error)

@@ -33,10 +33,10 @@ class SpanMetrics:
             role = span.role
             if role == names.KIND_STEP:
                 # Most are like the one before: then nothing has to be looked up.
-                if span.title is not title or span.outcome is not outcome or span.identity is not identity:
+                if span.title != title or span.outcome != outcome or span.identity is not identity:
                     title, outcome, identity = span.title, span.outcome, span.identity
                     known = self._steps.get((title, outcome, id(identity)))
-                    if known is not None and known[0] is identity:
+                    if known is not None:
                         add = known[1]
                     else:
                         add = self._step(span)

@@ -20,7 +20,6 @@ from .._journal.seen import Seen, Summary
 from .._journal.segments import Appender
 from .._journal.snapshots import Snapshot
 from .._journal.stored import stored_spans
-from .branch_values import BranchValues
 from .metric_lines import MetricLines
 from .pipeline import Marker, Pipeline
 
@@ -79,7 +78,6 @@ class Writer:
         self._state_at = 0.0
         self._listen_at = 0.0
         self._seen: list[Seen] = []
-        self._values = BranchValues()
         self._points = 0
         self._levels: Counter[int] = Counter()
         self._were_open: set[int] = set()
@@ -274,7 +272,7 @@ class Writer:
                 spans = [span for span in spans if span.number not in self._rescued]
                 logs = [record for record in logs if record.uid not in self._rescued]
             if pipeline.options.listeners:
-                self._points += self._values.take(logs)
+                self._points += sum(record.name == names.METRIC_EVENT for record in logs)
             self._encode(spans, logs, snapshots)
             if pipeline.options.listeners:
                 self._levels.update(levels_of(logs))
@@ -314,7 +312,7 @@ class Writer:
             slots += [span.slots for span in some]
             self._guarded(functools.partial(self._metric_lines.add, some))
             if self.pipeline.options.listeners:
-                self._seen.extend([seen(span, self._values.of(span)) for span in some])
+                self._seen.extend(map(self._shown, some))
         if encoder.spilled:
             # Before the spans: a span that is in the journal is whole, and its place in the ring is free.
             logs.extend(spilled_records(encoder.spilled))
@@ -507,9 +505,13 @@ class Writer:
         if not listeners:
             return
         ended, self._seen = self._seen, []
-        open_ = [seen(span, self._values.of(span)) for span in _worth_showing(list(self.pipeline.open.values()))]
+        open_ = list(map(self._shown, _worth_showing(list(self.pipeline.open.values()))))
         for listener in listeners:
             self._guarded(functools.partial(listener.listen, ended, open_))
+
+    def _shown(self, span: Any) -> Seen:
+        values = self.pipeline.values
+        return seen(span, {} if values is None else values.of(span))
 
     def _summary(self) -> Summary:
         pipeline = self.pipeline
