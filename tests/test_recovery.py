@@ -459,7 +459,7 @@ def test_what_was_dropped_stays_counted(tmp_path):
 
     assert state(process)["counters"] == {
         "spans": {"recorded": 6, "journaled": 2, "sampled_out": 2, "dropped": {"queue_full": 2}},
-        "logs": {"recorded": 0, "journaled": 0, "sampled_out": 0, "dropped": {}},
+        "logs": {"recorded": 0, "journaled": 0, "sampled_out": 0, "dropped": {}, "notes": 0},
     }
 
 

@@ -97,6 +97,18 @@ BRANCHES: Final = "branchline.branches"
 STEP_NAME: Final = "branchline.step.name"
 OVERFLOW: Final = "otel.metric.overflow"
 
+# ── what branchline measures of itself, where somebody is delivered to ────────────────────────────
+SELF_RECORDED: Final = "branchline.self.recorded"
+SELF_DROPPED: Final = "branchline.self.dropped"
+SELF_DELIVERED: Final = "branchline.self.delivered"
+SELF_REJECTED: Final = "branchline.self.rejected"
+SELF_SPOOLED: Final = "branchline.self.spooled"
+SELF_QUEUE: Final = "branchline.self.queue.size"
+SELF_OVERHEAD: Final = "branchline.self.overhead"
+SIGNAL: Final = "branchline.signal"
+REASON: Final = "branchline.reason"
+FOLLOWER: Final = "branchline.follower"
+
 LOG_UID: Final = "log.record.uid"
 CODE_FILE: Final = "code.file.path"
 CODE_FUNCTION: Final = "code.function.name"

@@ -245,6 +245,11 @@ class Telemetry:
         )
         self._followers.register()
         pipeline.followers = self._followers.each
+        if self._followers.each:
+            # Whoever is delivered nothing has `process.json`.
+            pipeline.measured = lambda: self._followers.metrics(
+                pipeline.process, _counters(pipeline), queue_bytes=pipeline.queue_bytes
+            )
 
     def _meter(self, pipeline: Pipeline, collector: Collector) -> None:
         before, self._collector = self._collector, collector

@@ -174,7 +174,9 @@ def _recover(ring: DeadRing, page: dict[str, Any]) -> str:
         **({"metrics": known.points} if known.points else {}),
     }
     if missing or interrupted or not _has_ended(process):
-        _note_state(process, page, counted, len(spans), len(logs), last_alive, [span.title for span in interrupted])
+        notes = known.notes + sum(record.name in names.LIFECYCLE for record in logs)
+        titles = [span.title for span in interrupted]
+        _note_state(process, page, counted, notes, len(spans), len(logs), last_alive, titles)
     return (
         f"recovered {process.name}: {len(spans)} span(s) and {len(logs)} log record(s) from its ring, "
         f"{len(interrupted)} closed as interrupted"
@@ -324,6 +326,7 @@ def _note_state(
     process: Path,
     page: dict[str, Any],
     counted: dict[str, int],
+    notes: int,
     spans: int,
     logs: int,
     last_alive: int,
@@ -359,7 +362,10 @@ def _note_state(
             **death,
             "ring": None,
             "counters": (known.get("counters") or {})
-            | {signal: _counters(known, signal, count) for signal, count in counted.items()},
+            | {
+                signal: _counters(known, signal, count) | ({"notes": notes} if signal == "logs" else {})
+                for signal, count in counted.items()
+            },
             "recovered": {
                 "unix_nano": time.time_ns(),
                 "spans": spans,

@@ -43,6 +43,8 @@ class Written:
     closed: set[str] = field(default_factory=set)
     points: int = 0
     """Of metrics."""
+    notes: int = 0
+    """Of branchline's own, among the log records."""
     latest: int = 0
 
 
@@ -111,6 +113,7 @@ def _take_log(found: Written, record: dict[str, Any]) -> None:
     # Not its time, which is whatever somebody said.
     found.latest = max(found.latest, _integer(record.get("observedTimeUnixNano")))
     name, span_id = record.get("eventName"), record.get("spanId")
+    found.notes += name in names.LIFECYCLE
     if name in OPENING and span_id:
         found.opened[span_id] = Opened(trace_hex=str(record.get("traceId")), data=attributes)
     elif name == names.STEP_CHECKPOINT and span_id:

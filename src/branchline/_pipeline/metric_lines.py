@@ -42,9 +42,9 @@ class MetricLines:
         return self.latest(now) if self.is_changed or now - self._said_at >= REPEAT_SECONDS else []
 
     def latest(self, now: float) -> list[Snapshot]:
-        """Return what spans come to; nothing where no step or branch has ended."""
+        """Return what spans come to, and we ourselves; nothing where no step or branch has ended, and nobody asks."""
         self._said_at = now
-        metrics = self._spans.metrics()
+        metrics = (*self._spans.metrics(), *self._pipeline.measured())
         for metric in many_series(metrics):
             self._pipeline.notices.once(f"series_{metric.name}", metric.warning)
         started = self._pipeline.started_unix_nano

@@ -24,7 +24,7 @@ from .._journal.records import LogRecord, dumps, loads, log_tuple, ring_default,
 from .._journal.recovery import home_of, make_room, mounts
 from .._journal.ring import NOWHERE, Ring, create_ring, ring_folder, rings
 from .._journal.seen import Follows, Listener
-from .._journal.snapshots import Snapshot
+from .._journal.snapshots import Metric, Snapshot
 from ..errors import BranchlineError, JournalError
 from ..redaction import Redactor
 from ..values import freeze, freeze_key
@@ -137,6 +137,8 @@ class Pipeline:
         # What is to begin anew with it in a forked child.
         self.companions: list[Forkable] = []
         self.followers: tuple[Follows, ...] = ()
+        # What it comes to itself; asked by the writer, with all other metrics.
+        self.measured: Callable[[], tuple[Metric, ...]] = lambda: ()
         self.notices = Notices(strict=options.strict)
         self.odd = self.notices.odd
         self.failed = self.notices.failed
@@ -360,7 +362,7 @@ class Pipeline:
     def _admit(self, record: Any, signal: str) -> bool:
         """Take a record for which the ring has no room; return whether the queue is still to get it."""
         if self.is_failing:
-            if len(self.queue) * _RECORD_BYTES + self.heavy + record.weight > self.options.memory_limit:
+            if self.queue_bytes + record.weight > self.options.memory_limit:
                 self.drop(signal, "disk_error")
                 return False
         elif self.ring is not None and self.ring.has_room and not self.is_writer():
@@ -402,8 +404,7 @@ class Pipeline:
         if self.writer is None and not self.is_direct:
             self._start(record)
         self.heavy += record.weight
-        pending = len(self.queue) * _RECORD_BYTES + self.heavy
-        if pending > self.options.memory_limit and not self._wait_for_room():
+        if self.queue_bytes > self.options.memory_limit and not self._wait_for_room():
             self.heavy -= record.weight
             self.give_back(record)
             self.drop(signal, "disk_error" if self.is_failing else "queue_full", count)
@@ -425,7 +426,7 @@ class Pipeline:
 
     def _wait_for_room(self) -> bool:
         deadline = time.monotonic() + self.options.max_wait_seconds
-        while len(self.queue) * _RECORD_BYTES + self.heavy > self.options.memory_limit:
+        while self.queue_bytes > self.options.memory_limit:
             if self.is_failing or time.monotonic() > deadline or self.is_writer():
                 return False
             self.wake()
@@ -447,6 +448,11 @@ class Pipeline:
             self.wake()
             time.sleep(0.0002)
         return slot
+
+    @property
+    def queue_bytes(self) -> int:
+        """Roughly the memory of what is not in the journal yet."""
+        return len(self.queue) * _RECORD_BYTES + self.heavy
 
     def is_writer(self) -> bool:
         """Whether this is the writer's own thread: it must not wait for itself."""

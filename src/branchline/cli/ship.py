@@ -14,11 +14,12 @@ from typing import Any, Final
 import click
 from rich.console import Console
 from rich.filesize import decimal
-from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TextColumn
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn
 from rich.text import Text
 
 from ..config import find_pyproject, load_config
 from ..errors import BranchlineError
+from ..exporters import shipping
 from ..exporters.accounts import NOUNS, Counts, in_words
 from ..exporters.console.text import plural
 from ..exporters.deliveries import Delivery, Destination
@@ -30,6 +31,7 @@ from .paint import STYLES, glyphs, seconds, styled, table
 
 
 _POLL_SECONDS: Final = 1.0
+_BAR_WIDTH: Final = 20
 _STATES: Final = {"delivered": "success", "waiting": "failed", "busy": "running", "unreadable": "failed"}
 
 
@@ -157,7 +159,7 @@ def _shipped(order: _Order, place: Destination, *, is_quiet: bool) -> Iterator[S
         order.directory, place, tell=lambda kind, text: said.append(text), give_up_seconds=order.give_up_seconds
     )
     total = sum(size_left(order.directory, run_id, place) for run_id in run_ids)
-    with _bar(total, is_quiet=is_quiet) as bar:
+    with _bar(total, place.shown, is_quiet=is_quiet) as bar:
         for run_id in run_ids:
             begun = shipper.begun(run_id)
             if isinstance(begun, Shipped):
@@ -172,7 +174,7 @@ def _shipped(order: _Order, place: Destination, *, is_quiet: bool) -> Iterator[S
 def _one(shipper: Shipper, delivery: Delivery, bar: _Bar, *, is_refused: bool) -> Shipped:
     before = delivery.cursor
     for progress in chain(shipper.ship_refused(delivery) if is_refused else (), shipper.ship(delivery)):
-        bar.show(delivery.run.name, progress.size, progress.items, progress.message, progress.wait_seconds)
+        bar.show(progress)
     return shipper.result(delivery, before, with_refused=is_refused)
 
 
@@ -197,37 +199,38 @@ def _follow(order: _Order, places: Sequence[Destination]) -> bool:
 class _Bar:
     """A bar on stderr while it goes on; nothing where nobody would see it."""
 
-    def __init__(self, progress: Progress | None, total: int) -> None:
-        self._progress = progress
-        self._task = None if progress is None else progress.add_task("", total=total, items=0, said="")
+    def __init__(self, bar: Progress | None, total: int, place: str) -> None:
+        self._bar = bar
+        self._task = None if bar is None else bar.add_task("", total=total, items="", said="")
+        self._place = place
         self._items = 0
 
-    def show(self, run_id: str, size: int, items: int, message: str, wait_seconds: float) -> None:
-        if self._progress is None or self._task is None:
+    def show(self, shipped: shipping.Progress) -> None:
+        if self._bar is None or self._task is None:
             return
-        self._items += items
-        said = f"{printable(message)}; again in {wait_seconds:.0f} s" if message else ""
-        self._progress.update(
-            self._task, advance=size, description=printable(run_id), items=f"{self._items:,}", said=said
-        )
+        self._items += shipped.items
+        # Where that is was said when it began; here there is little room.
+        message = printable(shipped.message.removeprefix(f"{self._place}: "))
+        said = f"{message}; again in {shipped.wait_seconds:.0f} s" if message else ""
+        self._bar.update(self._task, advance=shipped.size, items=f"{self._items:,} delivered", said=said)
 
 
 @contextmanager
-def _bar(total: int, *, is_quiet: bool) -> Iterator[_Bar]:
+def _bar(total: int, place: str, *, is_quiet: bool) -> Iterator[_Bar]:
     console = Console(stderr=True, highlight=False, markup=False, emoji=False)
     if is_quiet or not console.is_terminal:
-        yield _Bar(None, total)
+        yield _Bar(None, total, place)
         return
     columns = (
         SpinnerColumn(),
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        DownloadColumn(),
-        TextColumn("{task.fields[items]} delivered", style="green", markup=False),
+        BarColumn(_BAR_WIDTH),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[items]}", style="green", markup=False),
         TextColumn("{task.fields[said]}", style="yellow", markup=False),
     )
-    with Progress(*columns, console=console, transient=True) as progress:
-        yield _Bar(progress, total)
+    console.print(Text(f"delivering to {printable(place)}", "dim"), soft_wrap=True)
+    with Progress(*columns, console=console, transient=True) as bar:
+        yield _Bar(bar, total, place)
 
 
 def _print_results(console: Console, place: Destination, results: Sequence[Shipped], *, took: float | None) -> None:

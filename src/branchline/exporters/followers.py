@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .._journal.layout import Signal
+from .._journal.snapshots import Metric
 from ..config import OTLP, Config
 from .accounts import Account, account_of, in_words, waiting
+from .self_metrics import self_metrics
 
 
 if TYPE_CHECKING:
@@ -50,16 +52,19 @@ class Followers:
             follower.close(max(deadline - time.monotonic(), 0))
 
     def accounts(self, process: str, counters: Mapping[str, Any]) -> dict[str, dict[Signal, Account]]:
-        """Return, by follower, what became of what *process* journaled, which it counted in *counters*.
-
-        Those who measure branchline itself read the same.
-        """
+        """Return, by follower, what became of what *process* journaled, which it counted in *counters*."""
         return {
             follower.kind: account_of(
                 counters, follower.cursor, process, follower.signals, with_notes=follower.gets_notes
             )
             for follower in self.each
         }
+
+    def metrics(self, process: str, counters: Mapping[str, Any], *, queue_bytes: int) -> tuple[Metric, ...]:
+        """Return what *process* comes to itself; called by the thread whose time is the overhead."""
+        return self_metrics(
+            self.accounts(process, counters), counters, queue_bytes=queue_bytes, overhead_seconds=time.thread_time()
+        )
 
     def parting_words(self) -> list[str]:
         """Return what a person must know of deliveries that are not done, one sentence for each follower."""
