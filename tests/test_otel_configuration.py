@@ -93,7 +93,7 @@ def test_what_has_ended_survives_a_kill(tmp_path):
 
 def test_other_exporters_go_on(tmp_path):
     """
-    branchline is one exporter among others, which get what they would have got.
+    branchline is one exporter among others, which get what they would have got; what it is not named for, it leaves.
     """
     chosen = {
         "OTEL_TRACES_EXPORTER": "console,branchline",
@@ -101,7 +101,7 @@ def test_other_exporters_go_on(tmp_path):
         "OTEL_LOGS_EXPORTER": "none",
     }
 
-    finished = ran(tmp_path, AUTO + RECORDS, chosen)
+    finished = ran(tmp_path, f"{AUTO}{RECORDS}import logging; logging.getLogger('app').warning('hm')", chosen)
 
     assert finished.stdout.count('"name": "outer"') == 1
     assert tree(only_run(tmp_path)) == TREE
@@ -240,14 +240,14 @@ def test_a_capture_is_not_a_run(tmp_path):
     """
     program = """
 from branchline.testing import capture
-from opentelemetry import trace
+from opentelemetry import metrics, trace
 with capture() as captured:
     with trace.get_tracer("app").start_as_current_span("work"):
-        pass
+        metrics.get_meter("app").create_counter("hits").add(3)
 assert [step.name for step in captured.run.roots] == ["work"], captured.run.roots
 """
 
-    ran(tmp_path, program, {"OTEL_PYTHON_TRACER_PROVIDER": "branchline"})
+    ran(tmp_path, program, {f"OTEL_PYTHON_{signal}_PROVIDER": "branchline" for signal in ("TRACER", "METER")})
 
     assert list(tmp_path.iterdir()) == []
 
