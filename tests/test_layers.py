@@ -106,7 +106,7 @@ ROWS: Mapping[str, Row] = {
     ),
     "telemetry": row(*ABOVE_TELEMETRY, packages=(API, SDK)),
     "entrypoints": row(
-        "telemetry", "testing", "_pipeline", packages=(API, SDK, "opentelemetry.instrumentation", "pytest")
+        "telemetry", "testing", "_pipeline", "config", packages=(API, SDK, "opentelemetry.instrumentation", "pytest")
     ),
     "read": row("names", "errors", "values", "_files", "_journal", "prices", packages=("duckdb", "numpy", "scipy")),
     "view": row("read", "config", "errors", "names", packages=("starlette", "uvicorn")),

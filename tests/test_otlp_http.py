@@ -91,6 +91,21 @@ def test_signals_share_a_connection(endpoint):
     transport.close()
 
 
+def test_a_connection_that_the_server_has_closed(endpoint):
+    """
+    A connection that was closed while nothing was sent is made again, without a word.
+    """
+    transport = transport_to(endpoint)
+    transport.send("traces", [span_line(1)], timeout_seconds=5.0)
+    endpoint.behave("down")
+    endpoint.behave()
+
+    answer = transport.send("traces", [span_line(2)], timeout_seconds=5.0)
+    transport.close()
+
+    assert (answer, endpoint.connections) == (Answer(kind="accepted"), 2)
+
+
 def test_foreign_lines_are_taken(endpoint):
     """
     A line with other white space, as other programs write it, is joined all the same.

@@ -130,6 +130,22 @@ def default_service_name(script: str | None, env: Mapping[str, str]) -> str:
     return "python" if path.name in {"", "-", "-c", "-m"} else path.stem
 
 
+def script_of(command: Sequence[str]) -> str:
+    """Return the script that *command* runs: its program, and for Python what that is given to run."""
+    program, *words = command
+    if not Path(program).name.startswith("python"):
+        return program
+    rest = iter(words)
+    for word in rest:
+        if word == "-m":
+            return f"{next(rest, '').rpartition('.')[2]}.py"
+        if word in {"-W", "-X", "--check-hash-based-pycs"}:
+            next(rest, None)
+        elif word.startswith("-c") or not word.startswith("-"):
+            return word
+    return "-"
+
+
 # ── the values ────────────────────────────────────────────────────────────────────────────────────
 
 _TRUE: Final = frozenset({"1", "true", "yes", "on"})

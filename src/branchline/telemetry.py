@@ -510,7 +510,7 @@ def _set_up(
         and before._leaves_place == _state.leaves_place  # noqa: SLF001  # the same
     ):
         return before
-    otlp, makers = makers_for(config, dict(os.environ), is_guest=_is_guest(), say=say)
+    otlp, makers = makers_for(config, dict(os.environ), is_guest=_state.leaves_place or _is_guest(), say=say)
     for make in makers.values():
         # What is wrong with its settings is said now, while whatever was set up before goes on.
         make().close()

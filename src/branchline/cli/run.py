@@ -13,6 +13,7 @@ from typing import Final
 
 import click
 
+from ..config import default_service_name, script_of
 from ..read import Run, open_runs
 from .options import CommandError
 
@@ -47,7 +48,12 @@ def run(context: click.Context, directory: Path, name: str | None, command: tupl
     from .. import telemetry
 
     recording = telemetry.configure(
-        name or name_of(command), directory=str(directory), console=False, signals=False, otlp=False, capture_logs=False
+        name or default_service_name(script_of(command), {}),
+        directory=str(directory),
+        console=False,
+        signals=False,
+        otlp=False,
+        capture_logs=False,
     )
     try:
         code = finished(command, hosted(os.environ))
@@ -56,15 +62,6 @@ def run(context: click.Context, directory: Path, name: str | None, command: tupl
     found = next((one for one in open_runs(recording.directory) if one.id == recording.run_id), None)
     click.echo(f"branchline: {summed_up(found)}", err=True)
     context.exit(code)
-
-
-def name_of(command: tuple[str, ...]) -> str:
-    """Return what *command* is called: for Python, the script or module that it runs."""
-    program, *words = command
-    if not Path(program).name.startswith("python"):
-        return Path(program).stem
-    script = next((word for word in words if not word.startswith("-")), program)
-    return Path(script).stem
 
 
 def hosted(environment: Mapping[str, str]) -> dict[str, str]:
@@ -112,4 +109,6 @@ def summed_up(found: Run | None) -> str:
     """Return what the run has come to, and how to look at it."""
     if found is None:
         return "nothing was recorded"
-    return f"run {found.id}: {len(found.processes)} processes; `branchline show {found.id}` shows it"
+    count = len(found.processes) - 1
+    processes = "no Python process" if not count else "1 process" if count == 1 else f"{count} processes"
+    return f"run {found.id} of {processes}; `branchline show {found.id}` shows it"

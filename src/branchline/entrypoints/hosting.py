@@ -6,7 +6,6 @@ import functools
 import os
 import sys
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, Final
 
 import opentelemetry._logs
@@ -17,6 +16,7 @@ from opentelemetry.util.types import Attributes
 
 from .. import telemetry
 from .._pipeline.notices import say
+from ..config import script_of
 from ..telemetry import Telemetry
 
 
@@ -101,17 +101,3 @@ def instrument(environment: Mapping[str, str]) -> None:
         half._load_instrumentors(half._load_distro())  # noqa: SLF001  # the same
     except Exception as error:  # the application is not ours to stop
         say(f"cannot instrument with OpenTelemetry: {type(error).__name__}: {error}")
-
-
-def script_of(command: list[str]) -> str | None:
-    """Return the script or module that the *command* of a Python process runs."""
-    words = iter(command[1:])
-    for word in words:
-        if word == "-m":
-            # As the file of the package that it is.
-            return str(Path(next(words, "python")) / "__main__")
-        if word in {"-W", "-X", "--check-hash-based-pycs"}:
-            next(words, None)
-        elif word.startswith("-c") or not word.startswith("-"):
-            return word
-    return None

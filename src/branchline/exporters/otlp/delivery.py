@@ -63,13 +63,13 @@ class Delivery:
         """
         self.endpoints = dict(endpoints)
         self._say = say
-        self._lock = threading.Lock()
-        self._active: HttpConnection | GrpcConnection | None = None
-        self._is_interrupted = False
         self._open(endpoints.values())
 
     def _open(self, endpoints: Iterable[Endpoint]) -> None:
         self._pid = os.getpid()
+        self._lock = threading.Lock()
+        self._active: HttpConnection | GrpcConnection | None = None
+        self._is_interrupted = False
         self._over_http: dict[object, HttpConnection] = {}
         self._over_grpc: dict[object, GrpcConnection] = {}
         for endpoint in endpoints:
@@ -94,7 +94,6 @@ class Delivery:
         try:
             if os.getpid() != self._pid:
                 # What is open belongs to the parent, and may be in the middle of a request.
-                self._lock = threading.Lock()
                 self._open(self.endpoints.values())
             return self._sent(signal, lines, time.monotonic() + timeout_seconds)
         except NotOtlpError as error:
