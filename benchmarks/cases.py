@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from .contenders import Contender
+from .contenders import LOG, Contender
 
 
 # A turn is this many spans: few enough that neither a queue nor the crash ring is full within it.
@@ -66,7 +66,12 @@ def cases(contender: Contender, stopwatch: Stopwatch) -> dict[str, Case]:
         "async step": Case(loop=_awaiting(_async_step_of(contender), stopwatch)),
         "async annotated": Case(loop=_awaiting(_async_annotated_of(contender), stopwatch)),
         "point": Case(loop=traced("parent")(_calling(contender.point, stopwatch)), more_spans=1),
+        "log record": Case(loop=traced("parent")(_calling(_log, stopwatch)), more_spans=1),
     }
+
+
+def _log(index: int, text: str) -> None:
+    LOG.info("loaded %d rows of %s", index, text)
 
 
 def _calling(function: Callable[[int, str], None], stopwatch: Stopwatch) -> Loop:

@@ -27,6 +27,11 @@ BATCH: Final = "batch"
 _STOCK_QUEUE: Final = 1 << 21
 _FLUSH_SECONDS: Final = 120.0
 
+# What programs log to: its records go nowhere, but to a contender that takes them.
+LOG: Final = logging.getLogger("benchmarks.work")
+LOG.setLevel(logging.INFO)
+LOG.addHandler(logging.NullHandler())
+
 
 @dataclass(frozen=True, kw_only=True)
 class Contender:
@@ -96,6 +101,7 @@ def stock(*, is_encoding: bool, has_default_queue: bool = False) -> Contender:
     provider.add_span_processor(BatchSpanProcessor(exporter, max_queue_size=size))
 
     points = StockPoints(is_encoding=is_encoding)
+    LOG.addHandler(points.handler())
 
     def settle() -> None:
         assert provider.force_flush(int(_FLUSH_SECONDS * 1000))
@@ -123,6 +129,17 @@ class StockPoints:
         self._logs.add_log_record_processor(BatchLogRecordProcessor(log_exporter, max_queue_size=_STOCK_QUEUE))
         self._metrics = MeterProvider([PeriodicExportingMetricReader(metric_exporter)])
         self.record = _point(self._metrics.get_meter("benchmarks"), self._logs.get_logger("benchmarks"))
+
+    def handler(self) -> logging.Handler:
+        """Return the handler of the logging module that gives records to the same logger provider."""
+        import warnings
+
+        from opentelemetry.sdk._logs import LoggingHandler
+
+        with warnings.catch_warnings():
+            # It has moved to another package, and has stayed the same.
+            warnings.simplefilter("ignore")
+            return LoggingHandler(logger_provider=self._logs)
 
     def settle(self) -> None:
         assert self._logs.force_flush(int(_FLUSH_SECONDS * 1000))
@@ -205,7 +222,9 @@ def _journaled(run: Path) -> int:
     spans: int = sum(state["counters"]["spans"]["journaled"] for state in states)
     logs = [gzip.decompress(path.read_bytes()) for path in run.glob("*/logs-*.gz")]
     logs += [path.read_bytes() for path in run.glob("*/logs-*.jsonl")]
-    return spans + sum(text.count(b'"eventName":"branchline.metric"') for text in logs)
+    # A point, and a record of the logging module.
+    signs = (b'"eventName":"branchline.metric"', b'"key":"branchline.level"')
+    return spans + sum(text.count(sign) for text in logs for sign in signs)
 
 
 def _with_steps(**others: Any) -> Contender:

@@ -67,6 +67,8 @@ _ANNOTATED_BOUNDS: Final = {CRASH: 1 / 5, BATCH: 1 / 6}
 _TOTAL_BOUNDS: Final = {CRASH: 1 / 5, BATCH: 1 / 5}
 # Of a histogram's record and a logger's emit: what a point is to the SDK.
 _POINT_BOUNDS: Final = {CRASH: 1 / 3, BATCH: 1 / 3}
+# Of what OpenTelemetry's handler adds to a call of the logging module.
+_LOG_BOUNDS: Final = {CRASH: 1 / 4, BATCH: 1 / 4}
 _TITLES: Final = {
     "step": "a step with nothing on it",
     "child step": "… inside another step",
@@ -99,6 +101,9 @@ def questions() -> tuple[Question, ...]:
             for case, title in _TITLES.items()
         ),
         Question(section=_CALLING, title="a metric point", measure="point: thread", bounds=_POINT_BOUNDS),
+        Question(
+            section=_CALLING, title="a log record, added", measure="log record: thread", way="added", bounds=_LOG_BOUNDS
+        ),
         Question(section=_CALLING, title="nothing on it, 8 threads", measure="step, 8 threads: thread"),
         Question(section=_CALLING, title="6 + 2, 8 threads", measure="annotated, 8 threads: thread"),
         *(
@@ -114,6 +119,10 @@ def questions() -> tuple[Question, ...]:
             for case, title in _TITLES.items()
         ),
         Question(section=_TOTAL, title="a metric point", measure="point: total", reference=SDK_OTLP),
+        Question(
+            section=_TOTAL, title="a log record, added", measure="log record: total", reference=SDK_OTLP, way="added",
+            bounds=_LOG_BOUNDS,
+        ),
         Question(section=_SPEED, title="calling thread, CPU", measure="sustained: thread", reference=SDK_OTLP),
         Question(
             section=_SPEED, title="total CPU", measure="sustained: total", reference=SDK_OTLP, bounds=_TOTAL_BOUNDS

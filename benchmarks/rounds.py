@@ -28,6 +28,7 @@ CASES: Final = (
     "async step",
     "async annotated",
     "point",
+    "log record",
 )
 SIDE_BY_SIDE: Final = (BARE, SDK_OTLP, CRASH, BATCH)
 DEFAULT_QUEUE: Final = "sdk+otlp, default queue"

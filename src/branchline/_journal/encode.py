@@ -8,10 +8,10 @@ from typing import Any, Final, TypeVar
 
 from .. import names
 from ..redaction import REDACTED, Redactor
-from ..values import freeze
 from .jsontext import INT64_MAX, INT64_MIN, any_value, quoted
+from .log_texts import LogTexts
 from .plans import Plan, Plans, Writer
-from .records import Bond, LogLike, Mark, Origin, SpanLike, origin_attributes
+from .records import Bond, LogLike, Mark, SpanLike
 
 
 T = TypeVar("T")
@@ -39,7 +39,6 @@ class Encoder:
         self._secret_keys: set[str] = set()
         self._identities: dict[int, tuple[Any, str]] = {}
         self._scopes: dict[int, tuple[Any, str]] = {}
-        self._origins: dict[Origin, str] = {}
         self._resource = '{"attributes":[' + self._attributes(resource) + "]}"
         self._own_scope = self._scope_json(names.SCOPE, version)
         self._ends: dict[tuple[str, str | None], str] = {
@@ -54,11 +53,17 @@ class Encoder:
                 names.CLOSED,
             )
         }
-        self._uid_head = f'{{"key":"{names.LOG_UID}","value":{{"stringValue":'
         # A callback is asked about every single value.
         is_asked = redactor is not None and redactor.callback is not None
-        self._is_body_text = redactor is None or not (is_asked or redactor.is_secret("body"))
         self._plans = None if is_asked else Plans(self._writer())
+        self._logs = LogTexts(
+            redactor,
+            text=lambda text: self._texts.get(text) or self._text(text),
+            value=self._value,
+            identity=self._identity,
+            attributes=self._attributes,
+            attributes_within=self._attributes_within,
+        )
         self.spilled: list[tuple[SpanLike, Mark]] = []
 
     def _writer(self) -> Writer:
@@ -81,10 +86,10 @@ class Encoder:
 
     def log_lines(self, records: Sequence[LogLike]) -> bytes:
         """Return log *records* as whole lines."""
-        if self._is_body_text:
-            self._learn([record.body for record in records if record.body.__class__ is str])
-        texts = [self.log(record).encode() for record in records]
-        return self._lines([record.scope for record in records], texts, "resourceLogs", "scopeLogs", "logRecords")
+        scopes = [record.scope for record in records]
+        return self._lines(
+            scopes, [text.encode() for text in self._logs.texts(records)], "resourceLogs", "scopeLogs", "logRecords"
+        )
 
     def _lines(self, scopes: Sequence[Any], texts: Sequence[bytes], outer: str, middle: str, inner: str) -> bytes:
         head = f'{{"{outer}":[{{"resource":{self._resource},"{middle}":['.encode()
@@ -232,6 +237,11 @@ class Encoder:
             return ""
         return self._ends.get((role, outcome)) or self._attributes({names.KIND: role})
 
+    def _attributes_within(self, attributes: Mapping[str, Any], used: int) -> tuple[str, int]:
+        """Return *attributes* of a record of which *used* bytes are written, and how many were too much for a line."""
+        own = self._attributes(attributes)
+        return (own, 0) if len(own) <= LINE_BYTES else self._cut_attributes(attributes, ATTRIBUTE_BYTES - used)
+
     def _cut_attributes(self, attributes: Mapping[str, Any], room: int = ATTRIBUTE_BYTES) -> tuple[str, int]:
         """Return as many of *attributes* as *room* has bytes for, and how many it has not."""
         kept: list[str] = []
@@ -293,69 +303,6 @@ class Encoder:
             self._identities.clear()
         self._identities[id(identity)] = (identity, text)
         return text
-
-    # ── one log record ────────────────────────────────────────────────────────────────────────────
-
-    def log(self, record: LogLike) -> str:
-        """Return a log *record* as an OTLP/JSON object."""
-        uid = record.uid
-        parts = [f'{self._uid_head}"{uid}"}}}}' if uid.isalnum() else self._attribute(names.LOG_UID, uid)]
-        if record.identity is not None:
-            identity = self._identity(record.identity)
-            if identity:
-                parts.append(identity)
-        if record.origin is not None:
-            parts.append(self._origin(record.origin))
-        body = "" if record.body is None else self._body(record.body)
-        dropped = 0
-        if record.data:
-            own = self._attributes(record.data)
-            if len(own) > LINE_BYTES:
-                own, dropped = self._cut_attributes(record.data, ATTRIBUTE_BYTES - len(body))
-            if own:
-                parts.append(own)
-        text = (
-            f'{{"timeUnixNano":"{record.time}","observedTimeUnixNano":"{record.observed or record.time}",'
-            f'"severityNumber":{record.severity}'
-        )
-        severity = record.severity_text
-        if severity:
-            text += f',"severityText":{self._texts.get(severity) or self._text(severity)}'
-        if record.name:
-            text += f',"eventName":{self._texts.get(record.name) or self._text(record.name)}'
-        if body:
-            text += f',"body":{{{body}}}'
-        text += f',"attributes":[{",".join(parts)}]'
-        if dropped:
-            text += f',"droppedAttributesCount":{dropped}'
-        if record.trace_hex is not None:
-            text += f',"traceId":"{record.trace_hex}"'
-        if record.span_number is not None:
-            text += f',"spanId":"{record.span_number:016x}"'
-        if record.flags:
-            text += f',"flags":{record.flags}'
-        return text + "}"
-
-    def _origin(self, origin: Origin) -> str:
-        """Return the attributes for where a record was made: most are made in few places."""
-        try:
-            known = self._origins.get(origin)
-        except TypeError:  # not as the logging module makes them
-            return self._attributes(origin_attributes(origin))
-        if known is None:
-            known = self._attributes(origin_attributes(origin))
-            if self._plans is not None:
-                if len(self._origins) >= _REMEMBERED:
-                    self._origins.clear()
-                self._origins[origin] = known
-        return known
-
-    def _body(self, body: Any) -> str:
-        if body.__class__ is str and self._is_body_text:
-            return f'"stringValue":{self._texts.get(body) or self._text(body)}'
-        text = self._value("body", body)
-        # A line has no room for more: the beginning of it, as text.
-        return text if len(text) <= LINE_BYTES else f'"stringValue":{quoted(str(freeze(text)))}'
 
     # ── attributes ────────────────────────────────────────────────────────────────────────────────
 
