@@ -25,7 +25,7 @@ def points(home: Path) -> Counter[Any]:
     return Counter(
         float(attribute(log, "branchline.metric.value"))
         for log in disk(home).logs
-        if log["eventName"] == "branchline.metric"
+        if log.get("eventName") == "branchline.metric"
     )
 
 
@@ -332,9 +332,14 @@ def test_a_child_of_an_application_with_a_provider_of_its_own(tmp_path):
 
 
 WORK = """
-import multiprocessing, threading
+import logging, multiprocessing, threading
 import branchline as bl
 from opentelemetry import metrics
+from opentelemetry._logs import LogRecord, get_logger
+
+log = logging.getLogger("app")
+log.setLevel(logging.INFO)
+log.addHandler(logging.NullHandler())
 
 def work(process):
     # With the global meter of whoever is here: in a spawned process it is another.
@@ -346,7 +351,10 @@ def work(process):
             for n in range(200):
                 found.add(n, {"thread": thread})
                 sizes.record(n)
-                bl.record_metric("m", process * 10_000 + thread * 1000 + n, step=n)
+                number = process * 10_000 + thread * 1000 + n
+                bl.record_metric("m", number, step=n)
+                log.info("logged", extra={"number": number})
+                get_logger("third").emit(LogRecord(body="emitted", event_name="e", attributes={"number": number}))
 
     threads = [threading.Thread(target=record, args=(thread,)) for thread in range(3)]
     for thread in threads: thread.start()
@@ -357,8 +365,9 @@ def work(process):
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 def test_threads_and_processes(tmp_path, method):
     """
-    Three threads in each of two processes, with third-party instruments and points: counts and sums are exact, and
-    every point carries the trace and span of the step that it was recorded in.
+    Three threads in each of two processes, with third-party instruments, points, records of the logging module and
+    OpenTelemetry's events: counts and sums are exact, and every point and log record carries the trace and span of the
+    step that it was recorded in.
     """
     (tmp_path / "work.py").write_text(WORK)
     ended = run(
@@ -389,9 +398,13 @@ def test_threads_and_processes(tmp_path, method):
     found = read.open_runs(tmp_path / "journal").last
     steps = {(step.attributes["process"], step.attributes["thread"]): step for step in found.steps}
     assert len(steps) == 6
-    for point in found.points:
-        process, thread = divmod(int(point.value), 10_000)
+    told = [(str(line.attributes.get("number")), line.message) for line in found.logs]
+    assert sorted(told) == sorted((str(number), kind) for number in expected for kind in ("logged", "emitted"))
+    recorded: list[tuple[Any, Any]] = [(point, point.value) for point in found.points]
+    recorded += [(line, line.attributes["number"]) for line in found.logs]
+    for record, number in recorded:
+        process, thread = divmod(int(number), 10_000)
         step = steps[process, thread // 1000]
-        assert (point.trace_id, point.span_id, point.branch_name) == (step.trace_id, step.span_id, "b")
+        assert (record.trace_id, record.span_id, record.branch_name) == (step.trace_id, step.span_id, "b")
     assert histogram(tmp_path, "branchline.step.duration")[0] == 6
     assert balances(tmp_path) == []
