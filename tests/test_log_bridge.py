@@ -627,6 +627,24 @@ def test_capture_has_its_own(run: bl.Telemetry) -> None:
     assert [line.message for line in lines(run)] == ["outside"]
 
 
+@pytest.mark.parametrize("level", ["ERROR", False])
+def test_a_run_and_a_capture_have_levels_of_their_own(tmp_path: Path, level: Any) -> None:
+    """
+    A capture has records from INFO on, the run what it asked for, also while both take records.
+    """
+    with bl.configure("errors", directory=tmp_path, console=False, capture_logs=level) as run:
+        outside = contextvars.copy_context()
+        with capture() as captured:
+            log.debug("debug inside")
+            log.info("inside")
+            outside.run(log.warning, "outside")
+            outside.run(log.error, "wrong")
+        found = [line.message for line in lines(run)]
+
+    assert [line.message for line in captured.logs] == ["inside"]
+    assert found == (["wrong"] if level else [])
+
+
 def test_capture_alone() -> None:
     """
     Without a run, a capture has the records of its own context and no other; records have their steps.
