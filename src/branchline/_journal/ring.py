@@ -28,7 +28,8 @@ import orjson
 from ..errors import JournalError
 
 
-MAGIC: Final = b"branchline-ring3"
+# Another one with every change of what a record looks like: who does not know it leaves the ring alone.
+MAGIC: Final = b"branchline-ring4"
 SUFFIX: Final = ".ring"
 # While it is being made it has another name: whoever looks for rings finds only whole ones.
 UNFINISHED: Final = ".ring.new"
