@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import subprocess
 import sys
 import textwrap
@@ -117,6 +118,22 @@ def test_a_claim_on_a_folder_that_is_gone(tmp_path):
     assert not first.is_good
     assert second is not None
     assert second.is_good
+
+
+def test_a_claim_on_a_folder_that_goes_just_now(tmp_path, monkeypatch):
+    """
+    A lock on a file that was removed since it was opened is no claim; the next try has one.
+    """
+    real = fcntl.flock
+
+    def flock(descriptor, operation):
+        (tmp_path / "run" / "lock").unlink()
+        real(descriptor, operation)
+
+    monkeypatch.setattr("branchline._journal.claims.fcntl.flock", flock)
+    assert claimed(tmp_path / "run") is None
+    monkeypatch.undo()
+    assert claimed(tmp_path / "run") is not None
 
 
 FORKS = """

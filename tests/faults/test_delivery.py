@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 import pytest
-from programs import Child, Ended, balances, disk, run, states
+from programs import Child, Ended, balances, disk, mounting, run, states
 
 from branchline._journal.segments import seal
 from endpoints import RemoteEndpoint
@@ -775,6 +775,43 @@ def test_a_cursor_ahead_of_its_file(tmp_path, http):
     assert ship(tmp_path).returncode == 0
     assert arrived(http) == recorded(tmp_path)
     assert duplicates(http) == 100
+
+
+@pytest.mark.skipif(mounting() is not None, reason=str(mounting()))
+def test_a_disk_that_is_full_when_the_cursor_is_saved(tmp_path, http):
+    """
+    While the cursor cannot be saved, one batch is delivered and no more: a restart would send that one again. When
+    there is room, delivery goes on, and nothing is sent twice.
+    """
+    source = """
+ballast = os.path.join(directory, "cursors", "ballast")
+record(range(100)); told(bl.flush(60))
+with open(ballast, "wb", buffering=0) as file:
+    try:
+        while True:
+            file.write(bytes(4096))
+    except OSError:
+        pass
+record(range(100, 200)); told(bl.flush(60))
+record(range(200, 300)); told(bl.flush(0.5))
+os.unlink(ballast)
+told(bl.flush(60))
+bl.shutdown()
+"""
+    mounts = "mkdir -p journal/cursors; mount -t tmpfs -o size=64k tmpfs journal/cursors"
+    with Child(tmp_path, CONFIGURE + source, http.url, env={"OTEL_METRICS_EXPORTER": "none"}, mounts=mounts) as child:
+        ended = child.wait()
+
+    assert (ended.code, answers(ended)) == (
+        0,
+        [
+            ["True", "100", "100", "0", "0", "0"],
+            ["True", "200", "200", "0", "0", "0"],
+            ["False", "300", "200", "100", "0", "0"],
+            ["True", "300", "300", "0", "0", "0"],
+        ],
+    )
+    assert (len(arrived(http)), duplicates(http)) == (300, 0)
 
 
 def test_a_run_that_is_removed_while_it_is_recorded(tmp_path, http):
