@@ -129,7 +129,7 @@ class Follower:
         if thread is None or thread is threading.current_thread():
             return
         self._look_up()
-        thread.join(max(timeout, 0))
+        thread.join(max(timeout - _LAST_SECONDS, 0))
         if thread.is_alive():
             destination = self._destination
             if destination is not None:
