@@ -37,7 +37,7 @@ def _home(tmp_path, monkeypatch):
     """
     monkeypatch.chdir(tmp_path)
     # Nobody can take an instrument back: the callbacks of one test would be asked in the next.
-    monkeypatch.setattr(telemetry._state, "meters", Meters())
+    monkeypatch.setattr(telemetry._state.providers, "meters", Meters())
     monkeypatch.setattr(metrics._internal, "_METER_PROVIDER", None)
     monkeypatch.setattr(metrics._internal, "_METER_PROVIDER_SET_ONCE", Once())
     monkeypatch.setattr(metrics._internal, "_PROXY_METER_PROVIDER", metrics._internal._ProxyMeterProvider())

@@ -1,0 +1,274 @@
+"""A run that is being recorded: what it is made of, and how it begins and ends."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self
+
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+
+from .. import foreign, names
+from .._journal import layout
+from .._journal.seen import Listener
+from .._pipeline.active import detach
+from .._pipeline.collector import Collector
+from .._pipeline.endings import Endings, watch_forks
+from .._pipeline.guest import JournalProcessor, take_ended
+from .._pipeline.metering import is_readable, metering, reading
+from .._pipeline.notices import say
+from .._pipeline.options import for_children, options_of
+from .._pipeline.pipeline import Pipeline
+from .._pipeline.propagation import PROPAGATION
+from .._pipeline.recorder import NativeRecorder
+from .._pipeline.writer import Writer
+from ..config import OTLP, Config
+from ..context import EventTaker, Recorder
+from ..exporters.followers import Followers, Makers, followers_of
+from .environment import Exported, export, join_trace, take_back
+from .providers import Providers, foreign_tracers
+from .results import FlushResult, counters_of, result_of
+
+
+if TYPE_CHECKING:
+    from .._pipeline.sdk_metrics import Reader
+
+_CAPTURES: Final = {False: "", True: "all", "args": "args", "result": "result"}
+
+
+class Home(Protocol):
+    """The process that a run is recorded in."""
+
+    providers: Providers
+
+    def point(self) -> None:
+        """Let everybody know what records now."""
+
+    def leave(self, run: Telemetry) -> None:
+        """Be without *run*, which has ended."""
+
+
+class Telemetry:
+    """A run that is being recorded; also a context manager that shuts down at its end."""
+
+    def __init__(self, config: Config, run_id: str, home: Home) -> None:
+        """Made by ``configure``."""
+        self.config = config
+        self.run_id = run_id
+        self.directory = Path(os.path.abspath(config.directory))  # noqa: PTH100  # no symlink is followed
+        self.is_down = config.disabled
+        self.leaves_place = home.providers.leaves_place
+        # Set by ``wire``.
+        self.pipeline: Pipeline | None = None
+        self.recorder: Recorder | None = None
+        self.events: EventTaker | None = None
+        self.exported: Exported = {}
+        self._collector: Collector | None = None
+        self._followers = Followers((), self.directory)
+        # Of the application's own instruments.
+        self._has_measurements = False
+        self._endings: Endings | None = None
+        self._settings: Mapping[str, Any] | None = None
+        self._trace_of_parent: object = None
+        self._processor: JournalProcessor | None = None
+        self._home = home
+
+    @property
+    def run_directory(self) -> Path:
+        """Where the run's files are."""
+        return layout.runs_directory(self.directory) / self.run_id
+
+    def flush(self, timeout: float = 5.0) -> FlushResult:
+        """Write everything recorded so far, and deliver it where it goes to, within *timeout* seconds."""
+        pipeline = self.pipeline
+        if pipeline is None:
+            return FlushResult()
+        deadline = time.monotonic() + timeout
+        is_collected = self._collector is None or self._collector.collect(timeout / 2)
+        is_written = pipeline.flush(deadline - time.monotonic())
+        # Counted before it is waited for: what others record meanwhile is no part of this.
+        counters = counters_of(pipeline)
+        is_answered = self._followers.flush(max(deadline - time.monotonic(), 0))
+        return self._result(pipeline, counters, is_complete=is_collected and is_written and is_answered)
+
+    def shutdown(self, timeout: float | None = None) -> FlushResult:
+        """End the run: write what is left and undo what ``configure`` set up."""
+        if self.is_down:
+            return FlushResult()
+        limit = self.config.exit_timeout if timeout is None else timeout
+        result = FlushResult()
+        if self.pipeline is not None:
+            result = self._close(self.pipeline, limit)
+        self._unwire()
+        return result
+
+    def _close(self, pipeline: Pipeline, limit: float) -> FlushResult:
+        deadline = time.monotonic() + limit
+        pipeline.close_open()
+        self._finish_collecting(limit)
+        if os.getpid() == pipeline.pid and pipeline.writer is not None:
+            pipeline.event(names.RUN_ENDED, {names.PROCESS: pipeline.process})
+        is_written = pipeline.flush(deadline - time.monotonic())
+        pipeline.close(max(deadline - time.monotonic(), 0.05), reason="shutdown")
+        self._part(deadline)
+        return self._result(pipeline, counters_of(pipeline), is_complete=is_written)
+
+    def _part(self, deadline: float) -> None:
+        """Give the followers what is left of the time, and say what then still waits."""
+        self._followers.close(max(deadline - time.monotonic(), 0))
+        for words in self._followers.parting_words():
+            say(words)
+
+    def end(self, reason: str) -> None:
+        """End because the process does: what others still record on their way out is written at once."""
+        pipeline = self.pipeline
+        if pipeline is None or self.is_down:
+            return
+        pipeline.close_open()
+        if pipeline.writer is not None:
+            pipeline.event(names.RUN_ENDED, {names.PROCESS: pipeline.process, "reason": reason})
+        deadline = time.monotonic() + self.config.exit_timeout
+        self._finish_collecting(self.config.exit_timeout)
+        pipeline.go_direct(deadline - time.monotonic(), reason=reason)
+        self._part(deadline)
+
+    def _finish_collecting(self, limit: float) -> None:
+        """Collect for the last time; what hangs in it must leave time for the rest."""
+        if self._collector is not None:
+            self._collector.finish(limit / 2)
+
+    def _result(self, pipeline: Pipeline, counters: Mapping[str, Any], *, is_complete: bool) -> FlushResult:
+        return result_of(counters, self._followers.accounts(pipeline.process, counters), is_complete=is_complete)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, stack: TracebackType | None
+    ) -> None:
+        self.shutdown()
+
+    def __repr__(self) -> str:
+        state = "ended" if self.is_down else "recording"
+        return f"<run {self.run_id} {state} in {self.run_directory}>"
+
+    # ── wiring ────────────────────────────────────────────────────────────────────────────────────
+
+    def wire(self, *, listeners: tuple[Listener, ...], otlp: OTLP | None, makers: Makers, is_joining: bool) -> None:
+        """Begin: let everything that is recorded come here, and go where *makers* say."""
+        providers = self._home.providers
+        config = self.config
+        pipeline = Pipeline(options_of(config, self.run_id, self.run_directory, listeners), Writer)
+        self._follow(pipeline, makers)
+        self.pipeline = pipeline
+        capture = _CAPTURES[config.capture]
+        existing = foreign_tracers()
+        if existing is not None:
+            self._join_provider(existing, pipeline, capture)
+        else:
+            provider = providers.set_tracers(config)
+            provider.use(pipeline)
+            self.recorder = NativeRecorder(provider, pipeline, capture=capture)
+        self._meter(pipeline, metering(pipeline, providers.meters, takes_place=not providers.leaves_place))
+        self.events = providers.event_taker()
+        if config.capture_logs is not None:
+            providers.bridge.attach(config.capture_logs)
+        watch_forks(pipeline)
+        self.exported = export(self.run_id, self.directory, leaves_place=self.leaves_place)
+        self._endings = Endings(self.end, signals=config.signals)
+        if config.propagate:
+            # Whether this process delivers was decided here: there, the environment alone would.
+            self._settings = {**for_children(config, self.directory, self.run_id), "otlp": otlp or False}
+            PROPAGATION.acquire(self._settings)
+        self._trace_of_parent = join_trace(os.environ)
+        if not is_joining:
+            pipeline.event(
+                names.RUN_STARTED, {names.SERVICE_NAME: config.service_name, names.PROCESS: pipeline.process}
+            )
+
+    def _follow(self, pipeline: Pipeline, makers: Makers) -> None:
+        self._followers = followers_of(
+            makers,
+            directory=self.directory,
+            run_id=self.run_id,
+            tell=pipeline.notices.at_most_each_minute,
+            sync=self.config.durability == "power",
+        )
+        self._followers.register()
+        pipeline.followers = self._followers.each
+        if self._followers.each:
+            # Whoever is delivered nothing has `process.json`.
+            pipeline.measured = lambda: self._followers.metrics(
+                pipeline.process, counters_of(pipeline), queue_bytes=pipeline.queue_bytes
+            )
+
+    def _meter(self, pipeline: Pipeline, collector: Collector) -> None:
+        before, self._collector = self._collector, collector
+        if before is not None:
+            before.finish(0.0)
+            pipeline.companions.remove(before)
+        pipeline.companions.append(collector)
+
+    def _join_provider(self, provider: TracerProvider, pipeline: Pipeline, capture: str) -> None:
+        processor = self._home.providers.processor_of(provider)
+        processor.use(pipeline)
+        self._processor = processor
+        self.recorder = foreign.ForeignRecorder(
+            provider, capture=capture, noted=processor.noted, event=processor.event, point=processor.point
+        )
+
+    # ── for an application that sets providers of its own after the run has begun ──────────────────
+
+    def join(self) -> None:
+        """Join what providers the application has set by now."""
+        pipeline = self.pipeline
+        if pipeline is None or self.is_down:
+            return
+        tracers = foreign_tracers()
+        if self._processor is None and tracers is not None:
+            self._join_provider(tracers, pipeline, _CAPTURES[self.config.capture])
+        if not self._has_measurements and is_readable():
+            self._meter(pipeline, metering(pipeline, self._home.providers.meters))
+            self._has_measurements = True
+        self.events = self._home.providers.event_taker()
+        self._home.point()
+
+    def take_spans(self, spans: Iterable[ReadableSpan]) -> None:
+        """Write spans that have ended, but those that came another way."""
+        if self.pipeline is not None and not self.is_down:
+            for span in spans:
+                take_ended(span, self.pipeline)
+
+    def take_logs(self, records: Iterable[object]) -> None:
+        """Write log records, but those that came another way."""
+        for record in records:
+            self._home.providers.log_reader.on_emit(record)
+
+    @property
+    def has_exponential_histograms(self) -> bool:
+        """Whether histograms are to be read in exponential buckets."""
+        return self.pipeline is not None and self.pipeline.options.metrics.is_exponential
+
+    def read_from(self, reader: Reader) -> None:
+        """Read metrics from *reader*, with which the application makes its provider."""
+        if self.pipeline is not None and not self.is_down:
+            self._meter(self.pipeline, reading(self.pipeline, reader))
+            self._has_measurements = True
+
+    def _unwire(self) -> None:
+        self.is_down = True
+        if self._settings is not None:
+            PROPAGATION.release(self._settings)
+        if self._trace_of_parent is not None:
+            detach(self._trace_of_parent)
+        if self._endings is not None:
+            self._endings.unhook()
+        if self._processor is not None:
+            self._processor.use(None)
+        if self.config.capture_logs is not None and self.events is not None:
+            self._home.providers.bridge.detach(self.config.capture_logs)
+        take_back(self.exported)
+        self._home.leave(self)
