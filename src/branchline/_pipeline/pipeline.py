@@ -185,69 +185,58 @@ class Pipeline:
     # ── recording ─────────────────────────────────────────────────────────────────────────────────
 
     def _submit(self, record: Any) -> None:
-        """Take a finished span, where there is no ring or not yet."""
+        """Take a finished span, which is in the ring already if it can be."""
         if (len(self.queue) > self.wake_at or record.weight) and not self._attend(record, "spans"):
             return
-        self.queue.append(record)
+        self.queue.append(record.fields if record.is_common and record.slots == -1 else record)
         if self.is_direct:
             self.write_here()
+
+    def _submit_rare(self, record: Any) -> None:
+        """Take a finished span that is not like most."""
+        try:
+            slots = record.slots = -1 if self._put is None else self._put(dumps(span_tuple(record), ring_default))
+        except Exception:  # a value that JSON cannot take: see below
+            slots = self._put_cleaned(record)
+        if slots != -1 or self._admit(record, "spans"):
+            self._submit(record)
 
     def _made_submit(self, put: Callable[[bytes], int | tuple[int, ...]], ring: Ring | None) -> Callable[[Any], None]:
         # A closure, because this runs at the end of every step: what it uses is looked up once. Into *ring* it writes
         # by itself; everything else, and what does not fit there at once, goes through *put*.
         queue, append = self.queue, self.queue.append
-        encoded: Callable[..., bytes] = dumps
+        encoded: Callable[[Any], bytes] = dumps
         memory, take, checksum, writers = NOWHERE if ring is None else ring.inside
 
         def submit(record: Any) -> None:
             """Take a finished span: into the ring, then into the queue."""
-            queued = record
-            try:
-                identity = record.identity
-                if identity is not None:
-                    identity = (identity.experiment_name, identity.branch_id, identity.branch_name)
-                if record.is_common:
-                    data = encoded(
-                        (
-                            1,
-                            record.trace_hex,
-                            record.number,
-                            record.parent_number,
-                            record.title,
-                            record.began,
-                            record.ended,
-                            record.role,
-                            record.outcome,
-                            record.data,
-                            record.marks,
-                            identity,
-                            record.lane.flags,
-                        )
-                    )
-                else:
-                    data = encoded(span_tuple(record), ring_default)
-            except Exception:  # a value that JSON cannot take: see below
-                slots = self._put_cleaned(record)
-            else:
-                try:
-                    write, described = writers[len(data)]
-                    slots = take()
-                    write(memory, slots, described, checksum(data), slots, data)
-                    if record.is_common:
-                        queued = slots
-                except IndexError:
-                    slots = put(data)
-                except ValueError:  # the ring was closed meanwhile
-                    slots = -1
-                record.slots = slots
-            if slots == -1 and not self._admit(record, "spans"):
+            if not record.is_common:
+                self._submit_rare(record)
                 return
+            try:
+                data = encoded(record.fields)
+            except Exception:  # bytes, or a value that JSON cannot take
+                self._submit_rare(record)
+                return
+            try:
+                write, described = writers[len(data)]
+                slots = take()
+                write(memory, slots, described, checksum(data), slots, data)
+            except ValueError:  # the ring was closed meanwhile
+                self._submit(record)
+                return
+            except IndexError:
+                record.slots = put(data)
+                if record.slots != -1 or self._admit(record, "spans"):
+                    self._submit(record)
+                return
+            record.slots = slots
             if (len(queue) > self.wake_at or record.weight) and not self._attend(record, "spans"):
                 return
-            # The span itself is gone then: thousands that wait would cost more time to keep than to read back. No call
-            # between the two: nobody can let go of the ring there.
+            # The slot says it all, and the span can go: thousands that wait would cost more time to keep than to read
+            # back. No call between the two: nobody lets go of the ring there.
             if self.reads_ring:
-                append(queued)
+                append(slots)
                 return
             append(record)
             if self.is_direct:
@@ -383,7 +372,7 @@ class Pipeline:
 
     def torn(self, record: Any) -> None:
         """Take a record whose ``submit`` was torn off, by a KeyboardInterrupt: it is in the queue once, or rescued."""
-        if record.slots == -1 and not any(other is record for other in list(self.queue)):
+        if record.slots == -1 and not any(other is record or other is record.fields for other in list(self.queue)):
             # It may be in the ring all the same, but no longer knows where.
             self.unplaced.add(record.number)
             self.queue.append(record)
