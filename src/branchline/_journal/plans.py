@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from itertools import chain
 from typing import Any, Final, NamedTuple
 
+from .fields import trace_hex
+
 
 # Spans of more events, or with more to them, gain little and come in too many shapes.
 _MOST_EVENTS: Final = 16
@@ -49,12 +51,12 @@ class Plans:
         """Return the plan of *span* and the values for it; None for a span that is like no other."""
         if not span.is_common:
             return None
-        _, trace_hex, number, parent, title, began, ended, role, outcome, data, marks, place, flags = span.fields
+        _, trace, number, parent, title, began, ended, role, outcome, data, marks, place, flags = span.fields
         # In the order of the form: see `_Draft.plan`.
         values: list[Any] = (
-            [trace_hex.encode(), number, parent, title, began, ended]
+            [trace_hex(trace).encode(), number, parent, title, began, ended]
             if parent is not None
-            else [trace_hex.encode(), number, title, began, ended]
+            else [trace_hex(trace).encode(), number, title, began, ended]
         )
         identity = None if place is None else self._writer.identity(span.identity)
         if identity:

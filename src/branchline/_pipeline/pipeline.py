@@ -150,9 +150,12 @@ class Pipeline:
         self.process = layout.process_name(self.pid, self.started_unix_nano)
         self.directory = self.options.run_directory / self.process
         self.queue: deque[Any] = deque()
-        self.open: dict[int, Any] = {}
+        # Spans of our own, and the application's by their numbers. A set: what is soon gone again costs half of what it
+        # would in a dictionary.
+        self.open: set[Any] = set()
+        self.guests: dict[int, Any] = {}
         # Only where somebody watches.
-        self.values = BranchValues(self.open) if self.options.listeners else None
+        self.values = BranchValues(self.guests) if self.options.listeners else None
         self.ring: Ring | None = None
         self._put: Callable[[bytes], int | tuple[int, ...]] | None = None
         self.submit: Callable[[Any], None] = self._submit
@@ -191,6 +194,21 @@ class Pipeline:
         self.queue.append(record.fields if record.is_common and record.slots == -1 else record)
         if self.is_direct:
             self.write_here()
+
+    def _made_queueing(self) -> Callable[[Any], None]:
+        # As `_made_submit`, where there is no ring.
+        queue, append = self.queue, self.queue.append
+
+        def submit(record: Any) -> None:
+            """Take a finished span into the queue."""
+            if not record.is_common or len(queue) > self.wake_at or record.weight:
+                self._submit(record)
+                return
+            append(record.fields)
+            if self.is_direct:
+                self.write_here()
+
+        return submit
 
     def _submit_rare(self, record: Any) -> None:
         """Take a finished span that is not like most."""
@@ -475,7 +493,9 @@ class Pipeline:
         try:
             if self.writer is None:
                 self._open_ring()
-                if self._put is not None and first.slots == -1:
+                if self._put is None:
+                    self.submit = self._made_queueing()
+                elif first.slots == -1:
                     self._put_cleaned(first)
                 writer = self._make_writer(self)
                 try:
@@ -591,12 +611,26 @@ class Pipeline:
         self.wake()
         return marker.wait(timeout)
 
+    def all_open(self) -> list[Any]:
+        """Return the spans that are open, the oldest first."""
+        return sorted([*self.open, *self.guests.values()], key=lambda span: span.began)
+
+    def forget(self, span: Any) -> bool:
+        """Take *span* off those that are open; tell whether it was one."""
+        if self.guests.pop(span.number, None) is not None:
+            return True
+        try:
+            self.open.remove(span)
+        except KeyError:
+            return False
+        return True
+
     def close_open(self) -> None:
         """End what is still open as interrupted: the process or the run ends before it did."""
-        for span in sorted(self.open.values(), key=lambda span: -span.began):
+        for span in reversed(self.all_open()):
             if span.ended is None:
                 span.leave(names.INTERRUPTED)
-            elif self.open.pop(span.number, None) is not None:
+            elif self.forget(span):
                 # A KeyboardInterrupt tore its end off before it was recorded.
                 self.submit(span)
 
@@ -675,13 +709,13 @@ class Pipeline:
 
     def after_fork(self) -> None:
         """In a forked child: leave everything to the parent and begin anew, at the child's first record."""
-        ring, writer, open_, was_closed = self.ring, self.writer, self.open, self.is_closed
+        ring, writer, open_, was_closed = self.ring, self.writer, self.all_open(), self.is_closed
         self.options = replace(self.options, listeners=())
         self.notices.reset()
         self._fresh()
         if was_closed:
             self.let_go(is_direct=False)
-        for span in list(open_.values()):
+        for span in open_:
             # The parent ends and records it; here it only serves as a parent to what the child records.
             span.ended = span.began
         if ring is not None:

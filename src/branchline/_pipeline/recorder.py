@@ -80,13 +80,15 @@ class NativeRecorder:
                 lane = self._lane = Lane(self._provider, pipeline, self._root_flags)
                 began = lane.now()
             span.lane = lane
+            trace: Any = _bits(128)
+            if pipeline.ring is not None:
+                trace = trace.to_bytes(16, "big").hex()
             number = _bits(64) or 1
             span.fields = [
-                SPAN_RECORD, _bits(128).to_bytes(16, "big").hex(), number, None, name, began, None,
-                "step", None, None, None, None, lane.flags,
+                SPAN_RECORD, trace, number, None, name, began, None, "step", None, None, None, None, lane.flags
             ]  # fmt: skip
             inside = {SPAN_KEY: span}
-        lane.pipeline.open[number] = span
+        lane.pipeline.open.add(span)
         span.token = set_current(inside) if COLLECTOR.stop else finalisers.set_current(inside)
         if attributes:
             # A copy: the decorator's own attributes serve every call.
@@ -206,7 +208,7 @@ class NativeRecorder:
     ) -> None:
         """Record one value of a metric, belonging to *recording*, else to the span that is current."""
         if recording.__class__ is Span:
-            span = cast("Span", recording)
+            span: Any = recording
             record_point(span.lane.pipeline, name, value, unit, step, attributes, span=span)
             return
         context = get_current()

@@ -14,7 +14,7 @@ from opentelemetry.trace import SpanContext, Status, StatusCode
 from opentelemetry.util import types
 
 from .. import names
-from .._journal.fields import DATA, ENDED, MARKS, NUMBER, OUTCOME
+from .._journal.fields import DATA, ENDED, MARKS, OUTCOME
 from ..tracebacks import qualified_name, said, stack_of
 from ..values import freeze, freeze_key, freeze_name
 from .active import SPAN_KEY, detach, get_current, give_back, reset_current
@@ -169,7 +169,7 @@ class Span(ReadableSide):
         fields[ENDED] = perf_counter_ns() + lane.offset
         pipeline = lane.pipeline
         try:
-            del pipeline.open[fields[NUMBER]]
+            pipeline.open.remove(self)
         except KeyError:
             # Opened before a fork or a shutdown: it is no longer this process's to record.
             return
@@ -214,7 +214,7 @@ class Span(ReadableSide):
         self.ended = ended
         pipeline = self.lane.pipeline
         try:
-            del pipeline.open[self.number]
+            pipeline.open.remove(self)
         except KeyError:
             # Opened before a fork or a shutdown: it is no longer this process's to record.
             return

@@ -308,7 +308,7 @@ class Tracer(SdkTracer):
         is_rare = span.span_kind != 1 or span.has_remote_parent or lane.limits is not None
         if self._scope is not None or lane.state or is_rare:
             span.is_common = False
-        lane.pipeline.open[number] = span
+        lane.pipeline.open.add(span)
         if started_with:
             span.put(dict(started_with))
         for link in links:

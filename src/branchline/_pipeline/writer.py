@@ -419,10 +419,10 @@ class Writer:
 
     def _checkpoints(self) -> None:
         pipeline = self.pipeline
-        spans = list(pipeline.open.values())
+        spans = pipeline.all_open()
         for span in spans[: max(len(spans) - _MOST_OPEN, 0)]:
             # Never ended, and nobody will: instrumentations leak such spans.
-            if pipeline.open.pop(span.number, None) is not None:
+            if pipeline.forget(span):
                 pipeline.drop("spans", "never_ended")
         # Not by its times: the clock may have been set since.
         were_open, self._were_open = self._were_open, {span.number for span in spans}
@@ -506,7 +506,7 @@ class Writer:
         if not listeners:
             return
         ended, self._seen = self._seen, []
-        open_ = list(map(self._shown, _worth_showing(list(self.pipeline.open.values()))))
+        open_ = list(map(self._shown, _worth_showing(self.pipeline.all_open())))
         for listener in listeners:
             self._guarded(functools.partial(listener.listen, ended, open_))
 
