@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from branchline import names
 from branchline._journal import plans
 from branchline._journal.encode import ATTRIBUTE_BYTES, LINE_BYTES, SPANS_PER_LINE, Encoder
+from branchline._journal.fields import short_identity
 from branchline._journal.records import LogRecord, Scope, SpanRecord, spilled_records
 from branchline.redaction import REDACTED, Redactor
 from branchline.values import freeze
@@ -27,8 +28,16 @@ class Common(SpanRecord):
     A span as the recorder leaves it: with no more than every span has, unless a test says otherwise.
     """
 
-    is_common = True
-    limits = None
+    def __init__(self, **fields):
+        super().__init__(**fields)
+        self.is_common = not self.lane.state
+
+    @property
+    def fields(self):
+        return [
+            *(1, self.trace_hex, self.number, self.parent_number, self.title, self.began, self.ended, self.role),
+            *(self.outcome, self.data, self.marks, short_identity(self.identity), self.lane.flags),
+        ]
 
 
 def span(title="step", *, kind=Common, number=1, **fields):

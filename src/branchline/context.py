@@ -97,8 +97,14 @@ class Recorder(Protocol):
     ) -> Recording:
         """Start a span and make it current; *identity* replaces the one inherited from the parent."""
 
+    def open_step(self, name: str, attributes: Mapping[str, object] | None) -> Recording:
+        """Start a plain step and make it current: what ``enter`` does for most, without the rest."""
+
     def current(self) -> Recording | None:
         """Return the innermost span of ours (any role) in this context."""
+
+    def current_step(self) -> Recording | None:
+        """Return what ``current`` does if it is a step that is open, else None."""
 
     def event(
         self, name: str, attributes: Mapping[str, object], *, severity: str = "INFO", body: object = None

@@ -244,10 +244,19 @@ class ForeignRecorder:
         except Exception:  # a processor or sampler of the application; the step itself must go on
             return trace.INVALID_SPAN
 
+    def open_step(self, name: str, attributes: Mapping[str, object] | None) -> Recording:
+        """Start a plain step and make it current."""
+        return self.enter(name, names.KIND_STEP, attributes)
+
     def current(self) -> Recording | None:
         """Return the innermost open span of ours in this context."""
         found = otel_context.get_value(_RECORDING_KEY)
         return found if isinstance(found, ForeignRecording) else None
+
+    def current_step(self) -> Recording | None:
+        """Return what ``current`` does, if that is a step that is open."""
+        found = self.current()
+        return found if found is not None and found.role == names.KIND_STEP and found.is_open else None
 
     def event(
         self, name: str, attributes: Mapping[str, object], *, severity: str = "INFO", body: object = None

@@ -50,7 +50,7 @@ class Step:
                 links = _contexts_of(self._links)
                 self._recording = recorder.enter(self._name, names.KIND_STEP, self._attributes, links=links)
             else:
-                self._recording = recorder.enter(self._name, names.KIND_STEP, self._attributes)
+                self._recording = recorder.open_step(self._name, self._attributes)
         return self
 
     def __exit__(
@@ -170,8 +170,8 @@ def current_step() -> Step | None:
     recorder = CURRENT.recorder or foreign.recorder()
     if recorder is None:
         return None
-    recording = recorder.current()
-    if recording is None or recording.role != "step" or not recording.is_open:
+    recording = recorder.current_step()
+    if recording is None:
         return None
     found = _new(_Found)
     # By hand, because this is called in hot loops.
@@ -353,12 +353,13 @@ def _traced_call(function: Callable[..., Any], title: str, options: _Options) ->
         if new_trace:
             recording = recorder.enter(title, "step", attributes, new_trace=True)
         else:
-            recording = recorder.enter(title, "step", attributes)
+            recording = recorder.open_step(title, attributes)
         captured = recorder.capture if capture is None else capture
         if captured:
             call.arguments(recording, captured, args, kwargs)
         try:
-            result = function(*args, **kwargs)
+            # Most calls have no keywords, and taking none apart is not for free.
+            result = function(*args, **kwargs) if kwargs else function(*args)
         except BaseException as error:
             left_with(recording, error, record_exception=record_exception)
             raise
@@ -386,12 +387,12 @@ def _traced_coroutine(function: Callable[..., Any], title: str, options: _Option
         if new_trace:
             recording = recorder.enter(title, "step", attributes, new_trace=True)
         else:
-            recording = recorder.enter(title, "step", attributes)
+            recording = recorder.open_step(title, attributes)
         captured = recorder.capture if capture is None else capture
         if captured:
             call.arguments(recording, captured, args, kwargs)
         try:
-            result = await function(*args, **kwargs)
+            result = await (function(*args, **kwargs) if kwargs else function(*args))
         except BaseException as error:
             left_with(recording, error, record_exception=record_exception)
             raise

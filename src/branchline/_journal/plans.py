@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from itertools import chain
 from typing import Any, Final, NamedTuple
 
+from .fields import trace_hex
+
 
 # Spans of more events, or with more to them, gain little and come in too many shapes.
 _MOST_EVENTS: Final = 16
@@ -47,22 +49,20 @@ class Plans:
 
     def of(self, span: Any) -> tuple[Plan, list[Any]] | None:
         """Return the plan of *span* and the values for it; None for a span that is like no other."""
-        lane = span.lane
-        if not span.is_common or lane.state:
+        if not span.is_common:
             return None
-        parent = span.parent_number
+        _, trace, number, parent, title, began, ended, role, outcome, data, marks, place, flags = span.fields
         # In the order of the form: see `_Draft.plan`.
         values: list[Any] = (
-            [span.trace_hex.encode(), span.number, parent, span.title, span.began, span.ended]
+            [trace_hex(trace).encode(), number, parent, title, began, ended]
             if parent is not None
-            else [span.trace_hex.encode(), span.number, span.title, span.began, span.ended]
+            else [trace_hex(trace).encode(), number, title, began, ended]
         )
-        identity = None if span.identity is None else self._writer.identity(span.identity)
+        identity = None if place is None else self._writer.identity(span.identity)
         if identity:
             values.append(identity.encode())
         # Then each key and the type of what it has, and the same of each event, behind None and its name.
-        shape: list[Any] = [span.role, span.outcome, lane.flags, parent is None, not identity]
-        data = span.data
+        shape: list[Any] = [role, outcome, flags, parent is None, not identity]
         if data:
             # A copy: a thread that was late must not change it between two looks.
             data = data.copy()
@@ -70,7 +70,6 @@ class Plans:
                 shape.append(label)
                 shape.append(type(value))
                 values.append(value)
-        marks = span.marks
         if marks:
             marks = tuple(marks)
             for name, time, attributes, dropped in marks:

@@ -1,4 +1,4 @@
-"""Spans of this process that wait in its ring alone: read back from there when they are to be written."""
+"""Common spans on their way to the journal: of these, the queue or the ring has kept no more than the short form."""
 
 from __future__ import annotations
 
@@ -6,19 +6,20 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Any
 
+from .fields import FLAGS, IDENTITY, ShortSpan
 from .records import Identity, Lane, loads
 
 
 _new = object.__new__
 
 
-class StoredSpan:
-    """A span as the encoder reads it; what the ring's short form leaves out has its default."""
+class StoredSpan(ShortSpan):
+    """A span as the encoder reads it; what the short form leaves out has its default."""
 
-    __slots__ = (
-        *("began", "data", "ended", "identity", "lane", "marks", "number", "outcome", "parent_number", "role"),
-        *("slots", "title", "trace_hex"),
-    )
+    __slots__ = ("fields", "slots")
+    fields: list[Any]
+    slots: int
+
     is_common = True
     span_kind = 1
     scope = None
@@ -30,34 +31,31 @@ class StoredSpan:
     dropped_events = 0
     dropped_links = 0
 
+    @property
+    def identity(self) -> Identity | None:
+        """The experiment and branch it belongs to; the same object for all spans of one."""
+        identity = self.fields[IDENTITY]
+        return identity and _identity(*identity)
+
+    @property
+    def lane(self) -> Lane:
+        """What its trace has to say."""
+        return _lane(self.fields[FLAGS])
+
+
+def stored_span(fields: list[Any], slots: int = -1) -> StoredSpan:
+    """Return the span of a short form, which holds these *slots* of the ring."""
+    # Without an __init__, because this is called for every step.
+    span = _new(StoredSpan)
+    span.fields = fields
+    span.slots = slots
+    return span
+
 
 def stored_spans(texts: Iterable[bytes], slots: Iterable[int]) -> Iterator[StoredSpan]:
-    """Yield the spans of which *slots* have the short forms *texts*. Raises ValueError for anything else."""
-    # All at once, and without an __init__: this is done for every step.
-    for slot, fields in zip(slots, loads(b"[%b]" % b",".join(texts)), strict=True):
-        span: Any = _new(StoredSpan)
-        span.slots = slot
-        (
-            _,
-            span.trace_hex,
-            span.number,
-            span.parent_number,
-            span.title,
-            span.began,
-            span.ended,
-            span.role,
-            span.outcome,
-            span.data,
-            span.marks,
-            identity,
-            flags,
-        ) = fields
-        span.identity = identity and _identity(*identity)
-        span.lane = _lane(flags)
-        yield span
-
-
-# The same object for all who have it in common: what is remembered of one goes by that.
+    """Return the spans of which *slots* of the ring have the short forms *texts*. Raises ValueError for others."""
+    # Read all at once, which takes less than one by one.
+    return map(stored_span, loads(b"[%b]" % b",".join(texts)), slots)
 
 
 @lru_cache(maxsize=1024)

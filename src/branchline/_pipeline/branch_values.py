@@ -17,7 +17,7 @@ class BranchValues:
     """Remembers values by branch; any thread may note one, without a lock, and the writer alone reads them."""
 
     def __init__(self, open_: Mapping[int, Any]) -> None:
-        """Remember nothing yet; *open_* are the open spans by number."""
+        """Remember nothing yet; *open_* are, by number, the open spans that do not know what is above them."""
         self._open = open_
         self._known: dict[int, dict[str, float]] = {}
 

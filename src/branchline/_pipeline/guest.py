@@ -139,7 +139,7 @@ class GuestSpan(SpanRecord):
         self.outcome = outcome if self.role is not None else None
         self._keep()
         pipeline = self.lane.pipeline
-        if pipeline.open.pop(self.number, None) is not None:
+        if pipeline.guests.pop(self.number, None) is not None:
             pipeline.submit(self)
 
     def _keep(self) -> None:
@@ -208,7 +208,7 @@ class JournalProcessor(SpanProcessor):
     def _open(self, number: int) -> GuestSpan | None:
         """Return the open span of that *number*."""
         for pipeline in (self._pipeline, *self._captures):
-            shown = None if pipeline is None else pipeline.open.get(number)
+            shown = None if pipeline is None else pipeline.guests.get(number)
             if isinstance(shown, GuestSpan):
                 return shown
         return None
@@ -234,7 +234,7 @@ class JournalProcessor(SpanProcessor):
             elif pipeline is not None:
                 identity = context.get(IDENTITY_KEY)
                 shown = GuestSpan(span, pipeline, identity if isinstance(identity, Identity) else None)
-                pipeline.open[shown.number] = shown
+                pipeline.guests[shown.number] = shown
         except Exception as error:  # an exception here would reach the application
             self._failed(error)
 
@@ -247,7 +247,7 @@ class JournalProcessor(SpanProcessor):
                 return
             mark(span)
             pipeline = shown.lane.pipeline
-            if pipeline.open.pop(shown.number, None) is not None:
+            if pipeline.guests.pop(shown.number, None) is not None:
                 shown.end(span)
                 pipeline.submit(shown)
         except Exception as error:  # an exception here would reach the application

@@ -1,4 +1,4 @@
-"""What spans share that go the same way: the pipeline they end in, the clock they go by, the flags of their trace."""
+"""What spans share that go the same way: who makes them, where they end, the clock they go by, their trace's flags."""
 
 from __future__ import annotations
 
@@ -17,10 +17,17 @@ _FRESH_NS: Final = 10_000_000
 class Lane:
     """What spans share that go the same way; all spans of one trace in this process do."""
 
-    __slots__ = ("flags", "has_no_state", "offset", "pipeline", "stale_at", "state")
+    __slots__ = ("flags", "has_no_state", "limits", "offset", "pipeline", "provider", "stale_at", "state")
 
-    def __init__(self, pipeline: Pipeline, flags: int, state: str = "", *, offset: int | None = None) -> None:
-        """Go by the wall clock as it is now, and by the monotonic clock from there; or by the *offset* of another."""
+    def __init__(
+        self, provider: Any, pipeline: Pipeline, flags: int, state: str = "", *, offset: int | None = None
+    ) -> None:
+        """Go by the wall clock as it is now, and by the monotonic clock from there; or by the *offset* of another.
+
+        *provider* is the Provider, which makes lanes and so cannot be imported here.
+        """
+        self.provider = provider
+        self.limits = provider.limits
         self.pipeline = pipeline
         self.flags = flags
         self.state = state

@@ -150,9 +150,12 @@ class Pipeline:
         self.process = layout.process_name(self.pid, self.started_unix_nano)
         self.directory = self.options.run_directory / self.process
         self.queue: deque[Any] = deque()
-        self.open: dict[int, Any] = {}
+        # Spans of our own, and the application's by their numbers. A set: what is soon gone again costs half of what it
+        # would in a dictionary.
+        self.open: set[Any] = set()
+        self.guests: dict[int, Any] = {}
         # Only where somebody watches.
-        self.values = BranchValues(self.open) if self.options.listeners else None
+        self.values = BranchValues(self.guests) if self.options.listeners else None
         self.ring: Ring | None = None
         self._put: Callable[[bytes], int | tuple[int, ...]] | None = None
         self.submit: Callable[[Any], None] = self._submit
@@ -185,69 +188,73 @@ class Pipeline:
     # ── recording ─────────────────────────────────────────────────────────────────────────────────
 
     def _submit(self, record: Any) -> None:
-        """Take a finished span, where there is no ring or not yet."""
+        """Take a finished span, which is in the ring already if it can be."""
         if (len(self.queue) > self.wake_at or record.weight) and not self._attend(record, "spans"):
             return
-        self.queue.append(record)
+        self.queue.append(record.fields if record.is_common and record.slots == -1 else record)
         if self.is_direct:
             self.write_here()
+
+    def _made_queueing(self) -> Callable[[Any], None]:
+        # As `_made_submit`, where there is no ring.
+        queue, append = self.queue, self.queue.append
+
+        def submit(record: Any) -> None:
+            """Take a finished span into the queue."""
+            if not record.is_common or len(queue) > self.wake_at or record.weight:
+                self._submit(record)
+                return
+            append(record.fields)
+            if self.is_direct:
+                self.write_here()
+
+        return submit
+
+    def _submit_rare(self, record: Any) -> None:
+        """Take a finished span that is not like most."""
+        try:
+            slots = record.slots = -1 if self._put is None else self._put(dumps(span_tuple(record), ring_default))
+        except Exception:  # a value that JSON cannot take: see below
+            slots = self._put_cleaned(record)
+        if slots != -1 or self._admit(record, "spans"):
+            self._submit(record)
 
     def _made_submit(self, put: Callable[[bytes], int | tuple[int, ...]], ring: Ring | None) -> Callable[[Any], None]:
         # A closure, because this runs at the end of every step: what it uses is looked up once. Into *ring* it writes
         # by itself; everything else, and what does not fit there at once, goes through *put*.
         queue, append = self.queue, self.queue.append
-        encoded: Callable[..., bytes] = dumps
+        encoded: Callable[[Any], bytes] = dumps
         memory, take, checksum, writers = NOWHERE if ring is None else ring.inside
 
         def submit(record: Any) -> None:
             """Take a finished span: into the ring, then into the queue."""
-            queued = record
-            try:
-                identity = record.identity
-                if identity is not None:
-                    identity = (identity.experiment_name, identity.branch_id, identity.branch_name)
-                if record.is_common:
-                    data = encoded(
-                        (
-                            1,
-                            record.trace_hex,
-                            record.number,
-                            record.parent_number,
-                            record.title,
-                            record.began,
-                            record.ended,
-                            record.role,
-                            record.outcome,
-                            record.data,
-                            record.marks,
-                            identity,
-                            record.lane.flags,
-                        )
-                    )
-                else:
-                    data = encoded(span_tuple(record), ring_default)
-            except Exception:  # a value that JSON cannot take: see below
-                slots = self._put_cleaned(record)
-            else:
-                try:
-                    write, described = writers[len(data)]
-                    slots = take()
-                    write(memory, slots, described, checksum(data), slots, data)
-                    if record.is_common:
-                        queued = slots
-                except IndexError:
-                    slots = put(data)
-                except ValueError:  # the ring was closed meanwhile
-                    slots = -1
-                record.slots = slots
-            if slots == -1 and not self._admit(record, "spans"):
+            if not record.is_common:
+                self._submit_rare(record)
                 return
+            try:
+                data = encoded(record.fields)
+            except Exception:  # bytes, or a value that JSON cannot take
+                self._submit_rare(record)
+                return
+            try:
+                write, described = writers[len(data)]
+                slots = take()
+                write(memory, slots, described, checksum(data), slots, data)
+            except ValueError:  # the ring was closed meanwhile
+                self._submit(record)
+                return
+            except IndexError:
+                record.slots = put(data)
+                if record.slots != -1 or self._admit(record, "spans"):
+                    self._submit(record)
+                return
+            record.slots = slots
             if (len(queue) > self.wake_at or record.weight) and not self._attend(record, "spans"):
                 return
-            # The span itself is gone then: thousands that wait would cost more time to keep than to read back. No call
-            # between the two: nobody can let go of the ring there.
+            # The slot says it all, and the span can go: thousands that wait would cost more time to keep than to read
+            # back. No call between the two: nobody lets go of the ring there.
             if self.reads_ring:
-                append(queued)
+                append(slots)
                 return
             append(record)
             if self.is_direct:
@@ -383,7 +390,7 @@ class Pipeline:
 
     def torn(self, record: Any) -> None:
         """Take a record whose ``submit`` was torn off, by a KeyboardInterrupt: it is in the queue once, or rescued."""
-        if record.slots == -1 and not any(other is record for other in list(self.queue)):
+        if record.slots == -1 and not any(other is record or other is record.fields for other in list(self.queue)):
             # It may be in the ring all the same, but no longer knows where.
             self.unplaced.add(record.number)
             self.queue.append(record)
@@ -486,7 +493,9 @@ class Pipeline:
         try:
             if self.writer is None:
                 self._open_ring()
-                if self._put is not None and first.slots == -1:
+                if self._put is None:
+                    self.submit = self._made_queueing()
+                elif first.slots == -1:
                     self._put_cleaned(first)
                 writer = self._make_writer(self)
                 try:
@@ -602,12 +611,26 @@ class Pipeline:
         self.wake()
         return marker.wait(timeout)
 
+    def all_open(self) -> list[Any]:
+        """Return the spans that are open, the oldest first."""
+        return sorted([*self.open, *self.guests.values()], key=lambda span: span.began)
+
+    def forget(self, span: Any) -> bool:
+        """Take *span* off those that are open; tell whether it was one."""
+        if self.guests.pop(span.number, None) is not None:
+            return True
+        try:
+            self.open.remove(span)
+        except KeyError:
+            return False
+        return True
+
     def close_open(self) -> None:
         """End what is still open as interrupted: the process or the run ends before it did."""
-        for span in sorted(self.open.values(), key=lambda span: -span.began):
+        for span in reversed(self.all_open()):
             if span.ended is None:
                 span.leave(names.INTERRUPTED)
-            elif self.open.pop(span.number, None) is not None:
+            elif self.forget(span):
                 # A KeyboardInterrupt tore its end off before it was recorded.
                 self.submit(span)
 
@@ -686,13 +709,13 @@ class Pipeline:
 
     def after_fork(self) -> None:
         """In a forked child: leave everything to the parent and begin anew, at the child's first record."""
-        ring, writer, open_, was_closed = self.ring, self.writer, self.open, self.is_closed
+        ring, writer, open_, was_closed = self.ring, self.writer, self.all_open(), self.is_closed
         self.options = replace(self.options, listeners=())
         self.notices.reset()
         self._fresh()
         if was_closed:
             self.let_go(is_direct=False)
-        for span in list(open_.values()):
+        for span in open_:
             # The parent ends and records it; here it only serves as a parent to what the child records.
             span.ended = span.began
         if ring is not None:

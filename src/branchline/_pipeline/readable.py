@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -16,58 +17,34 @@ from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, Trace
 from opentelemetry.util import types
 
 from .. import names
+from .._journal.fields import IDENTITY, ShortSpan
+from ..context import Identity
 from ..values import freeze, freeze_name
 from .lanes import Lane
 
 
+_identity: Final = lru_cache(maxsize=1024)(Identity)
 _KINDS: Final = {kind: kind.value + 1 for kind in SpanKind}
 _API_KINDS: Final = {number: kind for kind, number in _KINDS.items()}
 _API_CODES: Final = {0: StatusCode.UNSET, 1: StatusCode.OK, 2: StatusCode.ERROR}
 
 
-class ReadableSide(SdkSpan):
+class ReadableSide(ShortSpan, SdkSpan):
     """What a span is, and what others read of it; what most spans never have is a default of the class."""
 
     # The SDK forbids making its class directly; ours is made by the tracer, without a call of __init__.
     __new__ = object.__new__
 
     # ── what is read for every span: in slots, which are read in a fifth of the time of a class's default ──
-    __slots__ = (
-        *(
-            "began",
-            "data",
-            "ended",
-            "identity",
-            "is_common",
-            "lane",
-            "limits",
-            "marks",
-            "number",
-            "outcome",
-            "parent_number",
-        ),
-        *("provider", "role", "slots", "title", "token", "trace_hex", "up", "weight"),
-    )
+    __slots__ = ("fields", "is_common", "lane", "slots", "token", "up", "weight")
+    fields: list[Any]
     lane: Lane
-    trace_hex: str
-    number: int
-    title: str
-    began: int
-    ended: int | None
-    parent_number: int | None
     up: ReadableSide | None
-    identity: Any
-    role: str | None
-    outcome: str | None
-    data: dict[str, Any] | None
-    marks: list[Any] | None
-    # Whether all the fields that the ring's short form leaves out have their defaults.
+    # Whether all that the short form leaves out has its default.
     is_common: bool
     token: Any
     slots: int | tuple[int, ...]
     weight: int
-    limits: Any
-    provider: Any  # the Provider, which makes spans and so cannot be imported here
 
     # ── what most spans never have ──
     has_remote_parent = False
@@ -88,11 +65,14 @@ class ReadableSide(SdkSpan):
 
     @property
     def maker(self) -> Any:
-        """The provider: noted on a root, and on every span that somebody watches."""
-        span = self
-        while span.provider is None and span.up is not None:
-            span = span.up
-        return span.provider
+        """The provider."""
+        return self.lane.provider
+
+    @property
+    def identity(self) -> Identity | None:
+        """The experiment and branch it belongs to; the same object for all spans of one."""
+        identity = self.fields[IDENTITY]
+        return None if identity is None else _identity(*identity)
 
     def get_span_context(self) -> SpanContext:
         """Return what others need to refer to it."""

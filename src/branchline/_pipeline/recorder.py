@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from time import perf_counter_ns
-from typing import Any, cast
+from typing import Any
 
 from opentelemetry.context import Context
 from opentelemetry.trace import Link, SpanContext
 from opentelemetry.trace import Span as ApiSpan
 
 from .. import names
+from .._journal.fields import ENDED, FLAGS, IDENTITY, NUMBER, ROLE, TRACE
+from .._journal.records import SPAN_RECORD
 from ..context import IDENTITY_KEY, PIPELINE_KEY, Identity, Recording
 from . import finalisers, ids
 from .active import SPAN_KEY, detach, get_current, set_current
@@ -36,7 +38,62 @@ class NativeRecorder:
         self._provider = provider
         self._pipeline = pipeline
         self._root_flags = SAMPLED | provider.root_flags
-        self._lane = Lane(pipeline, self._root_flags)
+        self._lane = Lane(provider, pipeline, self._root_flags)
+
+    def open_step(self, name: str, attributes: Mapping[str, object] | None) -> Recording:
+        """Start a plain step and make it current: the short way."""
+        context = get_current()
+        if context:
+            parent: Any = context.get(SPAN_KEY)
+            if parent.__class__ is not Span or not parent.lane.pipeline.is_simple:
+                return self._entered(name, names.KIND_STEP, context, attributes, (), None, new_trace=False)
+            span: Span = _new(Span)
+            span.token = None
+            span.slots = -1
+            span.weight = 0
+            lane = span.lane = parent.lane
+            span.is_common = lane.has_no_state
+            span.up = parent
+            known = parent.fields
+            number = _bits(64) or 1
+            span.fields = [
+                SPAN_RECORD, known[TRACE], number, known[NUMBER], name, perf_counter_ns() + lane.offset, None,
+                "step", None, None, None, known[IDENTITY], known[FLAGS],
+            ]  # fmt: skip
+            # A plain dictionary where the API would make a Context: nobody but us has it before it is current,
+            # nobody may change it afterwards, and making a Context costs three times as much.
+            inside: Any = context.copy()
+            inside[SPAN_KEY] = span
+        else:
+            # Nothing is current: the root of a new trace.
+            pipeline = self._pipeline
+            if not pipeline.is_simple:
+                return self._entered(name, names.KIND_STEP, context, attributes, (), None, new_trace=False)
+            span = _new(Span)
+            span.up = span.token = None
+            span.is_common = True
+            span.slots = -1
+            span.weight = 0
+            lane = self._lane
+            began = perf_counter_ns() + lane.offset
+            if began > lane.stale_at:
+                lane = self._lane = Lane(self._provider, pipeline, self._root_flags)
+                began = lane.now()
+            span.lane = lane
+            trace: Any = _bits(128)
+            if pipeline.ring is not None:
+                trace = trace.to_bytes(16, "big").hex()
+            number = _bits(64) or 1
+            span.fields = [
+                SPAN_RECORD, trace, number, None, name, began, None, "step", None, None, None, None, lane.flags
+            ]  # fmt: skip
+            inside = {SPAN_KEY: span}
+        lane.pipeline.open.add(span)
+        span.token = set_current(inside) if COLLECTOR.stop else finalisers.set_current(inside)
+        if attributes:
+            # A copy: the decorator's own attributes serve every call.
+            span.put(dict(attributes))
+        return span
 
     def enter(
         self,
@@ -48,62 +105,7 @@ class NativeRecorder:
         new_trace: bool = False,
     ) -> Recording:
         """Start a span and make it current."""
-        context = get_current()
-        if context:
-            parent: Any = context.get(SPAN_KEY)
-            if parent.__class__ is not Span or new_trace or not parent.lane.pipeline.is_simple:
-                return self._entered(name, role, context, attributes, links, identity, new_trace=new_trace)
-            span: Span = _new(Span)
-            span.ended = span.outcome = span.data = span.marks = span.limits = span.provider = span.token = None
-            span.slots = -1
-            span.weight = 0
-            lane = span.lane = parent.lane
-            span.trace_hex = parent.trace_hex
-            span.is_common = lane.has_no_state
-            number = span.number = _bits(64) or 1
-            span.title = name
-            span.parent_number = parent.number
-            span.up = parent
-            span.identity = parent.identity if identity is None else identity
-            span.role = role
-            span.began = perf_counter_ns() + lane.offset
-            # A plain dictionary where the API would make a Context: nobody but us has it before it is current,
-            # nobody may change it afterwards, and making a Context costs three times as much.
-            inside: Any = context.copy()
-            inside[SPAN_KEY] = span
-        else:
-            # Nothing is current: the root of a new trace.
-            pipeline = self._pipeline
-            if not pipeline.is_simple:
-                return self._entered(name, role, context, attributes, links, identity, new_trace=new_trace)
-            span = _new(Span)
-            span.ended = span.outcome = span.data = span.marks = span.limits = span.parent_number = span.up = (
-                span.token
-            ) = None
-            span.is_common = True
-            span.slots = -1
-            span.weight = 0
-            lane = self._lane
-            span.began = perf_counter_ns() + lane.offset
-            if span.began > lane.stale_at:
-                lane = self._lane = Lane(pipeline, self._root_flags)
-                span.began = lane.now()
-            span.lane = lane
-            span.trace_hex = _bits(128).to_bytes(16, "big").hex()
-            number = span.number = _bits(64) or 1
-            span.title = name
-            span.identity = identity
-            span.role = role
-            span.provider = self._provider
-            inside = {SPAN_KEY: span}
-        lane.pipeline.open[number] = span
-        span.token = set_current(inside) if COLLECTOR.stop else finalisers.set_current(inside)
-        if attributes:
-            # A copy: the decorator's own attributes serve every call.
-            span.put(dict(attributes))
-        if role != "step" or links or identity is not None:
-            self._settle_in(span, links, identity)
-        return span
+        return self._entered(name, role, get_current(), attributes, links, identity, new_trace=new_trace)
 
     def _entered(
         self,
@@ -124,18 +126,11 @@ class NativeRecorder:
         inside: Any = context.copy()
         inside[SPAN_KEY] = span
         span.token = finalisers.set_current(inside)
-        if role != names.KIND_STEP or identity is not None:
-            self._settle_in(span, (), identity)
-        return span
-
-    def _settle_in(self, span: Span, links: Sequence[SpanContext], identity: Identity | None) -> None:
-        """Do what a plain step does not need."""
-        for link in links:
-            span.connect(link)
         if identity is not None:
             _set_item(get_current(), IDENTITY_KEY, identity)
-        if span.role != names.KIND_STEP:
+        if role != names.KIND_STEP:
             span.lane.pipeline.started(span)
+        return span
 
     def _begin(
         self,
@@ -170,8 +165,19 @@ class NativeRecorder:
         """Return the innermost span of ours in this context."""
         span: Any = get_current().get(SPAN_KEY)
         while span.__class__ is Span:
-            if span.role is not None:
-                return cast("Span", span)
+            if span.fields[ROLE] is not None:
+                return span  # type: ignore[no-any-return]  # its class is known
+            span = span.up
+        return None
+
+    def current_step(self) -> Recording | None:
+        """Return what ``current`` does, if that is a step that is open."""
+        span: Any = get_current().get(SPAN_KEY)
+        while span.__class__ is Span:
+            fields = span.fields
+            role = fields[ROLE]
+            if role is not None:
+                return span if role == "step" and fields[ENDED] is None else None
             span = span.up
         return None
 
@@ -202,7 +208,7 @@ class NativeRecorder:
     ) -> None:
         """Record one value of a metric, belonging to *recording*, else to the span that is current."""
         if recording.__class__ is Span:
-            span = cast("Span", recording)
+            span: Any = recording
             record_point(span.lane.pipeline, name, value, unit, step, attributes, span=span)
             return
         context = get_current()

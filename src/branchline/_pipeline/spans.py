@@ -14,6 +14,7 @@ from opentelemetry.trace import SpanContext, Status, StatusCode
 from opentelemetry.util import types
 
 from .. import names
+from .._journal.fields import DATA, ENDED, MARKS, OUTCOME
 from ..tracebacks import qualified_name, said, stack_of
 from ..values import freeze, freeze_key, freeze_name
 from .active import SPAN_KEY, detach, get_current, give_back, reset_current
@@ -41,7 +42,7 @@ class Span(ReadableSide):
     @property
     def is_open(self) -> bool:
         """Whether it still takes data."""
-        return self.ended is None
+        return self.fields[ENDED] is None
 
     @property
     def span(self) -> api.Span:
@@ -50,22 +51,24 @@ class Span(ReadableSide):
 
     def put(self, attributes: Mapping[str, Any]) -> None:
         """Set attributes; never raises. A dictionary becomes the span's own."""
-        if self.ended is not None:
+        fields = self.fields
+        if fields[ENDED] is not None:
             return
         try:
-            plain: Any = attributes if is_plain(attributes) else self._made_plain(attributes)
-            if self.data is None:
-                self.data = plain
+            plain = attributes if is_plain(attributes) else self._made_plain(attributes)
+            if fields[DATA] is None:
+                fields[DATA] = plain
             else:
-                self.data.update(plain)
+                fields[DATA].update(plain)
         except Exception as error:  # recording never raises
             self.lane.pipeline.failed("attributes", error)
-        if self.limits is not None:
-            self.limits.hold_attributes(self)
+        if self.lane.limits is not None:
+            self.lane.limits.hold_attributes(self)
 
     def mark(self, name: str, attributes: Mapping[str, Any]) -> None:
         """Add an event, now; never raises. A dictionary becomes the event's own."""
-        if self.ended is not None:
+        fields = self.fields
+        if fields[ENDED] is not None:
             return
         try:
             mark = (
@@ -74,15 +77,15 @@ class Span(ReadableSide):
                 attributes if is_plain(attributes) else self._made_plain(attributes),
                 0,
             )
-            if self.marks is None:
-                self.marks = [mark]
+            if fields[MARKS] is None:
+                fields[MARKS] = [mark]
             else:
-                self.marks.append(mark)
+                fields[MARKS].append(mark)
         except Exception:  # a name or a key that cannot be looked up: the thorough way takes them as they are
             self._add_mark(name, perf_counter_ns() + self.lane.offset, attributes)
             return
-        if self.limits is not None:
-            self.limits.hold_events(self)
+        if self.lane.limits is not None:
+            self.lane.limits.hold_events(self)
 
     def _add_mark(self, name: Any, time: int, attributes: Mapping[str, Any] | None) -> None:
         try:
@@ -92,8 +95,8 @@ class Span(ReadableSide):
             self.marks.append((freeze_name(name, self.lane.pipeline.odd), time, data, 0))
         except Exception as error:  # recording never raises
             self.lane.pipeline.failed("event", error)
-        if self.limits is not None:
-            self.limits.hold_events(self)
+        if self.lane.limits is not None:
+            self.lane.limits.hold_events(self)
 
     def _made_plain(self, attributes: Mapping[str, Any]) -> dict[str, Any]:
         plain, weight = made_plain(attributes, self.lane.pipeline.odd)
@@ -120,8 +123,8 @@ class Span(ReadableSide):
         if self.bonds is None:
             self.bonds = []
         self.bonds.append(bond)
-        if self.limits is not None:
-            self.limits.hold_links(self)
+        if self.lane.limits is not None:
+            self.lane.limits.hold_links(self)
 
     def settle(self, outcome: str, message: str | None = None) -> None:
         """Decide how it will have ended, unless an exception says otherwise."""
@@ -155,24 +158,27 @@ class Span(ReadableSide):
                 reset_current(token)
             except (ValueError, RuntimeError):
                 give_back(token, self)
-        if self.ended is not None:
+        fields = self.fields
+        if fields[ENDED] is not None:
             return
-        if self.outcome is None or outcome not in _QUIET:
-            self.outcome = outcome
+        if fields[OUTCOME] is None or outcome not in _QUIET:
+            fields[OUTCOME] = outcome
             if outcome != "success":
                 self._add_error(error, outcome, message)
         lane = self.lane
-        self.ended = perf_counter_ns() + lane.offset
+        fields[ENDED] = perf_counter_ns() + lane.offset
         pipeline = lane.pipeline
         try:
-            del pipeline.open[self.number]
+            pipeline.open.remove(self)
         except KeyError:
             # Opened before a fork or a shutdown: it is no longer this process's to record.
             return
         if pipeline.watchers:
             self.maker.ended(self)
+        # First this, and then the call: Python has no fast way to call what an object has where others have a method.
+        submit = pipeline.submit
         try:
-            pipeline.submit(self)
+            submit(self)
         except BaseException:
             # A KeyboardInterrupt, or the strict mode of tests.
             pipeline.torn(self)
@@ -208,7 +214,7 @@ class Span(ReadableSide):
         self.ended = ended
         pipeline = self.lane.pipeline
         try:
-            del pipeline.open[self.number]
+            pipeline.open.remove(self)
         except KeyError:
             # Opened before a fork or a shutdown: it is no longer this process's to record.
             return

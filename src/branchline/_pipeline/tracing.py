@@ -18,6 +18,8 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationInfo, Instrume
 from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, TraceFlags, TraceState
 
 from .. import names
+from .._journal.fields import short_identity
+from .._journal.records import SPAN_RECORD
 from ..context import IDENTITY_KEY, PIPELINE_KEY, Identity
 from ..values import freeze_name
 from . import ids
@@ -283,20 +285,18 @@ class Tracer(SdkTracer):
             return NonRecordingSpan(SpanContext(int(trace_hex, 16), number, False, TraceFlags(lane.flags), state))
 
         span: Span = _new(Span)
-        span.ended = span.outcome = span.data = span.marks = span.token = None
-        span.parent_number = span.up = None
+        span.up = span.token = None
         span.is_common = True
         span.slots = -1
         span.weight = 0
         span.lane = lane
-        span.trace_hex = trace_hex
-        span.number = number
-        span.provider = provider
-        span.title = name if name.__class__ is str and len(name) < 512 else freeze_name(name, pipeline.odd)
         span.scope = self._scope
-        span.role = role
-        span.identity = identity or inherited_identity(parent, context)
-        span.limits = provider.limits
+        title = name if name.__class__ is str and len(name) < 512 else freeze_name(name, pipeline.odd)
+        began = lane.now() if start_time is None else moment(start_time, lane)
+        span.fields = [
+            SPAN_RECORD, trace_hex, number, None, title, began, None, role, None, None, None,
+            short_identity(identity or inherited_identity(parent, context)), lane.flags,
+        ]  # fmt: skip
         if origin is not None:
             span.parent_number = origin.span_id
             span._parent_context = origin  # noqa: SLF001  # a friend: this is where spans are made
@@ -305,11 +305,10 @@ class Tracer(SdkTracer):
                 span.up = cast("Span", parent)
         if kind is not SpanKind.INTERNAL:
             span.span_kind = otlp_kind(kind)
-        is_rare = span.span_kind != 1 or span.has_remote_parent or span.limits is not None
+        is_rare = span.span_kind != 1 or span.has_remote_parent or lane.limits is not None
         if self._scope is not None or lane.state or is_rare:
             span.is_common = False
-        span.began = lane.now() if start_time is None else moment(start_time, lane)
-        lane.pipeline.open[number] = span
+        lane.pipeline.open.add(span)
         if started_with:
             span.put(dict(started_with))
         for link in links:
@@ -336,12 +335,12 @@ class Tracer(SdkTracer):
             if parent.__class__ is Span and parent.lane.pipeline is pipeline:
                 return parent.lane, parent.trace_hex, True, attributes
             if origin is None:
-                lane = Lane(pipeline, SAMPLED | provider.root_flags)
+                lane = Lane(provider, pipeline, SAMPLED | provider.root_flags)
                 return lane, f"{self._new_trace_id():032x}", True, attributes
             is_sampled = bool(origin.trace_flags & SAMPLED) or provider.sampler is ALWAYS_ON
             state = origin.trace_state.to_header() if origin.trace_state else ""
             flags = is_sampled | (int(origin.trace_flags) & _RANDOM)
-            return Lane(pipeline, flags, state), f"{origin.trace_id:032x}", is_sampled, attributes
+            return Lane(provider, pipeline, flags, state), f"{origin.trace_id:032x}", is_sampled, attributes
         trace_id = self._new_trace_id() if origin is None else origin.trace_id
         try:
             result = provider.sampler.should_sample(context, trace_id, name, kind, attributes, links)
@@ -351,6 +350,7 @@ class Tracer(SdkTracer):
         is_sampled = result.decision is Decision.RECORD_AND_SAMPLE
         flags = is_sampled | (provider.root_flags if origin is None else int(origin.trace_flags) & _RANDOM)
         lane = Lane(
+            provider,
             pipeline if is_sampled else cast("Pipeline", Unkept(pipeline)),
             flags,
             result.trace_state.to_header() if result.trace_state else "",

@@ -68,7 +68,7 @@ class Unkept:
     def __init__(self, pipeline: Pipeline) -> None:
         """Keep nothing of what would have gone to *pipeline*."""
         self._pipeline = pipeline
-        self.open: dict[int, Any] = {}
+        self.open: set[Span] = set()
 
     def submit(self, span: Span) -> None:
         """Count a finished span as sampled out."""

@@ -19,7 +19,7 @@ from .._journal.ring import Progress
 from .._journal.seen import Seen, Summary
 from .._journal.segments import Appender
 from .._journal.snapshots import Snapshot
-from .._journal.stored import stored_spans
+from .._journal.stored import stored_span, stored_spans
 from .metric_lines import MetricLines
 from .pipeline import Marker, Pipeline
 
@@ -226,7 +226,7 @@ class Writer:
             if record.__class__ is not Marker and record.__class__ is not Snapshot:
                 signal = "logs" if record.__class__ is LogRecord else "spans"
                 self.recorded[signal] += 1
-                waiting.append((signal, record if record.__class__ is int else record.slots))
+                waiting.append((signal, record if record.__class__ is int else getattr(record, "slots", -1)))
         pipeline.queue.clear()
         self._unwritten.clear()
         kept = 0
@@ -269,7 +269,6 @@ class Writer:
                 else:
                     spans.append(record)
             if self._rescued:
-                spans = [span for span in spans if span.number not in self._rescued]
                 logs = [record for record in logs if record.uid not in self._rescued]
             if pipeline.options.listeners:
                 self._points += sum(record.name == names.METRIC_EVENT for record in logs)
@@ -282,14 +281,16 @@ class Writer:
         if not pipeline.is_closed and not pipeline.is_direct:
             pipeline.wake_at = _BATCH
 
-    def _read_back(self, spans: list[Any]) -> list[Any]:
-        """Return *spans* with those in place that only the ring has."""
-        slots = [span for span in spans if span.__class__ is int]
+    def _read_back(self, queued: list[Any]) -> list[Any]:
+        """Return the spans that were *queued*: of most only the short form was, or where in the ring that is."""
+        slots = [span for span in queued if span.__class__ is int]
         ring = self.pipeline.ring
-        if not slots or ring is None:
-            return spans
-        stored = stored_spans(ring.read(slots), slots)
-        return [next(stored) if span.__class__ is int else span for span in spans]
+        stored = stored_spans(ring.read(slots), slots) if slots and ring is not None else iter(())
+        spans = [
+            next(stored) if span.__class__ is int else stored_span(span) if span.__class__ is list else span
+            for span in queued
+        ]
+        return [span for span in spans if span.number not in self._rescued] if self._rescued else spans
 
     def write_here(self) -> None:
         """Write what is in the queue in the thread that recorded it, after the end of our own."""
@@ -418,10 +419,10 @@ class Writer:
 
     def _checkpoints(self) -> None:
         pipeline = self.pipeline
-        spans = list(pipeline.open.values())
+        spans = pipeline.all_open()
         for span in spans[: max(len(spans) - _MOST_OPEN, 0)]:
             # Never ended, and nobody will: instrumentations leak such spans.
-            if pipeline.open.pop(span.number, None) is not None:
+            if pipeline.forget(span):
                 pipeline.drop("spans", "never_ended")
         # Not by its times: the clock may have been set since.
         were_open, self._were_open = self._were_open, {span.number for span in spans}
@@ -505,7 +506,7 @@ class Writer:
         if not listeners:
             return
         ended, self._seen = self._seen, []
-        open_ = list(map(self._shown, _worth_showing(list(self.pipeline.open.values()))))
+        open_ = list(map(self._shown, _worth_showing(self.pipeline.all_open())))
         for listener in listeners:
             self._guarded(functools.partial(listener.listen, ended, open_))
 
