@@ -53,7 +53,7 @@ test-sdk: $(READY)
 	$(BIN)/python tests/conformance/run.py
 
 test-stack: $(READY)
-	@echo "skipped: there is no test against a collector yet; spans reach the journal and nothing else so far"
+	@echo "skipped: what is sent is tested against endpoints of our own; there is no test against a real collector yet"
 
 clean:
 	rm -rf $(VENV) build dist .branchline .hypothesis .mypy_cache .pytest_cache .ruff_cache
