@@ -169,15 +169,16 @@ class Span(ReadableSide):
         fields[ENDED] = perf_counter_ns() + lane.offset
         pipeline = lane.pipeline
         try:
-            pipeline.open.remove(self)
-        except KeyError:
-            # Opened before a fork or a shutdown: it is no longer this process's to record.
-            return
-        if pipeline.watchers:
-            self.maker.ended(self)
-        # First this, and then the call: Python has no fast way to call what an object has where others have a method.
-        submit = pipeline.submit
-        try:
+            # Not before the try: from here on nobody else knows of it.
+            try:
+                pipeline.open.remove(self)
+            except KeyError:
+                # Opened before a fork or a shutdown: it is no longer this process's to record.
+                return
+            if pipeline.watchers:
+                self.maker.ended(self)
+            # First this, and then the call: Python has no fast way to call what an object has as others a method.
+            submit = pipeline.submit
             submit(self)
         except BaseException:
             # A KeyboardInterrupt, or the strict mode of tests.
@@ -214,13 +215,13 @@ class Span(ReadableSide):
         self.ended = ended
         pipeline = self.lane.pipeline
         try:
-            pipeline.open.remove(self)
-        except KeyError:
-            # Opened before a fork or a shutdown: it is no longer this process's to record.
-            return
-        if pipeline.watchers:
-            self.maker.ended(self)
-        try:
+            try:
+                pipeline.open.remove(self)
+            except KeyError:
+                # Opened before a fork or a shutdown: it is no longer this process's to record.
+                return
+            if pipeline.watchers:
+                self.maker.ended(self)
             pipeline.submit(self)
         except BaseException:
             # A KeyboardInterrupt, or the strict mode of tests.

@@ -74,6 +74,9 @@ class Unkept:
         """Count a finished span as sampled out."""
         self._pipeline.sampled_out += 1
 
+    def torn(self, span: Span) -> None:
+        """Keep nothing of a span whose end was torn off either."""
+
     def started(self, span: Span) -> None:
         """Write nothing: a span that began in the journal would have to end there."""
 
