@@ -296,18 +296,13 @@ class DeadRing:
                 os.close(descriptor)
                 return None
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            data = _whole(descriptor)
+            # Before it is read: who comes in those milliseconds is to see that it is worth waiting. It fails where its
+            # recoverer removed it between our open and our lock, and on a read-only disk.
+            recovering = path.rename(path.with_suffix(RECOVERING))
+            return cls(descriptor, recovering, _whole(descriptor))
         except OSError:
             os.close(descriptor)
             return None
-        recovering = path.with_suffix(RECOVERING)
-        try:
-            path.rename(recovering)
-        except OSError:
-            # Its recoverer removed it between our open and our lock; or this is a read-only disk.
-            os.close(descriptor)
-            return None
-        return cls(descriptor, recovering, data)
 
     @property
     def page(self) -> dict[str, Any] | None:
