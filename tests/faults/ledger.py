@@ -23,7 +23,8 @@ class Ledger:
         os.close(descriptor)
 
     def __setitem__(self, place: int, count: int) -> None:
-        _COUNTER.pack_into(self._memory, place * 8, count)
+        # In one store: ``pack_into`` writes zeros first, and a kill may strike between.
+        self._memory[place * 8 : place * 8 + 8] = _COUNTER.pack(count)
 
     def __getitem__(self, place: int) -> int:
         (count,) = _COUNTER.unpack_from(self._memory, place * 8)

@@ -49,7 +49,8 @@ def make_room(most: int) -> None:
     for path in rings(folder):
         if done >= most:
             return
-        ring = DeadRing.open(path) if path.suffix == SUFFIX else None
+        # One that another version made is that version's to read, and looking at its head costs next to nothing.
+        ring = DeadRing.open(path) if path.suffix == SUFFIX and _is_ours(path) else None
         if ring is None:
             continue
         done += 1
@@ -142,6 +143,11 @@ def _is_of(path: Path, runs: Path, run: Path | None) -> bool:
     belongs_to = Path(str(page.get("run_directory", "")))
     is_named = belongs_to == run.resolve() if run is not None else belongs_to.parent == runs.resolve()
     return is_named and _is_home(page)
+
+
+def _is_ours(path: Path) -> bool:
+    head = _head(path)
+    return head is not None and (DeadRing.page_in(head) is not None or not any(head))
 
 
 def _head(path: Path) -> bytes | None:
