@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from branchline.config import default_service_name, script_of
 from branchline.read import Run, open_runs
 from branchline.read.tree import tree
+from branchline.scripts import default_service_name, script_of
 from endpoints import HttpEndpoint
 
 

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from branchline.config import NOT_YET, OPTIONS, UNSET, Config, default_service_name, find_pyproject, load_config
+from branchline.config import NOT_YET, OPTIONS, UNSET, Config, find_pyproject, load_config
 from branchline.errors import BranchlineError, ConfigError
 from branchline.redaction import Redactor
+from branchline.scripts import default_service_name
 
 
 class EverySecond:

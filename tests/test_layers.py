@@ -47,7 +47,17 @@ SPANS = (
 LATER = ("strategies", "usage", "prices", "budget", "metrics", "monitor", "progress", "metadata", "events", "logs")
 RECORD_MODULES = (*SPANS, *LATER)
 LEAVES = (
-    *("values", "boundaries", "tracebacks", "names", "errors", "redaction_shapes", "redaction"),
+    *(
+        "quantities",
+        "scripts",
+        "values",
+        "boundaries",
+        "tracebacks",
+        "names",
+        "errors",
+        "redaction_shapes",
+        "redaction",
+    ),
     *("destinations", "config", "context", "log_api"),
 )
 RECORD = (*LEAVES, *RECORD_MODULES)
@@ -56,6 +66,8 @@ READING = ("read", "view", "exporters", "_files", "prices", "config", "errors", 
 
 # A room is named by the first part of its modules' names, or by more parts where a part of it has a row of its own.
 ROWS: Mapping[str, Row] = {
+    "quantities": row(),
+    "scripts": row(),
     "values": row(),
     "boundaries": row(),
     "tracebacks": row(),
@@ -64,7 +76,7 @@ ROWS: Mapping[str, Row] = {
     "redaction_shapes": row(),
     "redaction": row("redaction_shapes"),
     "destinations": row("errors", "redaction"),
-    "config": row("errors", "redaction", "destinations"),
+    "config": row("errors", "redaction", "destinations", "quantities", "scripts"),
     "context": row("names", "errors", packages=(API,)),
     "log_api": row(packages=(API,)),
     # Record modules import each other downward: there is no list of what is below what, there are no cycles.
@@ -72,7 +84,7 @@ ROWS: Mapping[str, Row] = {
     **{name: row(*RECORD, "_files", packages=(API,)) for name in ("logs", "events", "usage", "budget")},
     "prices": row(*RECORD, packages=(API, "genai_prices")),
     "monitor": row(*RECORD, packages=(API, "psutil")),
-    "_files": row("errors"),
+    "_files": row("errors", "quantities"),
     "_journal": row("names", "errors", "redaction", "values", "boundaries", "_files", packages=("orjson",)),
     "_pipeline": row(
         *(
@@ -106,13 +118,18 @@ ROWS: Mapping[str, Row] = {
     ),
     "telemetry": row(*ABOVE_TELEMETRY, packages=(API, SDK)),
     "entrypoints": row(
-        "telemetry", "testing", "_pipeline", "config", packages=(API, SDK, "opentelemetry.instrumentation", "pytest")
+        "telemetry",
+        "testing",
+        "_pipeline",
+        "config",
+        "scripts",
+        packages=(API, SDK, "opentelemetry.instrumentation", "pytest"),
     ),
     "read": row("names", "errors", "values", "_files", "_journal", "prices", packages=("duckdb", "numpy", "scipy")),
     "view": row("read", "config", "errors", "names", packages=("starlette", "uvicorn")),
     "cli": row(*READING, packages=("click", "rich")),
     "cli.demo": row(*READING, *RECORD, "telemetry", packages=("click", "rich")),
-    "cli.run": row(*READING, "telemetry", packages=("click", "rich")),
+    "cli.run": row(*READING, "telemetry", "scripts", packages=("click", "rich")),
     "testing": row("names", "telemetry", "read", "values", packages=(API, SDK)),
     "__init__": row(*RECORD, "telemetry"),
     "__main__": row("cli"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import logging
-import math
 import os
 import re
 import tomllib
@@ -17,7 +16,9 @@ from urllib.parse import unquote
 
 from .destinations import OTLP as OTLP  # noqa: PLC0414  # the options of set-up are found here
 from .errors import ConfigError
+from .quantities import A_DURATION, A_SIZE, seconds, size
 from .redaction import Redactor
+from .scripts import default_service_name
 
 
 class Unset:
@@ -120,53 +121,12 @@ def find_pyproject(start: Path) -> Path | None:
     return next((path for folder in (here, *here.parents) if (path := folder / "pyproject.toml").is_file()), None)
 
 
-def default_service_name(script: str | None, env: Mapping[str, str]) -> str:
-    """Return what the program *script* is called: its file, its package, or its notebook."""
-    path = Path(script or "")
-    if path.stem == "ipykernel_launcher":
-        return Path(env.get("JPY_SESSION_NAME", "")).stem or "notebook"
-    if path.stem == "__main__":
-        return path.parent.name or "python"
-    return "python" if path.name in {"", "-", "-c", "-m"} else path.stem
-
-
-def script_of(command: Sequence[str]) -> str:
-    """Return the script that *command* runs: its program, and for Python what that is given to run."""
-    program, *words = command
-    if not Path(program).name.startswith("python"):
-        return program
-    rest = iter(words)
-    for word in rest:
-        if word == "-m":
-            return f"{next(rest, '').rpartition('.')[2]}.py"
-        if word in {"-W", "-X", "--check-hash-based-pycs"}:
-            next(rest, None)
-        elif word.startswith("-c") or not word.startswith("-"):
-            return word
-    return "-"
-
-
 # ── the values ────────────────────────────────────────────────────────────────────────────────────
 
 _TRUE: Final = frozenset({"1", "true", "yes", "on"})
 _FALSE: Final = frozenset({"0", "false", "no", "off"})
 _NEVER: Final = frozenset({"none", "never", "unlimited"})
 
-_BYTES: Final = {
-    "": 1,
-    "b": 1,
-    **{f"{prefix}b": 1000**power for power, prefix in enumerate("kmgt", start=1)},
-    **{f"{prefix}ib": 1024**power for power, prefix in enumerate("kmgt", start=1)},
-}
-_SECONDS: Final = {
-    **dict.fromkeys(["ms", "millisecond", "milliseconds"], 0.001),
-    **dict.fromkeys(["", "s", "sec", "second", "seconds"], 1.0),
-    **dict.fromkeys(["m", "min", "minute", "minutes"], 60.0),
-    **dict.fromkeys(["h", "hour", "hours"], 3600.0),
-    **dict.fromkeys(["d", "day", "days"], 86_400.0),
-    **dict.fromkeys(["w", "week", "weeks"], 604_800.0),
-}
-_QUANTITY: Final = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([a-zA-Z]*)\s*")
 _RUN_ID: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}")
 _DEVICE: Final = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
 
@@ -224,31 +184,12 @@ def _level(value: object) -> int | None:
     raise ValueError
 
 
-def _quantity(value: object, units: Mapping[str, float]) -> float:
-    if isinstance(value, str) and (match := _QUANTITY.fullmatch(value)):
-        value = float(match[1]) * units[match[2].lower()]
-    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value >= 0:
-        return value
-    raise ValueError
-
-
-def _seconds(value: object) -> float:
-    return _quantity(value.total_seconds() if isinstance(value, timedelta) else value, _SECONDS)
-
-
-def _size(value: object) -> int:
-    size = int(_quantity(value, _BYTES))
-    if size > 0:
-        return size
-    raise ValueError
-
-
 def _duration_or_none(value: object) -> timedelta | None:
-    return None if _is_never(value) else timedelta(seconds=_seconds(value))
+    return None if _is_never(value) else timedelta(seconds=seconds(value))
 
 
 def _size_or_none(value: object) -> int | None:
-    return None if _is_never(value) else _size(value)
+    return None if _is_never(value) else size(value)
 
 
 def _is_never(value: object) -> bool:
@@ -290,8 +231,6 @@ def _is_resource_value(value: object) -> bool:
 
 
 _ON_OR_OFF: Final = "True or False (as text: true, yes, on, 1, false, no, off, 0)"
-_A_SIZE: Final = 'a positive number of bytes, or text such as "64 MiB", "5 GiB", "500 MB"'
-_A_DURATION: Final = 'seconds, a timedelta, or text such as "500 ms", "12 h", "30 days"'
 
 OPTIONS: Final[Mapping[str, Option]] = {
     "service_name": Option(read=_text, accepted="a text that is not empty", variable="OTEL_SERVICE_NAME"),
@@ -330,22 +269,22 @@ OPTIONS: Final[Mapping[str, Option]] = {
         accepted="one of crash, batch, power",
         variable="BRANCHLINE_DURABILITY",
     ),
-    "memory_limit": Option(read=_size, accepted=_A_SIZE, variable="BRANCHLINE_MEMORY_LIMIT"),
-    "max_wait": Option(read=_seconds, accepted=_A_DURATION, variable="BRANCHLINE_MAX_WAIT"),
+    "memory_limit": Option(read=size, accepted=A_SIZE, variable="BRANCHLINE_MEMORY_LIMIT"),
+    "max_wait": Option(read=seconds, accepted=A_DURATION, variable="BRANCHLINE_MAX_WAIT"),
     "retention": Option(
         read=_duration_or_none,
-        accepted=f"{_A_DURATION}, or None (as text: never) to keep every run",
+        accepted=f"{A_DURATION}, or None (as text: never) to keep every run",
         variable="BRANCHLINE_RETENTION",
         takes_none=True,
     ),
     "max_total": Option(
         read=_size_or_none,
-        accepted=f"{_A_SIZE}, or None (as text: unlimited)",
+        accepted=f"{A_SIZE}, or None (as text: unlimited)",
         variable="BRANCHLINE_MAX_TOTAL",
         takes_none=True,
     ),
     "signals": Option(read=_flag, accepted=_ON_OR_OFF, variable="BRANCHLINE_SIGNALS"),
-    "exit_timeout": Option(read=_seconds, accepted=_A_DURATION, variable="BRANCHLINE_EXIT_TIMEOUT"),
+    "exit_timeout": Option(read=seconds, accepted=A_DURATION, variable="BRANCHLINE_EXIT_TIMEOUT"),
 }
 
 # Named in the signature of configure() already; saying more than None or False is an error until they do something.

@@ -13,8 +13,8 @@ from typing import Final
 
 import click
 
-from ..config import default_service_name, script_of
 from ..read import Run, open_runs
+from ..scripts import default_service_name, script_of
 from .options import CommandError
 
 

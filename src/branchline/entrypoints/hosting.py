@@ -16,7 +16,7 @@ from opentelemetry.util.types import Attributes
 
 from .. import telemetry
 from .._pipeline.notices import say
-from ..config import script_of
+from ..scripts import script_of
 from ..telemetry import Telemetry
 
 
