@@ -6,7 +6,7 @@ import functools
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from types import MethodType, TracebackType
-from typing import Any, Final, Self, TypeVar, overload
+from typing import Any, ClassVar, Final, Self, TypeVar, overload
 
 from opentelemetry import trace
 from opentelemetry.trace import SpanContext
@@ -31,7 +31,7 @@ class Step:
 
     __slots__ = ("_attributes", "_links", "_name", "_outer", "_recording")
 
-    def __init__(self, name: str, attributes: Mapping[str, object], links: object = _NO_LINKS) -> None:
+    def __init__(self, name: str, attributes: dict[str, object], links: object = _NO_LINKS) -> None:
         """Made by ``step``."""
         self._name = name
         self._attributes = attributes
@@ -154,7 +154,7 @@ class _Found(Step):
     """The step that is running: what it was made from is known to its span alone."""
 
     __slots__ = ()
-    _attributes: Mapping[str, object] = {}
+    _attributes: ClassVar[dict[str, object]] = {}  # type: ignore[misc]  # for what is found, and never changed
     _links = _NO_LINKS
 
 
@@ -287,7 +287,7 @@ class _Options:
         capture: Capture,
         new_trace: bool,
         record_exception: bool,
-        attributes: Mapping[str, object] | None,
+        attributes: dict[str, object] | None,
     ) -> None:
         for option, value in (("new_trace", new_trace), ("record_exception", record_exception)):
             if not isinstance(value, bool):
