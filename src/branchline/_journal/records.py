@@ -11,6 +11,7 @@ from typing import Any, Final, Protocol
 import orjson
 
 from .. import names
+from .fields import marks_of, short_marks
 
 
 SPAN_RECORD: Final = 1
@@ -279,7 +280,7 @@ def span_tuple(span: SpanLike) -> tuple[Any, ...]:
         span.role,
         span.outcome,
         span.data,
-        span.marks,
+        span.marks and short_marks(span.marks),
         identity and (identity.experiment_name, identity.branch_id, identity.branch_name),
         lane.flags,
         span.code,
@@ -375,7 +376,7 @@ def _span_from(fields: list[Any]) -> SpanRecord:
         role=fields[7],
         outcome=fields[8],
         data=_restored(fields[9]),
-        marks=[(mark[0], mark[1], _restored(mark[2]), mark[3]) for mark in fields[10] or ()],
+        marks=[(name, time, _restored(data), dropped) for name, time, data, dropped in marks_of(fields[10] or ())],
         identity=Identity(*fields[11]) if fields[11] else None,
         flags=fields[12],
         code=fields[13],

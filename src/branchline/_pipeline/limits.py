@@ -31,15 +31,17 @@ class Limits:
 
     def hold_events(self, span: Any) -> None:
         """Cut the newest of *span*'s events, and their number: the oldest go."""
-        if not span.marks:
+        marks = span.marks
+        if not marks:
             return
-        name, time, attributes, dropped = span.marks[-1]
+        name, time, attributes, dropped = marks[-1]
         if attributes:
             held, more = _held(attributes, self.event_attributes, self.event_and_link_length)
-            span.marks[-1] = (name, time, held, dropped + more)
-        if self.events is not None and len(span.marks) > self.events:
-            span.dropped_events += len(span.marks) - self.events
-            del span.marks[: len(span.marks) - self.events]
+            marks[-1] = (name, time, held, dropped + more)
+        if self.events is not None and len(marks) > self.events:
+            span.dropped_events += len(marks) - self.events
+            del marks[: len(marks) - self.events]
+        span.marks = marks
 
     def hold_links(self, span: Any) -> None:
         """Cut the newest of *span*'s links, and their number: the oldest go."""

@@ -99,11 +99,13 @@ class Span(ReadableSide):
                     plain = attributes
             if plain is None:
                 plain = self._made_plain(attributes)
-            mark = (name if name in KNOWN else known_name(name, lane.pipeline.odd), now, plain, 0)
+            if name not in KNOWN:
+                name = known_name(name, lane.pipeline.odd)
             if fields[MARKS] is None:
-                fields[MARKS] = [mark]
+                fields[MARKS] = [name, now, plain, 0]
             else:
-                fields[MARKS].append(mark)
+                # All at once: the writer may be looking.
+                fields[MARKS] += (name, now, plain, 0)
         except Exception:  # a name or a key that cannot be looked up: the thorough way takes them as they are
             self._add_mark(name, now, attributes)
             return
@@ -119,9 +121,9 @@ class Span(ReadableSide):
     def _add_mark(self, name: Any, time: int, attributes: Mapping[str, Any] | None) -> None:
         try:
             data = None if attributes is None else self._made_plain(attributes)
-            if self.marks is None:
-                self.marks = []
-            self.marks.append((freeze_name(name, self.lane.pipeline.odd), time, data, 0))
+            if self.fields[MARKS] is None:
+                self.fields[MARKS] = []
+            self.fields[MARKS] += (freeze_name(name, self.lane.pipeline.odd), time, data, 0)
         except Exception as error:  # recording never raises
             self.lane.pipeline.failed("event", error)
         if self.lane.limits is not None:
