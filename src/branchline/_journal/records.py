@@ -344,11 +344,14 @@ def spilled_records(spilled: Sequence[tuple[SpanLike, Mark]]) -> list[LogRecord]
 
     Their ids follow from the span's: whoever writes them a second time is found out.
     """
+    spans = {span.number: span for span, _ in spilled}
     left = Counter(span.number for span, _ in spilled)
+    # Those that spill are a span's last ones.
+    places = {number: len(span.marks) - left[number] for number, span in spans.items()}
     records: list[LogRecord] = []
     for span, (name, moment, attributes, _) in spilled:
-        place = len(span.marks) - left[span.number]
-        left[span.number] -= 1
+        place = places[span.number]
+        places[span.number] += 1
         records.append(
             LogRecord(
                 name=names.SPAN_EVENT,
