@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from branchline import names
 from branchline._journal import plans
 from branchline._journal.encode import ATTRIBUTE_BYTES, LINE_BYTES, SPANS_PER_LINE, Encoder
-from branchline._journal.fields import short_identity
+from branchline._journal.fields import short_identity, short_marks
 from branchline._journal.records import LogRecord, Scope, SpanRecord, spilled_records
 from branchline.redaction import REDACTED, Redactor
 from branchline.values import freeze
@@ -36,7 +36,13 @@ class Common(SpanRecord):
     def fields(self):
         return [
             *(1, self.trace_hex, self.number, self.parent_number, self.title, self.began, self.ended, self.role),
-            *(self.outcome, self.data, self.marks, short_identity(self.identity), self.lane.flags),
+            *(
+                self.outcome,
+                self.data,
+                self.marks and short_marks(self.marks),
+                short_identity(self.identity),
+                self.lane.flags,
+            ),
         ]
 
 

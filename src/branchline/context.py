@@ -97,7 +97,7 @@ class Recorder(Protocol):
     ) -> Recording:
         """Start a span and make it current; *identity* replaces the one inherited from the parent."""
 
-    def open_step(self, name: str, attributes: Mapping[str, object] | None) -> Recording:
+    def open_step(self, name: str, attributes: dict[str, object] | None) -> Recording:
         """Start a plain step and make it current: what ``enter`` does for most, without the rest."""
 
     def current(self) -> Recording | None:

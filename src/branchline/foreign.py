@@ -244,7 +244,7 @@ class ForeignRecorder:
         except Exception:  # a processor or sampler of the application; the step itself must go on
             return trace.INVALID_SPAN
 
-    def open_step(self, name: str, attributes: Mapping[str, object] | None) -> Recording:
+    def open_step(self, name: str, attributes: dict[str, object] | None) -> Recording:
         """Start a plain step and make it current."""
         return self.enter(name, names.KIND_STEP, attributes)
 

@@ -185,8 +185,9 @@ class Redactor:
         if self._patterns:
             # What somebody else's expression finds in one text may hide in many.
             return False
+        texts = list(texts)
         joined = _BETWEEN_TEXTS.join(texts)
-        return self._searched(joined) == joined
+        return self._searched(joined, max(map(len, texts), default=0)) == joined
 
     def value(self, key: str, value: Value) -> Value:
         """Return *value*, frozen and recorded under *key*, without what is secret in it."""
@@ -224,12 +225,13 @@ class Redactor:
             self._harmless.add(text)
         return clean
 
-    def _searched(self, text: str) -> str:
+    def _searched(self, text: str, longest: int | None = None) -> str:
+        """Return *text* without its secrets; where it is several texts, the longest has *longest* characters."""
         text = without_keys(text)
         # Before the other shapes: one of them could take the key away, and leave the value.
         if "=" in text or ":" in text:
             text = self._without_assigned(text)
-        text = without_credentials(text)
+        text = without_credentials(text, len(text) if longest is None else longest)
         if "--" in text:
             text = _FLAG.sub(self._flag, text)
         return without_personal(text)

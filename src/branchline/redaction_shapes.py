@@ -72,11 +72,14 @@ def without_keys(text: str) -> str:
     return text
 
 
-def without_credentials(text: str) -> str:
-    """Return *text* without the tokens and keys of providers, and what stands behind `Bearer` and `Basic`."""
+def without_credentials(text: str, longest: int) -> str:
+    """Return *text* without the tokens and keys of providers, and what stands behind `Bearer` and `Basic`.
+
+    *text* may be several texts, the longest of which has *longest* characters.
+    """
     if _TOKEN_MARK(text):
         text = _TOKEN.sub(_token, text)
-    if len(text) >= 40 and ("/" in text or "+" in text):
+    if longest >= 40 and ("/" in text or "+" in text):
         text = _AWS_SECRET.sub(_aws_secret, text)
     if "earer " in text or "asic " in text:
         text = _SCHEME.sub(_scheme, text)

@@ -6,7 +6,7 @@ import functools
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from types import MethodType, TracebackType
-from typing import Any, Final, Self, TypeVar, overload
+from typing import Any, ClassVar, Final, Self, TypeVar, overload
 
 from opentelemetry import trace
 from opentelemetry.trace import SpanContext
@@ -31,14 +31,12 @@ class Step:
 
     __slots__ = ("_attributes", "_links", "_name", "_outer", "_recording")
 
-    def __init__(self, name: str, attributes: Mapping[str, object], links: object = _NO_LINKS) -> None:
-        """Made by ``step``."""
-        self._name = name
-        self._attributes = attributes
-        self._links = links
-        self._recording: Recording | None = None
-        # Where the same step is entered again before it has ended: what it was before.
-        self._outer: tuple[Recording | None, ...] = ()
+    _name: str
+    _attributes: dict[str, object]
+    _links: object
+    _recording: Recording | None
+    # Where the same step is entered again before it has ended: what it was before.
+    _outer: tuple[Recording | None, ...]
 
     def __enter__(self) -> Self:
         """Start the step."""
@@ -154,7 +152,7 @@ class _Found(Step):
     """The step that is running: what it was made from is known to its span alone."""
 
     __slots__ = ()
-    _attributes: Mapping[str, object] = {}
+    _attributes: ClassVar[dict[str, object]] = {}  # type: ignore[misc]  # for what is found, and never changed
     _links = _NO_LINKS
 
 
@@ -162,7 +160,14 @@ def step(
     name: str, /, *, links: Iterable[Step | trace.Span | trace.Link | SpanContext] = _NO_LINKS, **attributes: object
 ) -> Step:
     """Return a step for a ``with`` or ``async with`` block; *links* are steps or spans it has to do with."""
-    return Step(name if name.__class__ is str and len(name) <= MAX_NAME else freeze_name(name), attributes, links)
+    made = _new(Step)
+    # By hand, because this is called in hot loops: a call of the class would cost as much again.
+    made._name = name if name.__class__ is str and len(name) <= MAX_NAME else freeze_name(name)  # noqa: SLF001
+    made._attributes = attributes  # noqa: SLF001
+    made._links = links  # noqa: SLF001
+    made._recording = None  # noqa: SLF001
+    made._outer = ()  # noqa: SLF001
+    return made
 
 
 def current_step() -> Step | None:
@@ -287,7 +292,7 @@ class _Options:
         capture: Capture,
         new_trace: bool,
         record_exception: bool,
-        attributes: Mapping[str, object] | None,
+        attributes: dict[str, object] | None,
     ) -> None:
         for option, value in (("new_trace", new_trace), ("record_exception", record_exception)):
             if not isinstance(value, bool):

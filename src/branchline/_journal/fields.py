@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import Any, Final
 
 
@@ -16,6 +18,8 @@ ENDED: Final = 6
 ROLE: Final = 7
 OUTCOME: Final = 8
 DATA: Final = 9
+# Of each event its name, time, attributes, and how many of these were dropped: one list for all events, because every
+# object that waits costs time.
 MARKS: Final = 10
 IDENTITY: Final = 11
 FLAGS: Final = 12
@@ -32,6 +36,17 @@ def short_identity(identity: Any) -> ShortIdentity | None:
 def trace_hex(trace: str | int) -> str:
     """Return the id of a *trace* in hex."""
     return trace if isinstance(trace, str) else trace.to_bytes(16, "big").hex()
+
+
+def marks_of(told: Iterable[Any]) -> Iterator[tuple[Any, ...]]:
+    """Return the events of a short form one by one."""
+    parts = iter(told)
+    return zip(parts, parts, parts, parts, strict=False)
+
+
+def short_marks(marks: Iterable[Iterable[Any]]) -> list[Any]:
+    """Return *marks*, one by one, as the short form has them."""
+    return list(chain.from_iterable(marks))
 
 
 def _field(place: int) -> Any:
@@ -58,7 +73,16 @@ class ShortSpan:
     role: str | None = _field(ROLE)
     outcome: str | None = _field(OUTCOME)
     data: dict[str, Any] | None = _field(DATA)
-    marks: list[Any] | None = _field(MARKS)
+
+    @property
+    def marks(self) -> list[Any] | None:
+        """Its events, one by one: a copy."""
+        told = self.fields[MARKS]
+        return told and list(marks_of(told))
+
+    @marks.setter
+    def marks(self, value: list[Any] | None) -> None:
+        self.fields[MARKS] = value and short_marks(value)
 
     @property
     def trace_hex(self) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from itertools import chain
 from typing import Any, Final, NamedTuple
 
-from .fields import trace_hex
+from .fields import marks_of, trace_hex
 
 
 # Spans of more events, or with more to them, gain little and come in too many shapes.
@@ -72,7 +72,7 @@ class Plans:
                 values.append(value)
         if marks:
             marks = tuple(marks)
-            for name, time, attributes, dropped in marks:
+            for name, time, attributes, dropped in marks_of(marks):
                 if dropped:
                     return None
                 shape.append(None)
@@ -87,7 +87,7 @@ class Plans:
         try:
             plan = self._plans[key]
         except KeyError:
-            plan = self._made(key, data or {}, marks or ())
+            plan = self._made(key, data or {}, tuple(marks_of(marks or ())))
         return None if plan is None else (plan, values)
 
     def _made(self, shape: tuple[Any, ...], data: Mapping[str, Any], marks: tuple[Any, ...]) -> Plan | None:

@@ -11,6 +11,7 @@ from typing import Any, Final, Protocol
 import orjson
 
 from .. import names
+from .fields import marks_of, short_marks
 
 
 SPAN_RECORD: Final = 1
@@ -279,7 +280,7 @@ def span_tuple(span: SpanLike) -> tuple[Any, ...]:
         span.role,
         span.outcome,
         span.data,
-        span.marks,
+        span.marks and short_marks(span.marks),
         identity and (identity.experiment_name, identity.branch_id, identity.branch_name),
         lane.flags,
         span.code,
@@ -343,11 +344,14 @@ def spilled_records(spilled: Sequence[tuple[SpanLike, Mark]]) -> list[LogRecord]
 
     Their ids follow from the span's: whoever writes them a second time is found out.
     """
+    spans = {span.number: span for span, _ in spilled}
     left = Counter(span.number for span, _ in spilled)
+    # Those that spill are a span's last ones.
+    places = {number: len(span.marks) - left[number] for number, span in spans.items()}
     records: list[LogRecord] = []
     for span, (name, moment, attributes, _) in spilled:
-        place = len(span.marks) - left[span.number]
-        left[span.number] -= 1
+        place = places[span.number]
+        places[span.number] += 1
         records.append(
             LogRecord(
                 name=names.SPAN_EVENT,
@@ -375,7 +379,7 @@ def _span_from(fields: list[Any]) -> SpanRecord:
         role=fields[7],
         outcome=fields[8],
         data=_restored(fields[9]),
-        marks=[(mark[0], mark[1], _restored(mark[2]), mark[3]) for mark in fields[10] or ()],
+        marks=[(name, time, _restored(data), dropped) for name, time, data, dropped in marks_of(fields[10] or ())],
         identity=Identity(*fields[11]) if fields[11] else None,
         flags=fields[12],
         code=fields[13],

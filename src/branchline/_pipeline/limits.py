@@ -8,6 +8,7 @@ from typing import Any
 
 from opentelemetry.sdk.trace import SpanLimits
 
+from .._journal.fields import MARKS
 from ..errors import ConfigError
 
 
@@ -31,15 +32,18 @@ class Limits:
 
     def hold_events(self, span: Any) -> None:
         """Cut the newest of *span*'s events, and their number: the oldest go."""
-        if not span.marks:
+        told = span.fields[MARKS]
+        if not told:
             return
-        name, time, attributes, dropped = span.marks[-1]
+        # In place, and the last one only: a span may have many.
+        _, _, attributes, dropped = told[-4:]
         if attributes:
             held, more = _held(attributes, self.event_attributes, self.event_and_link_length)
-            span.marks[-1] = (name, time, held, dropped + more)
-        if self.events is not None and len(span.marks) > self.events:
-            span.dropped_events += len(span.marks) - self.events
-            del span.marks[: len(span.marks) - self.events]
+            told[-2:] = (held, dropped + more)
+        surplus = 0 if self.events is None else len(told) // 4 - self.events
+        if surplus > 0:
+            span.dropped_events += surplus
+            del told[: surplus * 4]
 
     def hold_links(self, span: Any) -> None:
         """Cut the newest of *span*'s links, and their number: the oldest go."""

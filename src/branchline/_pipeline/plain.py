@@ -12,9 +12,9 @@ from ..values import MAX_TEXT, freeze, freeze_key, freeze_name
 KNOWN: Final[set[str]] = set()
 _MOST_KNOWN: Final = 10_000
 KEY_LENGTH: Final = 512
-_LONG: Final = 2048
+LONG: Final = 2048
 _ELEMENT: Final = 64
-_knows_all: Final = KNOWN.issuperset
+knows_all: Final = KNOWN.issuperset
 
 
 def _know(text: str) -> None:
@@ -25,17 +25,17 @@ def _know(text: str) -> None:
 
 def is_plain(attributes: Mapping[str, Any]) -> bool:
     """Whether *attributes* may be kept as they are: a dictionary of known keys and immutable, writable values."""
-    if attributes.__class__ is not dict:
+    if type(attributes) is not dict:
         return False
     for value in attributes.values():
-        kind = value.__class__
+        kind = type(value)
         if kind is str:
-            if len(value) > _LONG:
+            if len(value) > LONG:
                 return False
         elif kind is not int and kind is not bool and (kind is not float or value - value):
             return False
     try:
-        return _knows_all(attributes)
+        return knows_all(attributes)
     except Exception:  # a key of the user's whose __eq__ raises
         return False
 
@@ -55,7 +55,7 @@ def made_plain(attributes: Mapping[str, Any], odd: Callable[[str], None]) -> tup
     for key, value in attributes.items():
         kind = value.__class__
         if kind is str:
-            if len(value) > _LONG:
+            if len(value) > LONG:
                 weight += min(len(value), MAX_TEXT)
                 value = freeze(value, odd) if len(value) > MAX_TEXT else value  # noqa: PLW2901
         elif kind is not int and kind is not bool and (kind is not float or value - value):

@@ -40,7 +40,7 @@ class NativeRecorder:
         self._root_flags = SAMPLED | provider.root_flags
         self._lane = Lane(provider, pipeline, self._root_flags)
 
-    def open_step(self, name: str, attributes: Mapping[str, object] | None) -> Recording:
+    def open_step(self, name: str, attributes: dict[str, object] | None) -> Recording:
         """Start a plain step and make it current: the short way."""
         context = get_current()
         if context:
@@ -92,7 +92,7 @@ class NativeRecorder:
         span.token = set_current(inside) if COLLECTOR.stop else finalisers.set_current(inside)
         if attributes:
             # A copy: the decorator's own attributes serve every call.
-            span.put(dict(attributes))
+            span.put(attributes.copy())
         return span
 
     def enter(

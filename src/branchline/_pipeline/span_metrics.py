@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from .. import names
 from .._journal.durations import Durations
+from .._journal.fields import short_identity
 from .._journal.snapshots import MOST_SERIES, Metric
 
 
@@ -27,22 +28,22 @@ class SpanMetrics:
 
     def add(self, spans: Sequence[Any]) -> None:
         """Take finished *spans*; only our own steps and branches count."""
-        title = outcome = identity = None
+        last = None
         add: Callable[[int], None] = _nobodys
         for span in spans:
-            role = span.role
+            if span.is_common:
+                # At once: this is done for every step.
+                _, _, _, _, title, began, ended, role, outcome, _, _, place, _ = span.fields
+            else:
+                title, began, ended, role = span.title, span.began, span.ended, span.role
+                outcome, place = span.outcome, short_identity(span.identity)
             if role == names.KIND_STEP:
                 # Most are like the one before: then nothing has to be looked up.
-                if span.title != title or span.outcome != outcome or span.identity is not identity:
-                    title, outcome, identity = span.title, span.outcome, span.identity
-                    known = self._steps.get((title, outcome, id(identity)))
-                    if known is not None:
-                        add = known[1]
-                    else:
-                        add = self._step(span)
-                        # Two that failed may have failed in two ways.
-                        title = None if outcome in names.ERROR_OUTCOMES else title
-                add(span.ended - span.began)
+                if (title, outcome, place) != last:
+                    # Two that failed may have failed in two ways.
+                    last = None if outcome in names.ERROR_OUTCOMES else (title, outcome, place)
+                    add = self._taker(span)
+                add(ended - began)
             elif role == names.KIND_BRANCH:
                 self._add_branch(span)
         self._put_by += len(spans)
@@ -51,9 +52,12 @@ class SpanMetrics:
             self._durations.count()
         self.is_changed = self.is_changed or bool(spans)
 
-    def _step(self, span: Any) -> Callable[[int], None]:
+    def _taker(self, span: Any) -> Callable[[int], None]:
         """Return what takes the length of a step like *span*, and remember it."""
         title, outcome, identity = span.title, span.outcome, span.identity
+        known = self._steps.get((title, outcome, id(identity)))
+        if known is not None:
+            return known[1]
         add = self._durations.of_steps(title, *_place(identity), outcome, _error(span)).add
         if outcome not in names.ERROR_OUTCOMES:
             if len(self._steps) >= _REMEMBERED:
