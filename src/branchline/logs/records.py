@@ -132,6 +132,12 @@ def foreign_fields(record: logging.LogRecord) -> dict[str, Value]:
     return {freeze_key(key): freeze(value) for key, value in said if key not in STANDARD}
 
 
+def ids_of(record: Record) -> tuple[str, str]:
+    """Return the trace and the span that *record* was written in, as they are written; empty for none."""
+    place = record.span.get_span_context()
+    return (f"{place.trace_id:032x}", f"{place.span_id:016x}") if place.is_valid else ("", "")
+
+
 @cache
 def hostname() -> str:
     """Return what this machine is called."""
