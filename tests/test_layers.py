@@ -84,7 +84,7 @@ ROWS: Mapping[str, Row] = {
     **{name: row(*RECORD, "_files", packages=(API,)) for name in ("logs", "events", "usage", "budget")},
     "prices": row(*RECORD, packages=(API, "genai_prices")),
     "monitor": row(*RECORD, packages=(API, "psutil")),
-    "_files": row("errors", "quantities"),
+    "_files": row("errors", "quantities", packages=("compression", "zstandard")),
     "_journal": row("names", "errors", "redaction", "values", "boundaries", "_files", packages=("orjson",)),
     "_pipeline": row(
         *(
