@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import logging
 import socket
+import traceback
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache, cached_property
 from itertools import islice
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import Any, Final, Self, TypeAlias
 
 from opentelemetry import trace
 
 from ..values import Value, freeze, freeze_key
+from .levels import level_name
 
 
 ExceptionInfo: TypeAlias = tuple[type[BaseException], BaseException, TracebackType | None]
@@ -34,12 +36,14 @@ class Record(logging.LogRecord):
     # Not among its attributes: other handlers would take them for fields.
     __slots__ = ("fields", "span")
     fields: Mapping[str, Value]
-    span: trace.Span
+    span: trace.Span | None
 
     @classmethod
     def of(cls, record: logging.LogRecord) -> Record:
         """Return *record*, or one of ours that says the same; to be called in the thread that logs."""
         if isinstance(record, cls):
+            if record.span is None:
+                record.span = trace.get_current_span()
             return record
         made = cls.__new__(cls)
         made.__dict__.update(record.__dict__)
@@ -132,10 +136,43 @@ def foreign_fields(record: logging.LogRecord) -> dict[str, Value]:
     return {freeze_key(key): freeze(value) for key, value in said if key not in STANDARD}
 
 
+def made_record(
+    name: str,
+    level: int,
+    msg: object,
+    args: tuple[Any, ...],
+    fields: Mapping[str, Value],
+    frame: FrameType | None,
+    *,
+    error: Any,  # noqa: ANN401  # what the logging module takes for exc_info
+    has_stack: bool,
+) -> Record:
+    """Return a record that says *msg* and *fields*, logged in *frame*."""
+    place = ("(unknown file)", 0, "(unknown function)")
+    if frame is not None:
+        place = (frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name)
+    stack = None
+    if has_stack:
+        stack = "Stack (most recent call last):\n" + "".join(traceback.format_stack(frame)).rstrip("\n")
+    factory = logging.getLogRecordFactory()
+    if factory is logging.LogRecord:
+        record = Record(name, level, *place[:2], msg, args, error, place[2], stack)
+        record.fields, record.span = fields, None
+    else:
+        # Somebody else's, which may add fields of its own.
+        record = Record.of(factory(name, level, *place[:2], msg, args, error, place[2], stack))
+        record.fields = {**record.fields, **fields}
+    record.levelname = level_name(level)
+    if fields:
+        # Handlers of others look for them there.
+        record.__dict__.update({key: value for key, value in fields.items() if key not in STANDARD})
+    return record
+
+
 def ids_of(record: Record) -> tuple[str, str]:
     """Return the trace and the span that *record* was written in, as they are written; empty for none."""
-    place = record.span.get_span_context()
-    return (f"{place.trace_id:032x}", f"{place.span_id:016x}") if place.is_valid else ("", "")
+    place = None if record.span is None else record.span.get_span_context()
+    return ("", "") if place is None or not place.is_valid else (f"{place.trace_id:032x}", f"{place.span_id:016x}")
 
 
 @cache

@@ -73,7 +73,9 @@ class Template:
             ConfigError: for a text that is no template.
         """
         self._pieces = _pieces(text)
-        self._named = frozenset(piece.name for piece in self._pieces if piece.name is not None)
+        named = frozenset(piece.name for piece in self._pieces if piece.name is not None)
+        self._has_fields = bool(named & _OF_FIELDS)
+        self._fields_named = named - set(NAMES) - {"message"}
         self._is_coloured = is_coloured
         self._is_whole = is_whole
 
@@ -102,15 +104,15 @@ class Template:
         return piece.literal + text
 
     def _message(self, message: str, fields: Mapping[str, Value]) -> str:
-        if not fields or self._named & _OF_FIELDS:
+        if not fields or self._has_fields:
             return message
-        others = {key: value for key, value in fields.items() if key not in self._named}
+        others = {key: value for key, value in fields.items() if key not in self._fields_named}
         return f"{message} [{described(others)}]" if others else message
 
 
-def described(fields: Mapping[str, Value]) -> str:
+def described(fields: Mapping[str, Value], between: str = ", ") -> str:
     """Return *fields* as a person reads them: ``rows=3, path="a b"``."""
-    return ", ".join([f"{key}={_quoted(value)}" for key, value in fields.items()])
+    return between.join([f"{key}={_quoted(value)}" for key, value in fields.items()])
 
 
 def _quoted(value: Value) -> str:
