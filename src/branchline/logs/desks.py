@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging
+import weakref
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, Final
 
 from .configured import Wish
 from .handlers import Handlers
 from .levels import level_number
 from .records import Record
+from .unused import forget_unused
 
 
 _NEVER: Final = 1 << 30
@@ -19,9 +22,14 @@ class Desk(logging.Handler):
     """The sinks of one name, as a handler of its logger: whoever logs under that name, or below it, gets there."""
 
     def __init__(
-        self, under: logging.Logger, *, left: Callable[[], None], again: Callable[[str, Mapping[str, Any]], object]
+        self,
+        under: logging.Logger,
+        *,
+        left: Callable[[], None],
+        again: Callable[[str, Mapping[str, Any]], object],
+        is_ours: bool,
     ) -> None:
-        """Have no sinks yet; *under* is the logger of the logging module.
+        """Have no sinks yet; *under* is the logger of the logging module, which had none before us if it *is_ours*.
 
         *left* is called when all is over; *again* is what makes a Logger of a name and its fields, in any process.
         """
@@ -29,6 +37,7 @@ class Desk(logging.Handler):
         self.under = under
         self._left = left
         self.again = again
+        self._is_ours = is_ours
         # Those that have said no level take what the logger lets through. Those that have one may want more, as
         # long as nobody has decided on the logger's.
         self._levelless: Handlers | None = None
@@ -39,6 +48,15 @@ class Desk(logging.Handler):
         self.default_level: int | None = None
         self._wish: Wish | None = None
         self._wished: list[int] = []
+
+    def __del__(self) -> None:
+        # The last Logger of this name is gone. At the end of the interpreter there may be nothing left to do it with.
+        if self.__dict__.get("_is_ours"):
+            under = self.__dict__.pop("under")
+            logger, name = weakref.ref(under), under.name
+            del under
+            with suppress(Exception):
+                forget_unused(name, logger)
 
     def createLock(self) -> None:  # noqa: N802  # the logging module's name for it
         """Have none: the sinks look after themselves, and a signal handler that logs must not wait for itself."""
@@ -135,19 +153,21 @@ class Desk(logging.Handler):
     # ── records ───────────────────────────────────────────────────────────────────────────────────
 
     def handle(self, record: logging.LogRecord) -> bool:
-        """Give *record* to the sinks; never raises."""
+        """Give *record* to the sinks; raises for one that has ``catch=False``, and then at last."""
         seen = Record.of(record)
-        if self._levelless is not None:
-            self._levelless.handle(seen)
-        if self._levelled is not None:
-            self._levelled.handle(seen)
+        try:
+            if self._levelless is not None:
+                self._levelless.handle(seen)
+        finally:
+            if self._levelled is not None:
+                self._levelled.handle(seen)
         return True
 
     def emit(self, record: logging.LogRecord) -> None:
         """Give *record* to the sinks."""
         self.handle(record)
 
-    def handle_below(self, record: Record) -> None:
+    def handle_below(self, record: logging.LogRecord) -> None:
         """Give *record*, which is below the logger's level, to the sinks that want it all the same."""
         if self._levelled is not None:
             self._levelled.handle(Record.of(record))

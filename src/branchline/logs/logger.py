@@ -187,15 +187,22 @@ class Logger(logging.Logger):
     # ── the record ────────────────────────────────────────────────────────────────────────────────
 
     def _say(self, level: int, msg: object, args: tuple[object, ...], said: dict[str, object]) -> None:
-        record = None
         try:
-            record = self._record(level, msg, args, said)
-            if self.isEnabledFor(level):
-                self.handle(record)
-            else:
-                self._desk.handle_below(record)
+            record: logging.LogRecord = self._record(level, msg, args, said)
+            if self.filters:
+                # Filters of others may put another record in its place.
+                kept = self.filter(record)
+                if not kept:
+                    return
+                record = kept if isinstance(kept, logging.LogRecord) else record  # type: ignore[redundant-expr]
         except Exception:  # somebody's filter, or the factory of records
-            self._desk.handleError(record or logging.makeLogRecord({"msg": msg, "args": args}))
+            self._desk.handleError(logging.makeLogRecord({"msg": msg, "args": args}))
+            return
+        # What raises here was asked to: a sink with `catch=False`, a handler that does not look after itself.
+        if self.isEnabledFor(level):
+            self.callHandlers(record)
+        else:
+            self._desk.handle_below(record)
 
     def _record(self, level: int, msg: object, args: tuple[object, ...], said: dict[str, object]) -> Record:
         error: object = self._error

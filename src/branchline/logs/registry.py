@@ -14,6 +14,7 @@ from .configured import Wish, wish_of
 from .desks import Desk
 from .levels import SUCCESS, TRACE
 from .logger import Logger
+from .unused import is_known
 
 
 RUN_ID_VARIABLE: Final = "LAKEHOUSE_CONTEXT_RUN_ID"
@@ -34,7 +35,7 @@ class Registry:
             desk = self._desks.get(name)
             if desk is None:
                 _name_levels()
-                desk = self._desks[name] = Desk(logging.getLogger(name), left=lambda: self._forget(name), again=_again)
+                desk = self._desks[name] = self._made_desk(name)
                 # A name that was closed and is asked for again.
                 self._loggers.pop(name, None)
             if wish is not None:
@@ -44,6 +45,10 @@ class Registry:
             if logger is None or (bound and logger.bound != bound):
                 logger = self._loggers[name] = Logger(desk, bound)
             return logger
+
+    def _made_desk(self, name: str) -> Desk:
+        is_ours = not is_known(name)
+        return Desk(logging.getLogger(name), left=lambda: self._forget(name), again=_again, is_ours=is_ours)
 
     def settle(self) -> None:
         """Give every Logger the default level, but where a logger above it has one that somebody has decided on."""
