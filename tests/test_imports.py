@@ -133,6 +133,7 @@ NAMES = {
     "experiment",
     "flush",
     "gauge",
+    "get_logger",
     "histogram",
     "record_metric",
     "shutdown",

@@ -81,10 +81,11 @@ ROWS: Mapping[str, Row] = {
     "log_api": row(packages=(API,)),
     # Record modules import each other downward: there is no list of what is below what, there are no cycles.
     **{name: row(*RECORD, packages=(API,)) for name in RECORD_MODULES},
-    **{name: row(*RECORD, "_files", packages=(API,)) for name in ("logs", "events", "usage", "budget")},
+    **{name: row(*RECORD, "_files", packages=(API,)) for name in ("events", "usage", "budget")},
+    "logs": row(*RECORD, "_files", packages=(API, "orjson")),
     "prices": row(*RECORD, packages=(API, "genai_prices")),
     "monitor": row(*RECORD, packages=(API, "psutil")),
-    "_files": row("errors", "quantities"),
+    "_files": row("errors", "quantities", packages=("compression", "zstandard")),
     "_journal": row("names", "errors", "redaction", "values", "boundaries", "_files", packages=("orjson",)),
     "_pipeline": row(
         *(

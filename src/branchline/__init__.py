@@ -22,6 +22,7 @@ __version__ = VERSION
 
 if TYPE_CHECKING:
     from .destinations import OTLP
+    from .logs.registry import get_logger
     from .redaction import Redactor
     from .telemetry import FlushResult, Telemetry, configure, flush, shutdown
 
@@ -53,6 +54,7 @@ __all__ = [
     "experiment",
     "flush",
     "gauge",
+    "get_logger",
     "histogram",
     "record_metric",
     "shutdown",
@@ -68,6 +70,7 @@ _LATER = {
     "Redactor": "redaction",
     "Telemetry": "telemetry",
     "configure": "telemetry",
+    "get_logger": "logs.registry",
     "flush": "telemetry",
     "shutdown": "telemetry",
 }

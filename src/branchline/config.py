@@ -48,7 +48,10 @@ class Config:
     otlp: OTLP | Literal[False] | None = None  # None: where the environment names an endpoint
     console: bool | Literal["auto"] = "auto"
     verbosity: Verbosity = "REGULAR"
+    log_file: Mapping[str, object] | None = None  # a sink of all log records
     capture_logs: int | None = logging.INFO  # None: not at all
+    capture_warnings: bool = False
+    capture_uncaught: bool = False
     events_on_spans: bool = False
     capture: bool | Literal["args", "result"] = False
     redact: bool | Redactor = True
@@ -184,6 +187,12 @@ def _level(value: object) -> int | None:
     raise ValueError
 
 
+def _log_file(value: object) -> Mapping[str, object] | None:
+    if value is False or (isinstance(value, str) and value.strip().lower() in _FALSE):
+        return None
+    return dict(value) if isinstance(value, Mapping) and value.get("sink") else {"sink": _path(value)}
+
+
 def _duration_or_none(value: object) -> timedelta | None:
     return None if _is_never(value) else timedelta(seconds=seconds(value))
 
@@ -247,11 +256,18 @@ OPTIONS: Final[Mapping[str, Option]] = {
         accepted="one of VERBOSE, REGULAR, QUIET, NONE",
         variable="BRANCHLINE_VERBOSITY",
     ),
+    "log_file": Option(
+        read=_log_file,
+        accepted='a path, what a sink is made of ({"sink": path, "rotation": "10 MB", …}), or False',
+        variable="BRANCHLINE_LOG_FILE",
+    ),
     "capture_logs": Option(
         read=_level,
         accepted="a level of the logging module (DEBUG, INFO, WARNING, ERROR, CRITICAL, or its number), or False",
         variable="BRANCHLINE_CAPTURE_LOGS",
     ),
+    "capture_warnings": Option(read=_flag, accepted=_ON_OR_OFF, variable="BRANCHLINE_CAPTURE_WARNINGS"),
+    "capture_uncaught": Option(read=_flag, accepted=_ON_OR_OFF, variable="BRANCHLINE_CAPTURE_UNCAUGHT"),
     "events_on_spans": Option(read=_flag, accepted=_ON_OR_OFF, variable="BRANCHLINE_EVENTS_ON_SPANS"),
     "capture": Option(
         read=_flag_or("args", "result"), accepted=f'"args", "result", {_ON_OR_OFF}', variable="BRANCHLINE_CAPTURE"
@@ -288,7 +304,7 @@ OPTIONS: Final[Mapping[str, Option]] = {
 }
 
 # Named in the signature of configure() already; saying more than None or False is an error until they do something.
-NOT_YET: Final = ("mlflow", "upload", "budget", "log_file", "system_metrics")
+NOT_YET: Final = ("mlflow", "upload", "budget", "system_metrics")
 
 
 # ── where they come from ──────────────────────────────────────────────────────────────────────────

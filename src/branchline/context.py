@@ -8,6 +8,7 @@ import os
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from logging import LogRecord
 from typing import Any, ParamSpec, Protocol, TypeVar, cast
 
 from opentelemetry import context as otel_context
@@ -137,7 +138,7 @@ class EventTaker(Protocol):
 class _Current:
     """The process-wide state: what records, and the run it writes to. Set by ``telemetry``."""
 
-    __slots__ = ("directory", "events", "recorder", "run_id")
+    __slots__ = ("directory", "events", "logs", "recorder", "run_id")
 
     def __init__(self) -> None:
         self.reset()
@@ -145,6 +146,8 @@ class _Current:
     def reset(self) -> None:
         self.recorder: Recorder | None = None
         self.events: EventTaker | None = None
+        # Takes log records of whatever library, in the shape that the logging module has for them.
+        self.logs: Callable[[LogRecord], object] | None = None
         self.run_id: str | None = None
         self.directory: str | None = None
 

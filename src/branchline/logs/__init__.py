@@ -1,1 +1,43 @@
-"""Log records: from the logging module, and events, to the run that is being recorded."""
+"""Log records: from the logging module, from Loggers, and events, to the run that is being recorded and to sinks."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+
+if TYPE_CHECKING:
+    from .logger import Logger
+    from .prepared import get_rt_logger, prepare_logger
+    from .registry import get_logger
+    from .structured import LogContext, OutputFormat, StructuredLogger
+
+__all__ = [
+    "LogContext",
+    "Logger",
+    "OutputFormat",
+    "StructuredLogger",
+    "get_logger",
+    "get_rt_logger",
+    "prepare_logger",
+]
+
+# Whoever only decorates functions must not pay for sinks and formats.
+_LATER = {
+    "LogContext": "structured",
+    "Logger": "logger",
+    "OutputFormat": "structured",
+    "StructuredLogger": "structured",
+    "get_logger": "registry",
+    "get_rt_logger": "prepared",
+    "prepare_logger": "prepared",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _LATER:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    found: object = getattr(import_module(f".{_LATER[name]}", __name__), name)
+    globals()[name] = found
+    return found

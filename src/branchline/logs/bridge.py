@@ -16,6 +16,8 @@ from .. import names
 from ..log_api import is_of_exporters
 from ..tracebacks import qualified_name, said, stack_of
 from ..values import MAX_TEXT, freeze, freeze_key, freeze_name
+from .handlers import Handlers
+from .records import STANDARD, Record
 from .severity import number_of, word_of
 
 
@@ -52,12 +54,9 @@ _DEEPEST: Final = 8
 _NEVER: Final = 1 << 30
 _MOST_SCOPES: Final = 10_000
 
-_STANDARD: Final = frozenset({*vars(logging.makeLogRecord({})), "taskName"})
-# What a formatter of another handler leaves in a record.
-_LEFT_BY_FORMATTERS: Final = ("message", "asctime")
 # What OpenTelemetry's own instrumentation puts there: the record has it already.
 _IDS: Final = ("otelTraceID", "otelSpanID", "otelTraceSampled", "otelServiceName")
-_NO_FIELDS: Final = frozenset({*_STANDARD, *_LEFT_BY_FORMATTERS, *_IDS})
+_NO_FIELDS: Final = frozenset({*STANDARD, *_IDS})
 _STANDARD_COUNT: Final = len(vars(logging.makeLogRecord({})))
 
 
@@ -91,6 +90,8 @@ class Bridge(logging.Handler):
         self._scopes: dict[object, tuple[Any, int]] = {}
         self._severities: dict[int, tuple[int, str]] = {}
         self._depth = 0
+        # The sinks of everything that is logged.
+        self._sinks: list[Handlers] = []
         # Not one that ``getLogger`` knows: nobody else is to find it.
         self._behind = logging.Logger("branchline")  # noqa: LOG001
         self._behind.handlers = cast("list[logging.Handler]", _Unseen((self,)))
@@ -121,6 +122,16 @@ class Bridge(logging.Handler):
             _ROOT.parent = None
         _ROOT.removeHandler(self)
 
+    def attach_sinks(self, sinks: Handlers, level: int) -> None:
+        """Give every record of that *level* and above to *sinks* too, whatever the run takes."""
+        self._sinks = [*self._sinks, sinks]
+        self.attach(level)
+
+    def detach_sinks(self, sinks: Handlers, level: int) -> None:
+        """Give no more records to *sinks*."""
+        self._sinks = [others for others in self._sinks if others is not sinks]
+        self.detach(level)
+
     def _listen(self) -> None:
         self._lowest = min(self._levels)
         self._scopes.clear()
@@ -131,9 +142,16 @@ class Bridge(logging.Handler):
     # ── a record ──────────────────────────────────────────────────────────────────────────────────
 
     def handle(self, record: logging.LogRecord) -> bool:
+        """Take *record*, and say it where nobody else does; never raises."""
+        self.take(record)
+        if not _ROOT.handlers:
+            _say_as_without_us(record)
+        return True
+
+    def take(self, record: logging.LogRecord) -> None:
         """Take *record*; never raises."""
         if self._depth > _DEEPEST and self._is_recursive():
-            return False
+            return
         # Without a call in it, this is one step for other threads and for signal handlers.
         self._depth += 1
         try:
@@ -149,17 +167,22 @@ class Bridge(logging.Handler):
                 if record.args or message.__class__ is not str or len(message) > MAX_TEXT:
                     message = self._body(record)
                 name, data = "", None
-                if len(record.__dict__) > _STANDARD_COUNT or record.exc_info or record.exc_text or record.stack_info:
+                if (
+                    len(record.__dict__) > _STANDARD_COUNT
+                    or record.exc_info
+                    or record.exc_text
+                    or record.stack_info
+                    or (record.__class__ is Record and record.fields)
+                ):
                     name, data = self._beside(record)
                 origin = (record.pathname, record.funcName, record.lineno, record.levelname)
                 self._give(scope, level, int(record.created * 1e9), number, word, message, name, data, origin)
+            for sinks in self._sinks:
+                sinks.handle(Record.of(record))
         except Exception as error:  # recording never raises
             self._taker.failed(error)
         finally:
             self._depth -= 1
-        if not _ROOT.handlers:
-            _say_as_without_us(record)
-        return True
 
     def emit(self, record: logging.LogRecord) -> None:
         """Take *record*."""
@@ -168,7 +191,7 @@ class Bridge(logging.Handler):
     def _is_recursive(self) -> bool:
         """Whether this record is made by what is logged, and that again: so many threads at once are rare."""
         frame: FrameType | None = sys._getframe()  # noqa: SLF001  # the only way to see it without a cost to all others
-        code, depth = Bridge.handle.__code__, 0
+        code, depth = Bridge.take.__code__, 0
         while frame is not None and depth <= _DEEPEST:
             depth += frame.f_code is code
             frame = frame.f_back
@@ -218,6 +241,10 @@ class Bridge(logging.Handler):
         """Return the name, if *record* is an event, and what the application said beside the message."""
         odd = self._taker.odd
         name = ""
+        if isinstance(record, Record):
+            data = dict(record.fields)
+            said = data.pop(names.EVENT_NAME_FIELD, None)
+            return "" if said is None else freeze_name(said, odd), data
         data = {}
         # What the application says comes last, unless somebody's own class of records has it otherwise.
         skipped = _STANDARD_COUNT if record.__class__ is logging.LogRecord else 0

@@ -29,6 +29,7 @@ from ..config import OTLP, Config
 from ..context import EventTaker, Recorder
 from ..exporters.followers import Followers, Makers, followers_of
 from .environment import Exported, export, join_trace, take_back
+from .log_wiring import LogWiring
 from .providers import Providers, foreign_tracers
 from .results import FlushResult, counters_of, result_of
 
@@ -74,6 +75,7 @@ class Telemetry:
         self._settings: Mapping[str, Any] | None = None
         self._trace_of_parent: object = None
         self._processor: JournalProcessor | None = None
+        self._logging: LogWiring | None = None
         self._home = home
 
     @property
@@ -91,6 +93,8 @@ class Telemetry:
         is_written = pipeline.flush(deadline - time.monotonic())
         # Counted before it is waited for: what others record meanwhile is no part of this.
         counters = counters_of(pipeline)
+        if self._logging is not None:
+            self._logging.flush(max(deadline - time.monotonic(), 0))
         is_answered = self._followers.flush(max(deadline - time.monotonic(), 0))
         return self._result(pipeline, counters, is_complete=is_collected and is_written and is_answered)
 
@@ -157,7 +161,15 @@ class Telemetry:
 
     # ── wiring ────────────────────────────────────────────────────────────────────────────────────
 
-    def wire(self, *, listeners: tuple[Listener, ...], otlp: OTLP | None, makers: Makers, is_joining: bool) -> None:
+    def wire(
+        self,
+        *,
+        listeners: tuple[Listener, ...],
+        otlp: OTLP | None,
+        makers: Makers,
+        logging: LogWiring,
+        is_joining: bool,
+    ) -> None:
         """Begin: let everything that is recorded come here, and go where *makers* say."""
         providers = self._home.providers
         config = self.config
@@ -174,8 +186,8 @@ class Telemetry:
             self.recorder = NativeRecorder(provider, pipeline, capture=capture)
         self._meter(pipeline, metering(pipeline, providers.meters, takes_place=not providers.leaves_place))
         self.events = providers.event_taker()
-        if config.capture_logs is not None:
-            providers.bridge.attach(config.capture_logs)
+        self._logging = logging
+        logging.attach(providers.bridge)
         watch_forks(pipeline)
         self.exported = export(self.run_id, self.directory, leaves_place=self.leaves_place)
         self._endings = Endings(self.end, signals=config.signals)
@@ -268,7 +280,7 @@ class Telemetry:
             self._endings.unhook()
         if self._processor is not None:
             self._processor.use(None)
-        if self.config.capture_logs is not None and self.events is not None:
-            self._home.providers.bridge.detach(self.config.capture_logs)
+        if self._logging is not None:
+            self._logging.detach(self._home.providers.bridge)
         take_back(self.exported)
         self._home.leave(self)

@@ -22,6 +22,7 @@ from ..config import OTLP, UNSET, Config, Durability, ResourceValue, Unset, Verb
 from ..exporters.followers import makers_for
 from ..redaction import Redactor
 from .environment import inherited, is_child
+from .log_wiring import LogWiring
 from .providers import foreign_tracers
 from .run import Telemetry
 from .state import STATE
@@ -37,8 +38,10 @@ def configure(
     upload: Literal[False] | Unset | None = UNSET,
     console: bool | Literal["auto"] | Unset | None = UNSET,
     verbosity: Verbosity | Unset | None = UNSET,
-    log_file: Literal[False] | Unset | None = UNSET,
+    log_file: str | os.PathLike[str] | Mapping[str, object] | Literal[False] | Unset | None = UNSET,
     capture_logs: int | str | Literal[False] | Unset | None = UNSET,
+    capture_warnings: bool | Unset | None = UNSET,
+    capture_uncaught: bool | Unset | None = UNSET,
     events_on_spans: bool | Unset | None = UNSET,
     capture: bool | Literal["args", "result"] | Unset | None = UNSET,
     budget: Literal[False] | Unset | None = UNSET,
@@ -129,14 +132,16 @@ def _set_up(
     for make in makers.values():
         # What is wrong with its settings is said now, while whatever was set up before goes on.
         make().close()
+    logging = LogWiring(config)
     if before is not None:
         before.shutdown()
     telemetry = Telemetry(config, config.run_id or layout.new_run_id(), STATE)
     if config.disabled:
+        logging.close()
         return telemetry
     if not is_joining:
         _tidy(config)
-    telemetry.wire(listeners=_listeners(config), otlp=otlp, makers=makers, is_joining=is_joining)
+    telemetry.wire(listeners=_listeners(config), otlp=otlp, makers=makers, logging=logging, is_joining=is_joining)
     STATE.current = telemetry
     STATE.providers.keep()
     STATE.point()

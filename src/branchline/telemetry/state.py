@@ -46,6 +46,7 @@ class State:
         if recording is None:
             CURRENT.reset()
         else:
+            CURRENT.logs = self.providers.bridge.take
             CURRENT.recorder, CURRENT.run_id = recording.recorder, recording.run_id
             CURRENT.directory, CURRENT.events = str(recording.directory), recording.events
         # Records outside of a capture are not a capture's: only a run takes what no context claims.

@@ -1,0 +1,179 @@
+"""Archiving: rotated files that are old enough move to another place, with a manifest that proves what is there."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+from .. import quantities
+from ..errors import ConfigError
+from .compression import digest, pack, unpacked
+from .places import remove
+from .rotated import SUFFIXES, Rotated
+from .stores import FolderStore, store_of
+
+
+AN_ARCHIVE: Final = '{"after": an age such as "90 days", "to": a folder or a URL such as "file:///var/archive"}'
+
+_MOST_RUNS: Final = 100
+_TIMES: Final = ("timestamp", "time", "ts", "asctime")
+_RUNS: Final = ("run_id", "branchline.run.id")
+_LEVELS: Final = ("level", "levelname", "severity")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Archiving:
+    """After which age rotated files go where."""
+
+    after_seconds: float
+    store: FolderStore
+
+    def move(self, files: Iterable[Rotated], *, now: float | None = None) -> int:
+        """Move those of *files* that are old enough; return how many. Each is removed once it is there for certain."""
+        moment = time.time() if now is None else now
+        due = [file for file in files if moment - file.modified >= self.after_seconds]
+        for file in due:
+            archive(file.path, self.store, now=moment)
+        return len(due)
+
+
+def archiving_of(said: object) -> Archiving | None:
+    """Return the archiving that somebody *said*; None is none.
+
+    Raises:
+        ConfigError: for what cannot be one.
+    """
+    if said is None:
+        return None
+    if not isinstance(said, Mapping) or set(said) != {"after", "to"}:
+        msg = f"archive={said!r} is not accepted; accepted: {AN_ARCHIVE}"
+        raise ConfigError(msg)
+    return Archiving(after_seconds=age_of(said["after"]), store=store_of(said["to"]))
+
+
+def age_of(said: object) -> float:
+    """Return the seconds of an age.
+
+    Raises:
+        ConfigError: for what cannot be one.
+    """
+    try:
+        return quantities.seconds(said.total_seconds() if isinstance(said, timedelta) else said)
+    except (ValueError, KeyError):
+        msg = f"archive after {said!r} is not accepted; accepted: {quantities.A_DURATION}"
+        raise ConfigError(msg) from None
+
+
+def archive(path: Path, store: FolderStore, *, now: float) -> str:
+    """Move the file at *path* to *store*, compressed; return what it is called there.
+
+    A death in the middle leaves the file where it was, and nothing twice: what is there already is recognised.
+    """
+    if path.suffix not in SUFFIXES.values():
+        path = pack(path, "gz").path
+    sha256, size = digest(path)
+    with store.locked():
+        noted = {entry["name"]: entry for entry in store.entries()}
+        name = _free_name(path.name, sha256, noted, store)
+        if store.has(name) != (sha256, size):
+            store.put(path, name)
+            if store.has(name) != (sha256, size):
+                msg = f"{store.name}/{name} is not what was written there"
+                raise OSError(msg)
+        if name not in noted:
+            store.note(_entry(path, name, sha256=sha256, size=size, now=now))
+    remove(path)
+    return name
+
+
+def _free_name(name: str, sha256: str, noted: Mapping[str, Any], store: FolderStore) -> str:
+    """Return *name*, or another one where the store has something else by that name."""
+    stem, dot, suffix = name.rpartition(".")
+    n = 0
+    while True:
+        candidate = f"{stem}-{n}{dot}{suffix}" if n else name
+        there = noted[candidate].get("sha256") if candidate in noted else (store.has(candidate) or (None,))[0]
+        if there in (None, sha256):
+            return candidate
+        n += 1
+
+
+def _entry(path: Path, name: str, *, sha256: str, size: int, now: float) -> dict[str, Any]:
+    status = path.stat()
+    return {
+        "name": name,
+        "source": str(path.parent.absolute() / path.name.removesuffix(path.suffix)),
+        "sha256": sha256,
+        "bytes": size,
+        "archived": _iso(now),
+        **described(path, modified=status.st_mtime),
+    }
+
+
+def described(path: Path, *, modified: float) -> dict[str, Any]:
+    """Return what is in the log file at *path*: how much, from when to when, of which runs and levels."""
+    plain_bytes, lines = 0, 0
+    first = last = ""
+    runs: dict[str, None] = {}
+    levels: dict[str, int] = {}
+    with unpacked(path) as file:
+        for line in file:
+            plain_bytes += len(line)
+            lines += 1
+            said = _object(line)
+            moment = _said(said, _TIMES)
+            first, last = first or moment, moment or last
+            level = _said(said, _LEVELS)
+            if level:
+                levels[level] = levels.get(level, 0) + 1
+            run = _said(said, _RUNS)
+            if run and len(runs) < _MOST_RUNS:
+                runs[run] = None
+    return {
+        "plain_bytes": plain_bytes,
+        "lines": lines,
+        "first": first or None,
+        "last": last or _iso(modified),
+        "runs": list(runs),
+        "levels": levels,
+    }
+
+
+def _object(line: bytes) -> dict[str, Any]:
+    if not line.startswith(b"{"):
+        return {}
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _said(record: Mapping[str, Any], names: tuple[str, ...]) -> str:
+    return next((value for name in names if isinstance(value := record.get(name), str)), "")
+
+
+def _iso(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat()
+
+
+def verified(store: FolderStore) -> Iterator[tuple[dict[str, Any], str | None]]:
+    """Yield each entry of the manifest with what is wrong with its file, or None."""
+    for entry in store.entries():
+        there = store.has(entry["name"]) if is_plain_name(entry["name"]) else None
+        if there is None:
+            yield entry, "is not there"
+        elif there[0] != entry.get("sha256"):
+            yield entry, "is not what was archived: its sha256 is another one"
+        else:
+            yield entry, None
+
+
+def is_plain_name(name: str) -> bool:
+    """Whether *name* is that of a file in the folder itself, and leads nowhere else."""
+    return name not in ("", ".", "..") and not any(character in name for character in ("/", "\\", "\0"))

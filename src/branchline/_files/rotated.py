@@ -1,0 +1,93 @@
+"""Rotated files: ``<file>.<time>[.<n>][.gz]``, each name used once, and nobody else's taken for one."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+
+SUFFIXES: Final = {"gz": ".gz", "bz2": ".bz2", "zip": ".zip", "zst": ".zst"}
+
+_TAIL: Final = re.compile(r"\.(\d{8}_\d{6})(?:\.([1-9]\d*))?(\.(?:gz|bz2|zip|zst))?")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rotated:
+    """A rotated file as it is on the disk."""
+
+    path: Path
+    stamp: str
+    """When it was rotated, in local time: 20260131_235959."""
+    number: int
+    """Which one of that second; 0 is the first."""
+    suffix: str
+    """How it is compressed: ``.gz`` and so on, or nothing."""
+    size: int
+    modified: float
+    """When it was last written to, in seconds since 1970."""
+
+    @property
+    def plain_name(self) -> str:
+        """Its name without what compression added."""
+        return self.path.name.removesuffix(self.suffix) if self.suffix else self.path.name
+
+
+def rotated_files(path: Path) -> list[Rotated]:
+    """Return what was rotated away from the file *path*, oldest first; a file both plain and packed counts as plain."""
+    found: dict[str, Rotated] = {}
+    try:
+        entries = sorted(os.scandir(path.parent), key=lambda entry: len(entry.name))
+    except OSError:
+        return []
+    for entry in entries:
+        if entry.name.startswith(f"{path.name}.") and (one := _rotated(path, entry)) is not None:
+            # The packed file is whole once the plain one is removed, and not before.
+            found.setdefault(one.plain_name, one)
+    return sorted(found.values(), key=lambda one: (one.modified, one.stamp, one.number))
+
+
+def _rotated(path: Path, entry: os.DirEntry[str]) -> Rotated | None:
+    match = _TAIL.fullmatch(entry.name, len(path.name))
+    try:
+        if match is None or not entry.is_file(follow_symlinks=False):
+            return None
+        status = entry.stat(follow_symlinks=False)
+    except OSError:
+        return None
+    return Rotated(
+        path=Path(entry.path),
+        stamp=match[1],
+        number=int(match[2] or 0),
+        suffix=match[3] or "",
+        size=status.st_size,
+        modified=status.st_mtime,
+    )
+
+
+def is_rotated_name(name: str) -> bool:
+    """Whether *name* is that of a rotated file of anything."""
+    return re.fullmatch(f".+{_TAIL.pattern}", name) is not None
+
+
+def base_name(name: str) -> str:
+    """Return the name of the file that the rotated one called *name* was."""
+    match = re.fullmatch(f"(.+?){_TAIL.pattern}", name)
+    return match[1] if match else name
+
+
+def next_name(path: Path, now: float, last: str) -> str:
+    """Return what the file *path* is called once it is rotated *now*; *last* is what came of the rotation before."""
+    stamp = time.strftime("%Y%m%d_%H%M%S", time.localtime(now))
+    before, _, number = last.partition(".")
+    # From the last one on: what was rotated in this second may have been removed since, or be in an archive.
+    n = int(number or 0) + 1 if before == stamp else 0
+    while True:
+        tail = f"{stamp}.{n}" if n else stamp
+        target = path.with_name(f"{path.name}.{tail}")
+        if not any(os.path.lexists(f"{target}{suffix}") for suffix in ("", *SUFFIXES.values())):
+            return tail
+        n += 1

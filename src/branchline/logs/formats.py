@@ -1,0 +1,216 @@
+"""Formats: what a record looks like as a line of text."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final, NoReturn, TextIO, TypeAlias, cast
+
+from ..errors import ConfigError
+from ..redaction import Redactor, redactor_from
+from ..tracebacks import stack_of
+from ..values import Value
+from .colours import is_coloured
+from .escapes import on_lines, on_one_line
+from .json_lines import JsonLines
+from .records import Record
+from .templates import PLAIN, Template
+
+
+Formatter: TypeAlias = Callable[[Record], str]
+
+# What a sink's configuration may say about its lines.
+KEYS: Final = (
+    "format",
+    "formatter",
+    "json",
+    "serialize",
+    "fields",
+    "colors",
+    "redact",
+    "mask_pii",
+    "sanitize_messages",
+    "add_runtime_context",
+)
+
+# What else is personal: telephone numbers, and addresses inside of a network.
+_PERSONAL: Final = (
+    r"(?<![\w.])\+?\d{1,3}[ .-]?\(?\d{2,4}\)?[ .-]\d{3,4}[ .-]\d{3,4}(?![\w.])",
+    r"\b(?:10\.\d{1,3}|192\.168|172\.(?:1[6-9]|2\d|3[01]))\.\d{1,3}\.\d{1,3}\b",
+)
+
+
+def formatter_of(config: Mapping[str, object], *, stream: TextIO | None = None) -> Formatter:
+    """Return what makes a line of each record, as *config* says; the line ends with one newline.
+
+    *stream* is where the lines go, if they go to one: only there they may have colours. For files, sockets and
+    callables it is None. Keys other than those in ``KEYS`` are not looked at. The formatter never raises but for
+    a ``formatter`` of the user's that does.
+
+    Raises:
+        ConfigError: for a value that is not accepted.
+    """
+    redactor = _redactor(config)
+    is_sanitizing = _flag(config, "sanitize_messages", default=True)
+    is_json = _flag(config, "json", default=False) or _flag(config, "serialize", default=False)
+    template = _text(config, "format")
+    made = _callable(config, "formatter")
+    chosen = _choice(config.get("fields"))
+    is_painted = is_coloured(_colours(config), stream)
+    has_runtime = _flag(config, "add_runtime_context", default=is_json)
+    if made is not None:
+        return _custom(made, _Cleaner(redactor, is_sanitizing=is_sanitizing, chosen=chosen))
+    if is_json:
+        lines = JsonLines(is_whole=_flag(config, "serialize", default=False), has_runtime=has_runtime, chosen=chosen)
+        return _json(lines, _Cleaner(redactor, is_sanitizing=False))
+    kept = Template(template or PLAIN, is_coloured=is_painted, is_whole=not is_sanitizing)
+    return _plain(kept, _Cleaner(redactor, is_sanitizing=is_sanitizing, chosen=chosen))
+
+
+class _Cleaner:
+    """Takes out of a record what must not be seen."""
+
+    def __init__(
+        self,
+        redactor: Redactor | None,
+        *,
+        is_sanitizing: bool,
+        chosen: Callable[[str], bool] | None = None,
+    ) -> None:
+        self._redactor = redactor
+        self._is_sanitizing = is_sanitizing
+        self._chosen = chosen
+
+    def text(self, text: str) -> str:
+        return text if self._redactor is None else self._redactor.text(text)
+
+    def message(self, record: Record) -> str:
+        message = self.text(record.message)
+        return on_one_line(message) if self._is_sanitizing else message
+
+    def fields(self, record: Record) -> Mapping[str, Value]:
+        fields, chosen, redactor = record.fields, self._chosen, self._redactor
+        if not fields:
+            return fields
+        if chosen is not None:
+            fields = {key: value for key, value in fields.items() if chosen(key)}
+        return fields if redactor is None else {key: redactor.value(key, value) for key, value in fields.items()}
+
+
+# ── the three kinds ───────────────────────────────────────────────────────────────────────────────
+
+
+def _json(lines: JsonLines, cleaner: _Cleaner) -> Formatter:
+    line, message, fields, text = lines.line, cleaner.message, cleaner.fields, cleaner.text
+    return lambda record: line(record, message(record), fields(record), text) + "\n"
+
+
+def _plain(template: Template, cleaner: _Cleaner) -> Formatter:
+    def formatted(record: Record) -> str:
+        line = template.line(record, cleaner.message(record), cleaner.fields(record))
+        if record.exc_info or record.exc_text or record.stack_info:
+            line += _below(record, cleaner)
+        return line + "\n"
+
+    return formatted
+
+
+def _below(record: Record, cleaner: _Cleaner) -> str:
+    """Return the traceback of *record*, each line of it indented: none of them can be taken for a record."""
+    told = []
+    error = record.exception
+    if error is not None:
+        told.append(stack_of(error, record.exc_info[2] if isinstance(record.exc_info, tuple) else None))
+    elif record.exc_text:
+        told.append(record.exc_text)
+    if record.stack_info:
+        told.append(record.stack_info)
+    lines = on_lines(cleaner.text("\n".join(told))).splitlines()
+    return "".join([f"\n  {line}" for line in lines])
+
+
+def _custom(made: Callable[[logging.LogRecord], object], cleaner: _Cleaner) -> Formatter:
+    def formatted(record: Record) -> str:
+        clean = copy.copy(record)
+        # Formatters of the logging module put the message together again.
+        clean.msg = clean.message = cleaner.message(record)
+        clean.args = ()
+        clean.fields = cleaner.fields(record)
+        clean.__dict__.update({key: value for key, value in clean.fields.items() if key in clean.__dict__})
+        text = made(clean)
+        line = on_lines(cleaner.text(text if isinstance(text, str) else str(text)))
+        return line if line.endswith("\n") else line + "\n"
+
+    return formatted
+
+
+# ── what the configuration says ───────────────────────────────────────────────────────────────────
+
+
+def _refuse(key: str, value: object, accepted: str) -> NoReturn:
+    msg = f"{key}={value!r} is not accepted; accepted: {accepted}"
+    raise ConfigError(msg)
+
+
+def _flag(config: Mapping[str, object], key: str, *, default: bool) -> bool:
+    value = config.get(key)
+    if value is None:
+        return default
+    if isinstance(value, bool):
+        return value
+    _refuse(key, value, "True or False")
+
+
+def _text(config: Mapping[str, object], key: str) -> str | None:
+    value = config.get(key)
+    if value is None or isinstance(value, str):
+        return value
+    _refuse(key, value, f"a text such as {PLAIN!r}")
+
+
+def _callable(config: Mapping[str, object], key: str) -> Callable[[logging.LogRecord], object] | None:
+    value = config.get(key)
+    if isinstance(value, logging.Formatter):
+        return value.format
+    if value is None or callable(value):
+        return value
+    _refuse(key, value, "a function of a record that returns the line, or a logging.Formatter")
+
+
+def _colours(config: Mapping[str, object]) -> object:
+    value = config.get("colors", "auto")
+    if value in (None, "auto") or isinstance(value, bool):
+        return value
+    _refuse("colors", value, '"auto" (on terminals), True or False')
+
+
+def _redactor(config: Mapping[str, object]) -> Redactor | None:
+    wish = config.get("redact")
+    try:
+        redactor = redactor_from(True if wish is None else cast("bool", wish))
+    except ValueError:
+        _refuse("redact", wish, "True, False or a Redactor")
+    if not _flag(config, "mask_pii", default=False):
+        return redactor
+    if redactor is None:
+        return Redactor(extra_patterns=_PERSONAL)
+    return Redactor(
+        extra_keys=redactor.extra_keys,
+        extra_patterns=(*redactor.extra_patterns, *_PERSONAL),
+        callback=redactor.callback,
+    )
+
+
+def _choice(said: object) -> Callable[[str], bool] | None:
+    if said is None:
+        return None
+    accepted = '{"include": [names], "exclude": [names]}, one of them or both'
+    if not isinstance(said, Mapping) or not set(said) <= {"include", "exclude"}:
+        _refuse("fields", said, accepted)
+    for names in said.values():
+        if names is not None and (isinstance(names, str) or not isinstance(names, Iterable)):
+            _refuse("fields", said, accepted)
+    include = None if said.get("include") is None else frozenset(said["include"])
+    exclude = frozenset(said.get("exclude") or ())
+    return lambda key: (include is None or key in include) and key not in exclude

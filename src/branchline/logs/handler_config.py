@@ -1,0 +1,183 @@
+"""Handler configurations: what ``add_handler`` accepts, and the handler that comes of it."""
+
+from __future__ import annotations
+
+import difflib
+import logging
+import os
+import stat
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, TextIO, cast
+
+from .._files.archive import archiving_of
+from .._files.compression import compression_of
+from .._files.retention import retention_of
+from .._files.rotation import rotation_of
+from .._files.tidying import Care
+from ..errors import ConfigError
+from . import formats
+from .accounts import Account
+from .admission import filter_of, rate_of, repeats_of
+from .handler import Handler, Plan
+from .levels import level_number
+from .queueing import OVERFLOWS, Overflow
+from .sinks.files import FileSink
+from .sinks.places import CallableSink, HandlerSink, Sink, StreamSink
+
+
+FILE_KEYS: Final = ("rotation", "retention", "max_total", "min_free", "compression", "archive", "delay", "mode")
+QUEUE_KEYS: Final = ("enqueue", "queue_size", "overflow")
+KEYS: Final = (
+    *("sink", "level", "filter", *formats.KEYS, *FILE_KEYS, *QUEUE_KEYS),
+    *("rate_limit", "deduplicate", "catch"),
+)
+A_SINK: Final = (
+    'a path, a stream, a callable, a logging.Handler, "stdout", "stderr", '
+    'or a URL such as "syslog://host", "tcp://host:port", "udp://host:port", "https://host/path"'
+)
+
+_QUEUE_SIZE: Final = 10_000
+_STANDARD: Final = ("stdout", "stderr")
+
+
+def handler_of(config: Mapping[str, object], handler_id: int) -> Handler:
+    """Return the handler that *config* describes.
+
+    Raises:
+        ConfigError: for a key or a value that is not accepted, or a file that cannot be one.
+    """
+    _check_keys(config)
+    said = config["sink"]
+    plan = _plan_of(config, _stream_of(said))
+    account = Account(described(said))
+    # The sink comes last: what is refused has opened no file.
+    return Handler(handler_id, plan, _sink_of(said, config, account), account)
+
+
+def described(sink: object) -> str:
+    """Return what people call a *sink*."""
+    if isinstance(sink, str | os.PathLike):
+        return str(sink)
+    name = getattr(sink, "__qualname__", None) or getattr(sink, "name", None)
+    return str(name) if isinstance(name, str) else type(sink).__name__
+
+
+def _check_keys(config: Mapping[str, object]) -> None:
+    for key in config:
+        if key not in KEYS:
+            near = difflib.get_close_matches(str(key), KEYS, n=1, cutoff=0.5)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            msg = f"{key!r} is no key of a handler{hint} There are: {', '.join(KEYS)}"
+            raise ConfigError(msg)
+    if config.get("sink") is None:
+        msg = f"a handler needs a sink: {A_SINK}"
+        raise ConfigError(msg)
+
+
+def _plan_of(config: Mapping[str, object], stream: TextIO | None) -> Plan:
+    queue_size = _queue_size(config.get("queue_size", _QUEUE_SIZE))
+    formatting = {key: config[key] for key in formats.KEYS if key in config}
+    return Plan(
+        level=level_number(config.get("level") or logging.NOTSET),
+        format=formats.formatter_of(formatting, stream=stream),
+        is_passing=filter_of(config.get("filter")),
+        rate=rate_of(config.get("rate_limit")),
+        repeats=repeats_of(config.get("deduplicate")),
+        is_catching=_flag(config, "catch", default=True),
+        queue_size=queue_size if _flag(config, "enqueue", default=False) else 0,
+        overflow=_overflow(config.get("overflow", "block")),
+    )
+
+
+def _flag(config: Mapping[str, object], name: str, *, default: bool) -> bool:
+    value = config.get(name, default)
+    if isinstance(value, bool):
+        return value
+    msg = f"{name}={value!r} is not accepted; accepted: True, False"
+    raise ConfigError(msg)
+
+
+def _queue_size(value: object) -> int:
+    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+        return value
+    msg = f"queue_size={value!r} is not accepted; accepted: a positive number of records"
+    raise ConfigError(msg)
+
+
+def _overflow(value: object) -> Overflow:
+    for known in OVERFLOWS:
+        if value == known:
+            return known
+    msg = f"overflow={value!r} is not accepted; accepted: {', '.join(OVERFLOWS)}"
+    raise ConfigError(msg)
+
+
+# ── sinks ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _stream_of(said: object) -> TextIO | None:
+    """Return the stream that a sink is, if it is one that may be a terminal."""
+    if said in _STANDARD:
+        return cast("TextIO | None", getattr(sys, str(said)))
+    return cast("TextIO", said) if callable(getattr(said, "write", None)) else None
+
+
+def _sink_of(said: object, config: Mapping[str, object], account: Account) -> Sink:
+    if isinstance(said, str | os.PathLike) and said not in _STANDARD:
+        return _file_sink(said, config, account)
+    for key in FILE_KEYS:
+        if config.get(key) is not None and config[key] is not False:
+            msg = f"{key}={config[key]!r} is for files, and {described(said)} is none"
+            raise ConfigError(msg)
+    if said in _STANDARD or callable(getattr(said, "write", None)):
+        return StreamSink(said, account)
+    if isinstance(said, logging.Handler):
+        return HandlerSink(said, account)
+    if callable(said):
+        return CallableSink(said, account)
+    msg = f"sink={said!r} is not accepted; accepted: {A_SINK}"
+    raise ConfigError(msg)
+
+
+def _file_sink(said: str | os.PathLike[str], config: Mapping[str, object], account: Account) -> FileSink:
+    # Where it is now, whatever the current folder is later.
+    path = Path(os.path.abspath(Path(said).expanduser()))  # noqa: PTH100 - links are not followed here
+    _check_place(path, said)
+    return FileSink(
+        path,
+        account,
+        rotation=rotation_of(config.get("rotation")),
+        care=Care(
+            compression=compression_of(config.get("compression")),
+            retention=retention_of(
+                config.get("retention"), max_total=config.get("max_total"), min_free=config.get("min_free")
+            ),
+            archiving=archiving_of(config.get("archive")),
+        ),
+        mode=_mode(config.get("mode", 0o600)),
+        delay=_flag(config, "delay", default=False),
+    )
+
+
+def _check_place(path: Path, said: Any) -> None:  # noqa: ANN401  # as it was given
+    """Refuse what is there already and is no file: what else is wrong with the place may pass."""
+    try:
+        there = os.lstat(path)
+    except ValueError as error:
+        msg = f"sink={said!r} is not accepted: {error}"
+        raise ConfigError(msg) from None
+    except OSError:
+        return
+    if not stat.S_ISREG(there.st_mode):
+        kind = "a symbolic link" if stat.S_ISLNK(there.st_mode) else "a folder or a device"
+        msg = f"sink={said!r} is not accepted: it is {kind}, and not a file"
+        raise ConfigError(msg)
+
+
+def _mode(value: object) -> int:
+    if isinstance(value, int) and not isinstance(value, bool) and 0o200 <= value <= 0o777 and value & 0o200:
+        return value
+    msg = f"mode={value!r} is not accepted; accepted: permissions such as 0o600 or 0o640, with the owner's to write"
+    raise ConfigError(msg)

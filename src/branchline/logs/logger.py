@@ -1,0 +1,265 @@
+"""The Logger that people call: a logger of the logging module, with fields."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from types import FrameType, TracebackType
+from typing import Any, Final, Self, TypeAlias
+
+from opentelemetry import context as otel_context
+
+from ..errors import ConfigError
+from ..tracebacks import said as told
+from ..values import Value
+from .desks import Desk
+from .levels import SUCCESS, TRACE, level_number
+from .records import Record, made_record
+from .scoped_fields import FIELDS_KEY, contextualized, frozen
+
+
+_Found: TypeAlias = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
+ErrorInfo: TypeAlias = bool | BaseException | _Found | None
+
+_NOTHING: Final[Mapping[str, Value]] = {}
+_TRACE, _DEBUG, _INFO, _SUCCESS = TRACE, logging.DEBUG, logging.INFO, SUCCESS
+_WARNING, _ERROR, _CRITICAL = logging.WARNING, logging.ERROR, logging.CRITICAL
+# Frames of these are not the caller's: adapters of the logging module call us for somebody.
+_OUR_FILES: Final = frozenset({contextualized.__code__.co_filename, logging.getLevelName.__code__.co_filename})
+
+
+class Logger(logging.Logger):
+    """A logger whose keyword arguments are fields: ``log.info("read %d rows", 3, table="users")``.
+
+    Positional arguments go into the message as in the logging module; ``exc_info``, ``stack_info``, ``stacklevel`` and
+    ``extra`` mean what they mean there. It *is* the logger of that name in the logging module, whose level, handlers
+    and filters it has, with fields of its own. Nothing that is logged raises, whatever it is.
+    """
+
+    __slots__ = ("_bound", "_desk", "_error", "_is_lazy")
+
+    def __init__(
+        self, desk: Desk, bound: Mapping[str, Value] = _NOTHING, error: ErrorInfo = None, *, is_lazy: bool = False
+    ) -> None:
+        """Made by ``get_logger``."""
+        # Levels, handlers, filters, parent and cache are one: whatever is set on either face shows on both.
+        self.__dict__ = desk.under.__dict__
+        self._desk = desk
+        self._bound = bound
+        self._error = error
+        self._is_lazy = is_lazy
+
+    # ── saying something ──────────────────────────────────────────────────────────────────────────
+
+    def trace(self, msg: object, /, *args: object, **fields: object) -> None:
+        """Log what only whoever looks for a fault wants to know."""
+        if self.isEnabledFor(_TRACE) or self._desk.deepest <= _TRACE:
+            self._say(_TRACE, msg, args, fields)
+
+    def debug(self, msg: object, /, *args: object, **fields: object) -> None:  # type: ignore[override]  # msg may be a field
+        """Log a detail."""
+        if self.isEnabledFor(_DEBUG) or self._desk.deepest <= _DEBUG:
+            self._say(_DEBUG, msg, args, fields)
+
+    def info(self, msg: object, /, *args: object, **fields: object) -> None:  # type: ignore[override]  # msg may be a field
+        """Log what happens."""
+        if self.isEnabledFor(_INFO) or self._desk.deepest <= _INFO:
+            self._say(_INFO, msg, args, fields)
+
+    def success(self, msg: object, /, *args: object, **fields: object) -> None:
+        """Log that something went well: above INFO, below WARNING."""
+        if self.isEnabledFor(_SUCCESS) or self._desk.deepest <= _SUCCESS:
+            self._say(_SUCCESS, msg, args, fields)
+
+    def warning(self, msg: object, /, *args: object, **fields: object) -> None:  # type: ignore[override]  # msg may be a field
+        """Log what somebody should look at."""
+        if self.isEnabledFor(_WARNING) or self._desk.deepest <= _WARNING:
+            self._say(_WARNING, msg, args, fields)
+
+    warn = warning  # type: ignore[assignment]  # the same
+
+    def error(self, msg: object, /, *args: object, **fields: object) -> None:  # type: ignore[override]  # msg may be a field
+        """Log what went wrong."""
+        if self.isEnabledFor(_ERROR) or self._desk.deepest <= _ERROR:
+            self._say(_ERROR, msg, args, fields)
+
+    def critical(self, msg: object, /, *args: object, **fields: object) -> None:  # type: ignore[override]  # msg may be a field
+        """Log what cannot go on like this."""
+        if self.isEnabledFor(_CRITICAL) or self._desk.deepest <= _CRITICAL:
+            self._say(_CRITICAL, msg, args, fields)
+
+    fatal = critical  # type: ignore[assignment]  # the same
+
+    def exception(self, msg: object, /, *args: object, exc_info: ErrorInfo = True, **fields: object) -> None:  # type: ignore[override]  # msg may be a field
+        """Log what went wrong, with the exception that is being handled, if one is."""
+        if self.isEnabledFor(_ERROR) or self._desk.deepest <= _ERROR:
+            self._say(_ERROR, msg, args, {**fields, "exc_info": exc_info})
+
+    def log(self, level: int | str, msg: object, /, *args: object, **fields: object) -> None:  # type: ignore[override]  # msg may be a field
+        """Log at a *level* that has a name or a number."""
+        number = level if isinstance(level, int) else _known(level)
+        if self.isEnabledFor(number) or self._desk.deepest <= number:
+            self._say(number, msg, args, fields)
+
+    def log_structured(
+        self, message: object, level: int | str = "INFO", data: Mapping[str, object] | None = None
+    ) -> None:
+        """Log a message with the fields in *data*."""
+        self.log(level, message, **{"stacklevel": 2, **{str(key): value for key, value in (data or {}).items()}})
+
+    # ── fields ────────────────────────────────────────────────────────────────────────────────────
+
+    def bind(self, **fields: object) -> Self:
+        """Return the same Logger with more *fields* on every record; this one stays as it is."""
+        return self._with({**self._bound, **frozen(fields)})
+
+    def unbind(self, *names: str) -> Self:
+        """Return the same Logger without some of its fields; a name that is not there is none."""
+        return self._with({key: value for key, value in self._bound.items() if key not in names})
+
+    @property
+    def bound(self) -> Mapping[str, Value]:
+        """The fields that every record of it has."""
+        return dict(self._bound)
+
+    @staticmethod
+    def contextualize(**fields: object) -> AbstractContextManager[None]:
+        """Give *fields* to every record of every Logger made inside of a with-block, in its tasks and threads too."""
+        return contextualized(fields)
+
+    def opt(self, *, exception: ErrorInfo = None, lazy: bool = False) -> Self:
+        """Return the same Logger, that tells of an *exception*, or to which functions may be given.
+
+        *exception* is one, or True for the one that is being handled. With *lazy* each argument and field that is a
+        function is called, and only if the record is wanted.
+        """
+        return type(self)(self._desk, self._bound, exception or self._error, is_lazy=lazy)
+
+    def _with(self, bound: Mapping[str, Value]) -> Self:
+        return type(self)(self._desk, bound, self._error, is_lazy=self._is_lazy)
+
+    # ── sinks and levels ──────────────────────────────────────────────────────────────────────────
+
+    def add_handler(self, config: Mapping[str, object]) -> int:
+        """Add the sink that *config* describes, and return its id, which no other one ever gets.
+
+        Raises:
+            ConfigError: for a key or a value that is not accepted.
+        """
+        return self._desk.add(config)
+
+    def remove_handler(self, handler_id: int) -> None:
+        """Write what still waits for one sink, and close it; an id that is not there is none."""
+        self._desk.remove(handler_id)
+
+    def remove_all_handlers(self) -> None:
+        """Write what still waits, and close every sink; handlers of the logging module stay."""
+        self._desk.remove_all()
+
+    def setLevel(self, level: int | str) -> None:  # noqa: N802  # the logging module's name for it
+        """Let *level* and above through: a name of ours or of the logging module's, or a number.
+
+        Raises:
+            ConfigError: for anything else.
+        """
+        self._desk.set_level(level_number(level))
+
+    def tail(self, n: int = 50) -> list[str]:
+        """Return the last *n* lines of its first file."""
+        return self._desk.tail(n)
+
+    def flush(self, timeout: float | None = 5.0) -> bool:
+        """Write what waits, within *timeout* seconds; true if all of it is written."""
+        return self._desk.flush(timeout)
+
+    def close(self, timeout: float | None = 5.0) -> bool:
+        """Write what waits, close its sinks, and forget them; true if nothing was dropped.
+
+        What is logged after that still goes to the run, and to handlers of the logging module.
+        """
+        return self._desk.leave(timeout)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return self._desk.again, (self.name, dict(self._bound))
+
+    # ── the record ────────────────────────────────────────────────────────────────────────────────
+
+    def _say(self, level: int, msg: object, args: tuple[object, ...], said: dict[str, object]) -> None:
+        try:
+            record: logging.LogRecord = self._record(level, msg, args, said)
+            if self.filters:
+                # Filters of others may put another record in its place.
+                kept = self.filter(record)
+                if not kept:
+                    return
+                record = kept if isinstance(kept, logging.LogRecord) else record  # type: ignore[redundant-expr]
+        except Exception:  # somebody's filter, or the factory of records
+            self._desk.handleError(logging.makeLogRecord({"msg": msg, "args": args}))
+            return
+        # What raises here was asked to: a sink with `catch=False`, a handler that does not look after itself.
+        if self.isEnabledFor(level):
+            self.callHandlers(record)
+        else:
+            self._desk.handle_below(record)
+
+    def _record(self, level: int, msg: object, args: tuple[object, ...], said: dict[str, object]) -> Record:
+        error: object = self._error
+        has_stack, above = False, 1
+        if said:
+            error = said.pop("exc_info", error)
+            has_stack = bool(said.pop("stack_info", False))
+            level_above = said.pop("stacklevel", 1)
+            above = level_above if isinstance(level_above, int) else 1
+            extra = said.pop("extra", None)
+            if extra is not None:
+                said = {**extra, **said} if isinstance(extra, Mapping) else {"extra": extra, **said}
+        if self._is_lazy:
+            args = tuple([_evaluated(arg) for arg in args])
+            said = {key: _evaluated(value) for key, value in said.items()}
+        fields = self._bound
+        around: Any = otel_context.get_current().get(FIELDS_KEY)
+        if around:
+            fields = {**around, **fields}
+        if said:
+            fields = {**fields, **frozen(said)}
+        return made_record(
+            self.name, level, msg, args, fields, _caller(above), error=_error_info(error), has_stack=has_stack
+        )
+
+
+def _evaluated(value: object) -> object:
+    if not callable(value):
+        return value
+    try:
+        return value()
+    except Exception as error:  # the user's function: the record is worth more than one of its values
+        return f"<{type(error).__name__}: {told(error)}>"
+
+
+def _error_info(error: object) -> Any:  # noqa: ANN401  # what the logging module takes for exc_info
+    if isinstance(error, BaseException):
+        return type(error), error, error.__traceback__
+    if isinstance(error, tuple):
+        return error if len(error) == 3 and error[1] is not None else None
+    found = sys.exc_info() if error else (None, None, None)
+    # Where nothing is being handled, there is nothing to tell of.
+    return found if found[1] is not None else None
+
+
+def _caller(above: int) -> FrameType | None:
+    """Return the frame of whoever logs, or one of those *above* it."""
+    frame: FrameType | None = sys._getframe(4)  # noqa: SLF001  # as the logging module does
+    while frame is not None and (frame.f_code.co_filename in _OUR_FILES or above > 1):
+        above -= frame.f_code.co_filename not in _OUR_FILES
+        frame = frame.f_back
+    return frame
+
+
+def _known(level: object) -> int:
+    try:
+        return level_number(level)
+    except ConfigError:
+        # A record whose level nobody knows is worth having all the same.
+        return _INFO

@@ -1,0 +1,184 @@
+"""Records: what sinks, filters and formatters get, whoever made it."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import traceback
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import cache, cached_property
+from itertools import islice
+from types import FrameType, TracebackType
+from typing import Any, Final, Self, TypeAlias
+
+from opentelemetry import trace
+
+from ..values import Value, freeze, freeze_key
+from .levels import level_name
+
+
+ExceptionInfo: TypeAlias = tuple[type[BaseException], BaseException, TracebackType | None]
+
+# What a formatter of another handler leaves in a record.
+_LEFT_BY_FORMATTERS: Final = ("message", "asctime")
+STANDARD: Final = frozenset({*vars(logging.makeLogRecord({})), "taskName", *_LEFT_BY_FORMATTERS})
+_STANDARD_COUNT: Final = len(vars(logging.makeLogRecord({})))
+
+
+class Record(logging.LogRecord):
+    """A record of the logging module that can say more of itself.
+
+    ``fields`` has what was said beside the message: bound, contextual and of the call, frozen. ``span`` is the span it
+    was written in. Both are as they were when it was made: a sink may look at them later, in another thread.
+    """
+
+    # Not among its attributes: other handlers would take them for fields.
+    __slots__ = ("fields", "span")
+    fields: Mapping[str, Value]
+    span: trace.Span | None
+
+    @classmethod
+    def of(cls, record: logging.LogRecord) -> Record:
+        """Return *record*, or one of ours that says the same; to be called in the thread that logs."""
+        if isinstance(record, cls):
+            if record.span is None:
+                record.span = trace.get_current_span()
+            return record
+        made = cls.__new__(cls)
+        made.__dict__.update(record.__dict__)
+        made.fields = foreign_fields(record)
+        made.span = trace.get_current_span()
+        return made
+
+    def __copy__(self) -> Record:
+        made = Record.__new__(Record)
+        made.__dict__.update(self.__dict__)
+        made.fields, made.span = self.fields, self.span
+        return made
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # In another process it is one of the logging module's own, whose extra attributes are the fields.
+        return logging.makeLogRecord, (self.__dict__,)
+
+    @property
+    def level(self) -> str:
+        """The name of its level: ``record.level in ("ERROR", "CRITICAL")``."""
+        return self.levelname
+
+    @property
+    def logger_name(self) -> str:
+        """The name of its logger; ``name`` is the same."""
+        return self.name
+
+    @cached_property
+    def message(self) -> str:  # type: ignore[override]  # a formatter of the logging module writes it, a sink reads it
+        """The message, with its arguments in it; never raises."""
+        try:
+            return self.getMessage()
+        except Exception:  # what is logged does not go with its format, or has a __str__ that raises
+            return f"{freeze(self.msg)} {freeze(self.args)}"
+
+    @property
+    def timestamp(self) -> datetime:
+        """When it was made, in UTC."""
+        return datetime.fromtimestamp(self.created, UTC)
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds from the start of the program (of the logging module, to be exact) until it was made."""
+        return self.relativeCreated / 1000
+
+    @property
+    def extra(self) -> Mapping[str, Value]:
+        """The same as ``fields``."""
+        return self.fields
+
+    @property
+    def exception(self) -> BaseException | None:
+        """The exception that it tells of."""
+        return self.exc_info[1] if isinstance(self.exc_info, tuple) else None
+
+    @property
+    def thread_id(self) -> int | None:
+        """The thread that made it."""
+        return self.thread
+
+    @property
+    def process_id(self) -> int | None:
+        """The process that made it."""
+        return self.process
+
+    @property
+    def hostname(self) -> str:
+        """The machine that it was made on."""
+        return hostname()
+
+
+class Line(str):
+    """A formatted line, as a callable sink gets it, with its ``record``."""
+
+    __slots__ = ("record",)
+    record: Record
+
+    def __new__(cls, text: str, record: Record) -> Self:
+        """Return *text*, which is what became of *record*."""
+        made = super().__new__(cls, text)
+        made.record = record
+        return made
+
+
+def foreign_fields(record: logging.LogRecord) -> dict[str, Value]:
+    """Return what the application said beside the message of a *record* that is not ours."""
+    # What the application says comes last, unless somebody's own class of records has it otherwise.
+    skipped = _STANDARD_COUNT if record.__class__ is logging.LogRecord else 0
+    said: list[tuple[Any, Any]] = list(islice(record.__dict__.items(), skipped, None))
+    return {freeze_key(key): freeze(value) for key, value in said if key not in STANDARD}
+
+
+def made_record(
+    name: str,
+    level: int,
+    msg: object,
+    args: tuple[Any, ...],
+    fields: Mapping[str, Value],
+    frame: FrameType | None,
+    *,
+    error: Any,  # noqa: ANN401  # what the logging module takes for exc_info
+    has_stack: bool,
+) -> Record:
+    """Return a record that says *msg* and *fields*, logged in *frame*."""
+    place = ("(unknown file)", 0, "(unknown function)")
+    if frame is not None:
+        place = (frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name)
+    stack = None
+    if has_stack:
+        stack = "Stack (most recent call last):\n" + "".join(traceback.format_stack(frame)).rstrip("\n")
+    factory = logging.getLogRecordFactory()
+    if factory is logging.LogRecord:
+        record = Record(name, level, *place[:2], msg, args, error, place[2], stack)
+        record.fields, record.span = fields, None
+    else:
+        # Somebody else's, which may add fields of its own.
+        record = Record.of(factory(name, level, *place[:2], msg, args, error, place[2], stack))
+        record.fields = {**record.fields, **fields}
+    record.levelname = level_name(level)
+    if fields:
+        # Handlers of others look for them there.
+        record.__dict__.update({key: value for key, value in fields.items() if key not in STANDARD})
+    return record
+
+
+def ids_of(record: Record) -> tuple[str, str]:
+    """Return the trace and the span that *record* was written in, as they are written; empty for none."""
+    place = None if record.span is None else record.span.get_span_context()
+    return ("", "") if place is None or not place.is_valid else (f"{place.trace_id:032x}", f"{place.span_id:016x}")
+
+
+@cache
+def hostname() -> str:
+    """Return what this machine is called."""
+    try:
+        return socket.gethostname() or "unknown"
+    except OSError:
+        return "unknown"

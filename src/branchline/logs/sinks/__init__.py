@@ -1,0 +1,1 @@
+"""Sinks: where the lines of a handler go, one kind of place in each module."""
