@@ -102,8 +102,7 @@ class Handler:
         elif queue.is_own(threading.get_ident()):
             self.account.drop("recursive")
         else:
-            args = record.args
-            if args or record.msg.__class__ is not str:
+            if record.args or record.msg.__class__ is not str:
                 freeze(record)
             queue.put(record)
 
