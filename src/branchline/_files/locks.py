@@ -12,7 +12,7 @@ import os
 from pathlib import Path
 from typing import Any, Final
 
-from .places import open_to_lock, private_folder
+from .places import close_quietly, open_to_lock, private_folder
 
 
 # A file system that has no locks, or a folder in which nobody may make a file: writing goes on without.
@@ -53,10 +53,14 @@ class FileLock:
             fcntl.flock(self._descriptor, fcntl.LOCK_UN)
 
     def close(self) -> None:
-        """Close the file, which gives the lock back; in a forked child the parent keeps it."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+        """Give it back, and close the file. A child that was forked meanwhile would keep it, were it only closed."""
+        self.give_back()
+        self.forget()
+
+    def forget(self) -> None:
+        """Close the file in a forked child: it is the parent who has the lock, and gives it back."""
+        descriptor, self._descriptor = self._descriptor, -1
+        close_quietly(descriptor)
 
     # ── what its holders tell each other ──────────────────────────────────────────────────────────
 

@@ -98,9 +98,7 @@ class RollingFile:
     def close(self) -> None:
         """Close the file, which stays as it is."""
         with self._mutex:
-            if self._descriptor >= 0:
-                os.close(self._descriptor)
-                self._descriptor = -1
+            self._give_up_file()
             self._lock.close()
         self.tidying.ask()
 
@@ -108,10 +106,8 @@ class RollingFile:
         """Begin anew in a forked child: the locks are the parent's, and some thread of it may have had them."""
         self._mutex = threading.RLock()
         self._is_busy = False
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
-        self._lock.close()
+        self._give_up_file()
+        self._lock.forget()
         self.tidying.forget_threads()
 
     # ── under the lock ────────────────────────────────────────────────────────────────────────────
@@ -133,8 +129,7 @@ class RollingFile:
             if found is not None and (found.st_dev, found.st_ino) == self._identity:
                 self._size = found.st_size
                 return
-            os.close(self._descriptor)
-            self._descriptor = -1
+            self._give_up_file()
         self._descriptor, is_new = places.open_to_append(self.path, self._mode)
         status = os.fstat(self._descriptor)
         self._identity = (status.st_dev, status.st_ino)
@@ -143,6 +138,11 @@ class RollingFile:
         if is_new or not status.st_size:
             self._note()
         self._due_at = self._rotation.due_at(self._began)
+
+    def _give_up_file(self) -> None:
+        # In this order: a child that is forked in between has one descriptor too many, and closes no other's.
+        descriptor, self._descriptor = self._descriptor, -1
+        places.close_quietly(descriptor)
 
     def _begun(self, status: os.stat_result) -> float:
         note = self._lock.note()
@@ -252,8 +252,7 @@ class RollingFile:
             self._no_rotation_before = now + _TRY_AGAIN_SECONDS
             self._say(f"could not rotate {self.path}: {error.strerror}; it grows on")
             return
-        os.close(self._descriptor)
-        self._descriptor = -1
+        self._give_up_file()
         self.rotations += 1
         self._look()
         self._note(tail)

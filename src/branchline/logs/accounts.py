@@ -60,10 +60,6 @@ class Account:
             self._said[kind] = now
             complain(f"{self.name}: {text}")
 
-    def say_again(self, kind: str) -> None:
-        """Have the next thing of this *kind* said, for it is another one."""
-        self._said.pop(kind, None)
-
 
 def complain(text: str) -> None:
     """Print one line on stderr, if there is one."""

@@ -229,11 +229,11 @@ def repeats_of(said: object) -> Repeats | None:
 
 def freeze(record: Record) -> None:
     """Have *record* say later what it says now, though what it is made of may change meanwhile."""
-    args = record.args
-    if record.msg.__class__ is not str or (args and not _are_simple(args)):
-        # Kept in the record, where whoever makes a line finds it.
-        _ = record.message
-
-
-def _are_simple(args: object) -> bool:
-    return args.__class__ is tuple and all(arg.__class__ in _SIMPLE for arg in args)
+    if record.msg.__class__ is str and record.args.__class__ is tuple:
+        for arg in record.args or ():
+            if arg.__class__ not in _SIMPLE:
+                break
+        else:
+            return
+    # Kept in the record, where whoever makes a line finds it.
+    _ = record.message

@@ -102,8 +102,7 @@ class Handler:
         elif queue.is_own(threading.get_ident()):
             self.account.drop("recursive")
         else:
-            args = record.args
-            if args or record.msg.__class__ is not str:
+            if record.args or record.msg.__class__ is not str:
                 freeze(record)
             queue.put(record)
 
@@ -140,19 +139,24 @@ class Handler:
             if self._is_busy:
                 self._write_later(records)
                 return
-            self._is_busy = True
             began = time.perf_counter()
             try:
-                self._write_now(records, is_catching=is_catching)
-                written = 0
-                while self._nested and written < _DEEPEST:
-                    self._write_now([self._nested.popleft()], is_catching=True)
-                    written += 1
+                self._write_with_nested(records, is_catching=is_catching)
             finally:
-                self.account.drop("recursive", len(self._nested))
-                self._nested.clear()
                 self._is_busy = False
                 self.account.seconds += time.perf_counter() - began
+
+    def _write_with_nested(self, records: list[Record], *, is_catching: bool) -> None:
+        """Write *records*, and then what was logged in the middle of that."""
+        for _ in range(_DEEPEST):
+            self._is_busy = True
+            self._write_now(records, is_catching=is_catching)
+            # From here on a signal handler writes by itself what it logs: nothing is forgotten between the two.
+            self._is_busy = False
+            records = [self._nested.popleft() for _ in range(len(self._nested))]
+            if not records:
+                return
+        self.account.drop("recursive", len(records))
 
     def _write_later(self, records: list[Record]) -> None:
         """Keep what is logged in the middle of writing: by a signal handler, or by the sink itself."""

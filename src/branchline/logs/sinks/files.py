@@ -84,13 +84,11 @@ class FileSink:
             if self._retry_at:
                 self._retry_at = 0.0
                 self._account.say("resumed", f"writing to {self.path} again")
-                self._account.say_again("refused")
         self._waiting_bytes = sum(map(len, self._waiting)) if self._waiting else 0
         self._account.wrote(given - len(self._waiting))
 
     def _refused(self, error: OSError) -> None:
         self._retry_at = time.monotonic() + _TRY_AGAIN_SECONDS
-        self._account.say_again("resumed")
         self._account.say("refused", f"cannot write to {self.path}: {error.strerror or error}; keeping what comes")
 
     def _bound(self) -> None:
