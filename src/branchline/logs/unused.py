@@ -30,7 +30,8 @@ def forget_unused(name: str, logger: weakref.ref[logging.Logger]) -> None:
         above = list(_placeholders(name, known))
         for _, placeholder in above:
             placeholder.loggerMap.pop(found, None)
-        found = None
+        # Nor have we.
+        del found
         still = logger()
         if still is not None:
             # Somebody has it, or a logger below it.
