@@ -22,9 +22,9 @@ def forget_unused(name: str, logger: weakref.ref[logging.Logger]) -> None:
     known: dict[str, Any] = logging.root.manager.loggerDict
     with _LOCK:
         found = logger()
-        if found is None or known.get(name) is not found:
+        if found is None or found.handlers or found.filters or found.level:
             return
-        if found.handlers or found.filters or found.level:
+        if known.get(name) is not found:
             return
         del known[name]
         above = list(_placeholders(name, known))
