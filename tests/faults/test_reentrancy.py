@@ -215,6 +215,38 @@ def test_an_interrupt_in_the_middle_of_recording(tmp_path):
     assert balances(tmp_path) == []
 
 
+def test_an_interrupt_between_the_ring_and_the_queue(tmp_path):
+    """
+    A KeyboardInterrupt that strikes when a step is in the ring and not yet in the queue: the end of the run finds it.
+    """
+    ended = run(
+        tmp_path,
+        """
+        pipeline = bl.configure("interrupts", directory=os.path.join(HOME, "journal"), console=False).pipeline
+        with bl.step("s", n=1):
+            pass
+        bl.flush(60)
+        wake = pipeline.wake
+
+        def interrupted():
+            pipeline.wake = wake
+            raise KeyboardInterrupt
+
+        pipeline.wake, pipeline.wake_at = interrupted, -1
+        try:
+            with bl.step("s", n=2):
+                pass
+        except KeyboardInterrupt:
+            print("struck")
+        bl.shutdown(60)
+        """,
+    )
+
+    assert (ended.code, ended.out.split(), ended.err) == (0, ["struck"], "")
+    assert disk(tmp_path).counts("s") == {1: 1, 2: 1}
+    assert balances(tmp_path) == []
+
+
 def test_a_listener_that_records_and_raises(tmp_path):
     """
     Code of others that the writer thread runs may record, raise and even try to exit: the writer lives, and the

@@ -195,9 +195,9 @@ class Writer:
         unplaced = self.pipeline.unplaced
         spans = [record for record in records if not isinstance(record, LogRecord) and record.number not in unplaced]
         logs = [record for record in records if isinstance(record, LogRecord)]
+        self._encode(spans, logs)
         # Its call may also just be slow, in another thread, and then the record comes once more.
         self._rescued = {span.number for span in spans} | {record.uid for record in logs}
-        self._encode(spans, logs)
         self._write_unwritten(force=True)
 
     def _write_metrics(self) -> None:
