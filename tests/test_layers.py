@@ -44,7 +44,7 @@ SPANS = (
     "branches",
     "stamps",
 )
-USAGE = ("responses", "spending", "token_log", "usage", "prices", "budget")
+USAGE = ("foreign_usage", "responses", "spending", "token_log", "usage", "prices", "budget")
 LATER = (*USAGE, "strategies", "metrics", "monitor", "progress", "metadata", "events", "logs")
 RECORD_MODULES = (*SPANS, *LATER)
 LEAVES = (
@@ -52,11 +52,14 @@ LEAVES = (
         "quantities",
         "scripts",
         "money",
+        "price_list",
         "usage_values",
+        "tally",
+        "names",
+        "usage_records",
         "values",
         "boundaries",
         "tracebacks",
-        "names",
         "errors",
         "redaction_shapes",
         "redaction",
@@ -65,14 +68,30 @@ LEAVES = (
 )
 RECORD = (*LEAVES, *RECORD_MODULES)
 ABOVE_TELEMETRY = (*RECORD, "_files", "_journal", "_pipeline", "_mlflow", "backends", "engines", "exporters")
-READING = ("read", "view", "exporters", "_files", "prices", "money", "usage_values", "config", "errors", "names")
+READING = (
+    "read",
+    "view",
+    "exporters",
+    "_files",
+    "prices",
+    "price_list",
+    "money",
+    "tally",
+    "usage_values",
+    "config",
+    "errors",
+    "names",
+)
 
 # A room is named by the first part of its modules' names, or by more parts where a part of it has a row of its own.
 ROWS: Mapping[str, Row] = {
     "quantities": row(),
     "scripts": row(),
     "money": row(),
+    "price_list": row("money"),
     "usage_values": row(),
+    "tally": row("money", "usage_values"),
+    "usage_records": row("names", "money", "tally", "usage_values"),
     "values": row(),
     "boundaries": row(),
     "tracebacks": row(),
@@ -81,7 +100,7 @@ ROWS: Mapping[str, Row] = {
     "redaction_shapes": row(),
     "redaction": row("redaction_shapes"),
     "destinations": row("errors", "redaction"),
-    "config": row("errors", "redaction", "destinations", "quantities", "scripts"),
+    "config": row("errors", "redaction", "destinations", "quantities", "scripts", "price_list"),
     "context": row("names", "errors", "usage_values", packages=(API,)),
     "log_api": row(packages=(API,)),
     # Record modules import each other downward: there is no list of what is below what, there are no cycles.
@@ -92,7 +111,18 @@ ROWS: Mapping[str, Row] = {
     "monitor": row(*RECORD, packages=(API, "psutil")),
     "_files": row("errors", "quantities", packages=("compression", "zstandard")),
     "_journal": row(
-        *("names", "errors", "redaction", "values", "boundaries", "money", "usage_values", "_files"),
+        *(
+            "names",
+            "errors",
+            "redaction",
+            "values",
+            "boundaries",
+            "money",
+            "tally",
+            "usage_values",
+            "usage_records",
+            "_files",
+        ),
         packages=("orjson",),
     ),
     "_pipeline": row(
@@ -103,7 +133,9 @@ ROWS: Mapping[str, Row] = {
             "values",
             "boundaries",
             "money",
+            "tally",
             "usage_values",
+            "usage_records",
             "tracebacks",
             "config",
             "context",
@@ -117,7 +149,7 @@ ROWS: Mapping[str, Row] = {
     "engines": row(*RECORD_MODULES, "context", "config", "errors", packages=("ray", "pyspark")),
     "exporters": row("names", "errors", "config", "redaction", "values", "_journal", "_mlflow"),
     "exporters.console": row(
-        "names", "errors", "config", "redaction", "values", "money", "_journal", packages=("rich",)
+        "names", "errors", "config", "redaction", "values", "money", "tally", "_journal", packages=("rich",)
     ),
     "exporters.otlp": row(
         "names",
@@ -139,7 +171,18 @@ ROWS: Mapping[str, Row] = {
         packages=(API, SDK, "opentelemetry.instrumentation", "pytest"),
     ),
     "read": row(
-        *("names", "errors", "values", "money", "usage_values", "_files", "_journal", "prices"),
+        *(
+            "names",
+            "errors",
+            "values",
+            "money",
+            "tally",
+            "usage_values",
+            "usage_records",
+            "_files",
+            "_journal",
+            "prices",
+        ),
         packages=("duckdb", "numpy", "scipy"),
     ),
     "view": row("read", "config", "errors", "names", packages=("starlette", "uvicorn")),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from .spending import record_usage
 from .usage_values import TokenBreakdown, Usage
 
 
-__all__ = ["TokenBreakdown", "Usage"]
+__all__ = ["TokenBreakdown", "Usage", "record_usage"]

@@ -49,17 +49,19 @@ class Usage(NamedTuple):
     """Of the input, what was written to a cache."""
     reasoning_tokens: int = 0
     """Of the output, what was only thought."""
-    modalities: Mapping[str, int] = MappingProxyType({})
-    """Of input and output, what was no text, as ``audio.input_tokens``."""
     cost: Decimal | None = None
     """In US dollars; None where nobody knows."""
-    estimated: Decimal | None = None
-    """What it was expected to cost, where somebody had said so before."""
     cost_source: str | None = None
     """Who knew the cost: ``given``, ``configured`` prices, or the release of the package that has the prices."""
     latency: float | None = None
     """In seconds."""
     breakdown: TokenBreakdown | None = None
+    estimated: Decimal | None = None
+    """What it was expected to cost, where somebody had said so before."""
+    modalities: Mapping[str, int] = MappingProxyType({})
+    """Of input and output, what was no text, as ``audio.input_tokens``."""
+    response_model: str | None = None
+    """What the provider calls the model that answered."""
     response_id: str | None = None
     """What the provider calls its answer."""
     calls: int = 1
