@@ -27,6 +27,7 @@ RECORDED = {
     "branches": {"generate": 2},
     "async_steps": {"warm up": 1, "crawl": 1, "fetch": 20},
     "generators": {"pipeline": 1, "read_rows": 2, "even": 1, "store": 5},
+    "usage": {"answer": 6},
     "subprocesses": {"pool": 1, "square": 4, "start a child": 1, "in the child": 1},
 }
 

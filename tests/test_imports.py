@@ -136,6 +136,7 @@ NAMES = {
     "get_logger",
     "histogram",
     "record_metric",
+    "record_usage",
     "shutdown",
     "stamp",
     "step",

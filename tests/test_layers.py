@@ -44,16 +44,22 @@ SPANS = (
     "branches",
     "stamps",
 )
-LATER = ("strategies", "usage", "prices", "budget", "metrics", "monitor", "progress", "metadata", "events", "logs")
+USAGE = ("foreign_usage", "responses", "spending", "token_log", "usage", "prices", "budget")
+LATER = (*USAGE, "strategies", "metrics", "monitor", "progress", "metadata", "events", "logs")
 RECORD_MODULES = (*SPANS, *LATER)
 LEAVES = (
     *(
         "quantities",
         "scripts",
+        "money",
+        "price_list",
+        "usage_values",
+        "tally",
+        "names",
+        "usage_records",
         "values",
         "boundaries",
         "tracebacks",
-        "names",
         "errors",
         "redaction_shapes",
         "redaction",
@@ -62,12 +68,30 @@ LEAVES = (
 )
 RECORD = (*LEAVES, *RECORD_MODULES)
 ABOVE_TELEMETRY = (*RECORD, "_files", "_journal", "_pipeline", "_mlflow", "backends", "engines", "exporters")
-READING = ("read", "view", "exporters", "_files", "prices", "config", "errors", "names")
+READING = (
+    "read",
+    "view",
+    "exporters",
+    "_files",
+    "prices",
+    "price_list",
+    "money",
+    "tally",
+    "usage_values",
+    "config",
+    "errors",
+    "names",
+)
 
 # A room is named by the first part of its modules' names, or by more parts where a part of it has a row of its own.
 ROWS: Mapping[str, Row] = {
     "quantities": row(),
     "scripts": row(),
+    "money": row(),
+    "price_list": row("money"),
+    "usage_values": row(),
+    "tally": row("money", "usage_values"),
+    "usage_records": row("names", "money", "tally", "usage_values"),
     "values": row(),
     "boundaries": row(),
     "tracebacks": row(),
@@ -76,8 +100,8 @@ ROWS: Mapping[str, Row] = {
     "redaction_shapes": row(),
     "redaction": row("redaction_shapes"),
     "destinations": row("errors", "redaction"),
-    "config": row("errors", "redaction", "destinations", "quantities", "scripts"),
-    "context": row("names", "errors", packages=(API,)),
+    "config": row("errors", "redaction", "destinations", "quantities", "scripts", "price_list"),
+    "context": row("names", "errors", "usage_values", packages=(API,)),
     "log_api": row(packages=(API,)),
     # Record modules import each other downward: there is no list of what is below what, there are no cycles.
     **{name: row(*RECORD, packages=(API,)) for name in RECORD_MODULES},
@@ -86,7 +110,21 @@ ROWS: Mapping[str, Row] = {
     "prices": row(*RECORD, packages=(API, "genai_prices")),
     "monitor": row(*RECORD, packages=(API, "psutil")),
     "_files": row("errors", "quantities", packages=("compression", "zstandard")),
-    "_journal": row("names", "errors", "redaction", "values", "boundaries", "_files", packages=("orjson",)),
+    "_journal": row(
+        *(
+            "names",
+            "errors",
+            "redaction",
+            "values",
+            "boundaries",
+            "money",
+            "tally",
+            "usage_values",
+            "usage_records",
+            "_files",
+        ),
+        packages=("orjson",),
+    ),
     "_pipeline": row(
         *(
             "names",
@@ -94,6 +132,10 @@ ROWS: Mapping[str, Row] = {
             "redaction",
             "values",
             "boundaries",
+            "money",
+            "tally",
+            "usage_values",
+            "usage_records",
             "tracebacks",
             "config",
             "context",
@@ -106,7 +148,9 @@ ROWS: Mapping[str, Row] = {
     "backends": row(*RECORD_MODULES, "context", "config", "errors", "_mlflow"),
     "engines": row(*RECORD_MODULES, "context", "config", "errors", packages=("ray", "pyspark")),
     "exporters": row("names", "errors", "config", "redaction", "values", "_journal", "_mlflow"),
-    "exporters.console": row("names", "errors", "config", "redaction", "values", "_journal", packages=("rich",)),
+    "exporters.console": row(
+        "names", "errors", "config", "redaction", "values", "money", "tally", "_journal", packages=("rich",)
+    ),
     "exporters.otlp": row(
         "names",
         "errors",
@@ -126,7 +170,21 @@ ROWS: Mapping[str, Row] = {
         "scripts",
         packages=(API, SDK, "opentelemetry.instrumentation", "pytest"),
     ),
-    "read": row("names", "errors", "values", "_files", "_journal", "prices", packages=("duckdb", "numpy", "scipy")),
+    "read": row(
+        *(
+            "names",
+            "errors",
+            "values",
+            "money",
+            "tally",
+            "usage_values",
+            "usage_records",
+            "_files",
+            "_journal",
+            "prices",
+        ),
+        packages=("duckdb", "numpy", "scipy"),
+    ),
     "view": row("read", "config", "errors", "names", packages=("starlette", "uvicorn")),
     "cli": row(*READING, packages=("click", "rich")),
     "cli.demo": row(*READING, *RECORD, "telemetry", packages=("click", "rich")),

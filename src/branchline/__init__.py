@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .logs.registry import get_logger
     from .redaction import Redactor
     from .telemetry import FlushResult, Telemetry, configure, flush, shutdown
+    from .usage import record_usage
 
 __all__ = [
     "OTLP",
@@ -57,13 +58,14 @@ __all__ = [
     "get_logger",
     "histogram",
     "record_metric",
+    "record_usage",
     "shutdown",
     "stamp",
     "step",
     "traced_step",
 ]
 
-# Whoever only decorates functions must not pay for the OpenTelemetry SDK, nor for compiling patterns of secrets.
+# Whoever only decorates functions must not pay for the OpenTelemetry SDK, for patterns of secrets, for exact decimals.
 _LATER = {
     "OTLP": "destinations",
     "FlushResult": "telemetry",
@@ -72,6 +74,7 @@ _LATER = {
     "configure": "telemetry",
     "get_logger": "logs.registry",
     "flush": "telemetry",
+    "record_usage": "usage",
     "shutdown": "telemetry",
 }
 

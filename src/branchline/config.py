@@ -16,6 +16,7 @@ from urllib.parse import unquote
 
 from .destinations import OTLP as OTLP  # noqa: PLC0414  # the options of set-up are found here
 from .errors import ConfigError
+from .price_list import A_PRICE_LIST, PriceList, price_list
 from .quantities import A_DURATION, A_SIZE, seconds, size
 from .redaction import Redactor
 from .scripts import default_service_name
@@ -54,6 +55,7 @@ class Config:
     capture_uncaught: bool = False
     events_on_spans: bool = False
     capture: bool | Literal["args", "result"] = False
+    prices: PriceList = field(default_factory=dict)  # of models; what is not in it is looked up
     redact: bool | Redactor = True
     sampler: object | None = None  # anything with should_sample(); None: OTEL_TRACES_SAMPLER, else everything
     resource: Mapping[str, ResourceValue] = field(default_factory=dict)  # without service.name
@@ -272,6 +274,7 @@ OPTIONS: Final[Mapping[str, Option]] = {
     "capture": Option(
         read=_flag_or("args", "result"), accepted=f'"args", "result", {_ON_OR_OFF}', variable="BRANCHLINE_CAPTURE"
     ),
+    "prices": Option(read=price_list, accepted=A_PRICE_LIST),
     "redact": Option(read=_redact, accepted=f"a Redactor, {_ON_OR_OFF}", variable="BRANCHLINE_REDACT"),
     "sampler": Option(read=_sampler, accepted="an OpenTelemetry Sampler (it has should_sample())", in_file=False),
     "resource": Option(

@@ -9,13 +9,18 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iter
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from logging import LogRecord
-from typing import Any, ParamSpec, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, cast
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.trace import SpanContext
 
+
+if TYPE_CHECKING:
+    from decimal import Decimal
+
+    from .usage_values import Usage
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -79,6 +84,39 @@ class Recording(Protocol):
         """Take it off the current context and end it; a second call does nothing."""
 
 
+class UsagePlace(Protocol):
+    """Where a usage is recorded: what it has to say about that, and what takes it. No method raises."""
+
+    trace_id: str | None
+    span_id: str | None
+    identity: Identity | None
+    step: str | None
+    time_unix_nano: int
+    usage_id: str
+
+    def remark(self, kind: str, text: str, about: str = "") -> None:
+        """Count something odd, and say *text* the first time for what it is *about*."""
+
+    def take(self, usage: Usage) -> Usage:
+        """Record *usage*, which was made with what this place says, and return it as it is known from now on."""
+
+
+class PriceBook(Protocol):
+    """Who knows what models cost."""
+
+    def rates(self, model: str, provider: str | None, time_unix_nano: int) -> RatesLike | None:
+        """Return what *model* costs at that time; None where nobody knows."""
+
+
+class RatesLike(Protocol):
+    """What the tokens of one model cost."""
+
+    source: str
+
+    def cost(self, given: int, made: int, cached: int, written: int, thought: int) -> Decimal | None:
+        """Return what a call costs that was *given* and *made* so many tokens; None where a price is missing."""
+
+
 class Recorder(Protocol):
     """Where recorded things go."""
 
@@ -124,6 +162,9 @@ class Recorder(Protocol):
     ) -> None:
         """Record one value of a metric, belonging to *recording*, open or ended, else to the current span."""
 
+    def usage_place(self, recording: Recording | None = None) -> UsagePlace:
+        """Return where a usage is recorded that belongs to *recording*, else to what is current."""
+
 
 class EventTaker(Protocol):
     """Where the events go that somebody has named."""
@@ -138,7 +179,7 @@ class EventTaker(Protocol):
 class _Current:
     """The process-wide state: what records, and the run it writes to. Set by ``telemetry``."""
 
-    __slots__ = ("directory", "events", "logs", "recorder", "run_id")
+    __slots__ = ("directory", "events", "logs", "prices", "recorder", "run_id")
 
     def __init__(self) -> None:
         self.reset()
@@ -148,6 +189,8 @@ class _Current:
         self.events: EventTaker | None = None
         # Takes log records of whatever library, in the shape that the logging module has for them.
         self.logs: Callable[[LogRecord], object] | None = None
+        # None: those that everybody finds who asks for the first time.
+        self.prices: PriceBook | None = None
         self.run_id: str | None = None
         self.directory: str | None = None
 

@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
@@ -14,11 +14,14 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Link, ProxyTracerProvider, SpanContext, Status, StatusCode
 
 from . import names
-from .context import IDENTITY_KEY, Identity, Recording, detach
+from .context import IDENTITY_KEY, Identity, Recording, UsagePlace, detach
 from .outcomes import error_type, is_worth_recording
 from .tracebacks import said, stack_of
 from .values import Value, freeze, freeze_key, freeze_name
 
+
+if TYPE_CHECKING:
+    from .foreign_usage import Spent
 
 _RECORDING_KEY = otel_context.create_key("branchline-recording")
 # What only a journal of ours wants to know of a span.
@@ -81,6 +84,8 @@ class ForeignRecording:
         self._token: Any = None
         self._is_open = True
         self._settled: tuple[str, str | None] | None = None
+        # What it took, once anything did.
+        self.spent: Spent | None = None
 
     @property
     def is_open(self) -> bool:
@@ -194,13 +199,15 @@ class ForeignRecorder:
         noted: Callable[[trace.Span, Note], None] | None = None,
         event: Callable[..., None] | None = None,
         point: Callable[..., None] | None = None,
+        usage_place: Callable[[Recording | None], UsagePlace | None] | None = None,
     ) -> None:
-        """Record onto *provider*; *noted* hears what each span is, *event* takes log events, *point* metric points."""
+        """Record onto *provider*; *noted* hears what each span is, the others take what no span has a place for."""
         self.capture = capture
         self._tracer = trace.get_tracer(names.SCOPE, names.VERSION, tracer_provider=provider)
         self._noted = noted
         self._event = event
         self._point = point
+        self._usage_place = usage_place
 
     def enter(
         self,
@@ -277,6 +284,16 @@ class ForeignRecorder:
         """Record one value of a metric, where somebody takes them."""
         if self._point is not None:
             self._point(name, value, unit, step, attributes, recording)
+
+    def usage_place(self, recording: Recording | None = None) -> UsagePlace:
+        """Return where a usage is recorded: on the span, and where somebody else takes them."""
+        # Whoever calls no models must not pay for exact decimals.
+        from .foreign_usage import ForeignPlace
+
+        journal = None if self._usage_place is None else self._usage_place(recording)
+        place = self.current() if recording is None else recording
+        identity = _identity_in(otel_context.get_current()) if place is None else place.identity
+        return ForeignPlace(place, identity, journal)
 
 
 # Looked at on every step of a program without configure(): the public function asks the environment each time.

@@ -58,6 +58,7 @@ STEP_STARTED: Final = "branchline.step.started"
 STEP_CHECKPOINT: Final = "branchline.step.checkpoint"
 STAMP_EVENT: Final = "branchline.stamp"
 METRIC_EVENT: Final = "branchline.metric"
+USAGE_EVENT: Final = "branchline.usage"
 SPAN_EVENT: Final = "branchline.span.event"
 STARTED_EVENTS: Final = {
     KIND_EXPERIMENT: EXPERIMENT_STARTED,
@@ -71,7 +72,7 @@ HOUSEKEEPING: Final = frozenset(
 )
 
 # What is kept as a log record, but is none to a person: the reader has another place for it, or none.
-NO_LOG_LINES: Final = HOUSEKEEPING | {STAMP_EVENT, METRIC_EVENT}
+NO_LOG_LINES: Final = HOUSEKEEPING | {STAMP_EVENT, METRIC_EVENT, USAGE_EVENT}
 # Of these, what says only that something has begun: followers deliver the thing itself, once it has ended.
 LIFECYCLE: Final = HOUSEKEEPING - {SPAN_EVENT}
 
@@ -89,6 +90,41 @@ METRIC_NAME: Final = "branchline.metric.name"
 METRIC_VALUE: Final = "branchline.metric.value"
 METRIC_UNIT: Final = "branchline.metric.unit"
 METRIC_STEP: Final = "branchline.metric.step"
+
+# ── what a call of a model took: of the step that recorded it, and of its log event ───────────────
+OPERATION: Final = "gen_ai.operation.name"
+PROVIDER: Final = "gen_ai.provider.name"
+MODEL: Final = "gen_ai.request.model"
+RESPONSE_MODEL: Final = "gen_ai.response.model"
+RESPONSE_ID: Final = "gen_ai.response.id"
+INPUT_TOKENS: Final = "gen_ai.usage.input_tokens"
+OUTPUT_TOKENS: Final = "gen_ai.usage.output_tokens"
+CACHED_TOKENS: Final = "gen_ai.usage.cache_read.input_tokens"
+CACHE_WRITE_TOKENS: Final = "gen_ai.usage.cache_write.input_tokens"
+REASONING_TOKENS: Final = "gen_ai.usage.reasoning.output_tokens"
+GEN_AI_USAGE_PREFIX: Final = "gen_ai.usage."
+COST_USD: Final = "branchline.cost.usd"
+PRICED_RATIO: Final = "branchline.cost.priced_ratio"
+# The cost as text: a float says it to about sixteen digits.
+COST_EXACT: Final = "branchline.cost.exact"
+COST_ESTIMATED: Final = "branchline.cost.estimated"
+COST_SOURCE: Final = "branchline.cost.source"
+GIVEN: Final = "given"
+USAGE_LATENCY: Final = "branchline.usage.latency"
+USAGE_CALLS: Final = "branchline.usage.calls"
+BREAKDOWN_PREFIX: Final = "branchline.usage.breakdown."
+
+# ── what steps, branches and experiments took, with all inside that has ended in this process ─────
+TOTAL_INPUT_TOKENS: Final = "branchline.usage.input_tokens"
+TOTAL_OUTPUT_TOKENS: Final = "branchline.usage.output_tokens"
+TOTAL_COST_USD: Final = "branchline.usage.cost_usd"
+TOTAL_PRICED_RATIO: Final = "branchline.usage.priced_ratio"
+
+# ── metrics made of usage ─────────────────────────────────────────────────────────────────────────
+TOKEN_USAGE: Final = "gen_ai.client.token.usage"  # noqa: S105  # no secret: how many tokens
+OPERATION_DURATION: Final = "gen_ai.client.operation.duration"
+COST: Final = "branchline.cost"
+TOKEN_TYPE: Final = "gen_ai.token.type"  # noqa: S105  # the same
 
 # ── metrics made of finished spans, and what tells their series apart ─────────────────────────────
 STEP_DURATION: Final = "branchline.step.duration"

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from . import names, telemetry
-from .read import Branch, Experiment, LogLine, Point, Run, Step, open_runs
+from .read import Branch, Experiment, LogLine, Point, Run, Step, Usage, open_runs
 from .read.tree import tree
 
 
@@ -63,6 +63,11 @@ class Captured:
     def points(self) -> tuple[Point, ...]:
         """The metric points."""
         return tuple(self.run.points)
+
+    @property
+    def usages(self) -> tuple[Usage, ...]:
+        """The calls of models."""
+        return tuple(self.run.usages)
 
     def one(self, name: str) -> Step:
         """Return the one step, branch, experiment or span of that *name*.

@@ -6,6 +6,9 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
+from ..tally import Tally
+from .usage_totals import UsageTotals
+
 
 class Seen(NamedTuple):
     """One span as a listener sees it, still open or just ended.
@@ -33,6 +36,8 @@ class Seen(NamedTuple):
     attributes: Mapping[str, object]
     metrics: Mapping[str, float] = MappingProxyType({})
     """Of a branch: the last values of its metrics, which may still change."""
+    spent: Tally | None = None
+    """What it took of models, with all inside that has ended; None for nothing."""
 
 
 class Summary(NamedTuple):
@@ -53,6 +58,8 @@ class Summary(NamedTuple):
     """Of metrics; they are among the log records."""
     levels: Mapping[str, int] = {}
     """How many log records there were for a person to read, by severity."""
+    spent: UsageTotals | None = None
+    """What the run took of models, all of its processes together."""
 
 
 class Follows(Protocol):

@@ -18,10 +18,12 @@ from .._journal.records import SpanRecord
 from ..context import IDENTITY_KEY, PIPELINE_KEY, Identity, Recording
 from ..values import freeze, freeze_key, freeze_name
 from .active import get_current
+from .bills import Bill
 from .pipeline import Pipeline
 from .points import record_point
 from .readable import otlp_kind
 from .taken import is_marked, mark
+from .usages import Spot, settle
 
 
 _CODES = {StatusCode.UNSET: 0, StatusCode.OK: 1, StatusCode.ERROR: 2}
@@ -50,6 +52,7 @@ class GuestSpan(SpanRecord):
     slots: int | tuple[int, ...] = -1
     weight = 0
     checkpoint: Any = None
+    bill: Bill | None = None
 
     def __init__(self, span: Any, pipeline: Pipeline, identity: Identity | None) -> None:
         """Show *span*, which belongs to the experiment and branch of *identity*."""
@@ -131,6 +134,7 @@ class GuestSpan(SpanRecord):
         self.note = span.status.description
         self.outcome = None if self._ours is None else self._ours.outcome
         self._keep()
+        settle(self, self.ended)
 
     def leave(self, outcome: str) -> None:
         """Write what is known of it: the run ends before the span does."""
@@ -138,6 +142,7 @@ class GuestSpan(SpanRecord):
         self.code = 2
         self.outcome = outcome if self.role is not None else None
         self._keep()
+        settle(self, self.ended)
         pipeline = self.lane.pipeline
         if pipeline.guests.pop(self.number, None) is not None:
             pipeline.submit(self)
@@ -279,6 +284,16 @@ class JournalProcessor(SpanProcessor):
         identity = context.get(IDENTITY_KEY) if recording is None else recording.identity
         span = self._open(place.span_id)
         record_point(pipeline, name, value, unit, step, attributes, span=span, place=place, identity=identity)
+
+    def usage_place(self, recording: Recording | None = None) -> Spot | None:
+        """Return where a usage is recorded that belongs to *recording*, else to the span that is current."""
+        context = get_current()
+        pipeline = self._in(context)
+        if pipeline is None:
+            return None
+        place = (trace.get_current_span() if recording is None else recording.span).get_span_context()
+        identity = context.get(IDENTITY_KEY) if recording is None else recording.identity
+        return Spot(pipeline, span=self._open(place.span_id), place=place, identity=identity)
 
     def event(
         self, name: str, attributes: Mapping[str, object], *, severity: str = "INFO", body: object = None

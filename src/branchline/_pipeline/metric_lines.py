@@ -1,4 +1,4 @@
-"""Lines of metrics: what finished spans come to, and what the instruments say, as the journal has them."""
+"""Lines of metrics: what finished spans, calls of models and the instruments come to, as the journal has them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,12 @@ from typing import Any
 
 from .. import names
 from .._journal.encode_metrics import MetricsEncoder
-from .._journal.snapshots import REPEAT_SECONDS, Snapshot, many_series
+from .._journal.records import LogRecord
+from .._journal.snapshots import MOST_SERIES, REPEAT_SECONDS, Snapshot, many_series
+from .._journal.usage_metrics import UsageMetrics
+from .._journal.usage_totals import UsageTotals
+from ..usage_records import usage_of
+from ..usage_values import Usage
 from .pipeline import Pipeline
 from .span_metrics import SpanMetrics
 
@@ -21,6 +26,9 @@ class MetricLines:
         self._pipeline = pipeline
         self._interval = pipeline.options.metrics.interval_seconds
         self._spans = SpanMetrics()
+        self._usage = UsageMetrics(most_series=MOST_SERIES)
+        self._has_usage = False
+        self.spent = UsageTotals()
         self._due_at = time.monotonic() + self._interval
         self._said_at = 0.0
         self._encoder: MetricsEncoder | None = None
@@ -29,10 +37,19 @@ class MetricLines:
         """Take finished *spans*."""
         self._spans.add(spans)
 
+    def add_usage(self, logs: Sequence[LogRecord]) -> None:
+        """Take what calls of models took, as far as *logs* tell of any."""
+        for record in logs:
+            if record.name == names.USAGE_EVENT:
+                usage = usage_of_record(record)
+                self._usage.add(usage)
+                self.spent.add(usage)
+                self._has_usage = True
+
     @property
     def is_changed(self) -> bool:
-        """Whether any span has ended since that was last said."""
-        return self._spans.is_changed
+        """Whether any span has ended, or any model was called, since that was last said."""
+        return self._spans.is_changed or self._has_usage
 
     def due(self, now: float) -> list[Snapshot]:
         """Return what spans come to, if it is time to say it and there is something to say."""
@@ -44,7 +61,8 @@ class MetricLines:
     def latest(self, now: float) -> list[Snapshot]:
         """Return what spans come to, and we ourselves; nothing where no step or branch has ended, and nobody asks."""
         self._said_at = now
-        metrics = (*self._spans.metrics(), *self._pipeline.measured())
+        self._has_usage = False
+        metrics = (*self._spans.metrics(), *self._usage.metrics(), *self._pipeline.measured())
         for metric in many_series(metrics):
             self._pipeline.notices.once(f"series_{metric.name}", metric.warning)
         started = self._pipeline.started_unix_nano
@@ -57,3 +75,20 @@ class MetricLines:
             resource = {key: value for key, value in self._pipeline.resource.items() if key != names.RUN_ID}
             self._encoder = MetricsEncoder(resource, self._pipeline.options.redactor, version=names.VERSION)
         return b"".join([self._encoder.metric_lines(snapshot) for snapshot in snapshots])
+
+
+def usage_of_record(record: LogRecord) -> Usage:
+    """Return the usage that a *record* keeps."""
+    usage = usage_of(
+        record.data,
+        usage_id=record.uid,
+        time_unix_nano=record.time,
+        trace_id=record.trace_hex,
+        span_id=None if record.span_number is None else f"{record.span_number:016x}",
+    )
+    identity = record.identity
+    if identity is None:
+        return usage
+    return usage._replace(
+        experiment=identity.experiment_name, branch=identity.branch_name, branch_id=identity.branch_id
+    )

@@ -8,6 +8,8 @@ from typing import Final
 
 
 _REPEAT_AFTER_SECONDS: Final = 60.0
+# Whoever calls a thousand models by a thousand names has read it by then.
+_MOST_SAID: Final = 200
 
 
 class Notices:
@@ -37,10 +39,11 @@ class Notices:
         if self._strict:
             raise error
 
-    def noted(self, kind: str, text: str) -> None:
-        """Count something that is not ours to mend, and say *text* the first time."""
+    def noted(self, kind: str, text: str, about: str = "") -> None:
+        """Count something that is not ours to mend, and say *text* the first time for what it is *about*."""
         self._count(kind)
-        self.once(kind, text)
+        if len(self._said) < _MOST_SAID:
+            self.once(f"{kind} {about}" if about else kind, text)
 
     def _count(self, kind: str) -> None:
         if kind not in self.counts:

@@ -75,6 +75,7 @@ def for_children(config: Config, directory: Path, run_id: str) -> dict[str, Any]
         "console": False,
         "capture_logs": False if config.capture_logs is None else config.capture_logs,
         "capture": config.capture,
+        "prices": dict(config.prices),
         "events_on_spans": config.events_on_spans,
         "redact": config.redact,
         "durability": config.durability,

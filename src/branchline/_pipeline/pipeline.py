@@ -27,6 +27,7 @@ from .._journal.seen import Follows, Listener
 from .._journal.snapshots import Metric, Snapshot
 from ..errors import BranchlineError, JournalError
 from ..redaction import Redactor
+from ..usage_values import Usage
 from ..values import freeze, freeze_key
 from . import ids
 from .branch_values import BranchValues
@@ -139,6 +140,8 @@ class Pipeline:
         self.followers: tuple[Follows, ...] = ()
         # What it comes to itself; asked by the writer, with all other metrics.
         self.measured: Callable[[], tuple[Metric, ...]] = lambda: ()
+        # Who is told of every usage at once, in the thread that recorded it: a budget. It must not raise.
+        self.usage_heard: Callable[[Usage], None] | None = None
         self.notices = Notices(strict=options.strict)
         self.odd = self.notices.odd
         self.failed = self.notices.failed

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from ..usage_records import SPENDING_PREFIXES
 from ..values import MAX_TEXT, freeze, freeze_key, freeze_name
 
 
@@ -67,7 +68,9 @@ def made_plain(attributes: Mapping[str, Any], odd: Callable[[str], None]) -> tup
             is_known = False
         if not is_known:
             key = freeze_key(key, odd)  # noqa: PLW2901
-            _know(key)
+            # What says what a call took is never known, so that whoever gets it comes this way and sees it.
+            if not key.startswith(SPENDING_PREFIXES):
+                _know(key)
         plain[key] = value
     return plain, weight
 

@@ -20,6 +20,7 @@ from .. import names
 from .._journal.fields import IDENTITY, ShortSpan
 from ..context import Identity
 from ..values import freeze, freeze_name
+from .bills import Bill
 from .lanes import Lane
 
 
@@ -57,6 +58,7 @@ class ReadableSide(ShortSpan, SdkSpan):
     dropped_events = 0
     dropped_links = 0
     checkpoint: tuple[int, int] | None = None
+    bill: Bill | None = None
     _own_context: SpanContext | None = None
     _parent_context: SpanContext | None = None
 

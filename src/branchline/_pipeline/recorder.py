@@ -22,6 +22,7 @@ from .pipeline import Pipeline
 from .points import record_point
 from .spans import Span
 from .tracing import SAMPLED, Provider
+from .usages import Spot
 
 
 _new = object.__new__
@@ -221,6 +222,19 @@ class NativeRecorder:
         place = current.get_span_context() if isinstance(current, ApiSpan) else None
         identity = context.get(IDENTITY_KEY) if recording is None else recording.identity
         record_point(pipeline, name, value, unit, step, attributes, place=place, identity=identity)
+
+    def usage_place(self, recording: Recording | None = None) -> Spot:
+        """Return where a usage is recorded that belongs to *recording*, else to the innermost span of ours."""
+        context = get_current()
+        current: Any = recording or self.current() or context.get(SPAN_KEY)
+        if current.__class__ is Span:
+            return Spot(current.lane.pipeline, span=current)
+        captured = context.get(PIPELINE_KEY)
+        pipeline = captured if isinstance(captured, Pipeline) else self._pipeline
+        span: Any = current if recording is None else recording.span
+        place = span.get_span_context() if isinstance(span, ApiSpan) else None
+        identity = context.get(IDENTITY_KEY) if recording is None else recording.identity
+        return Spot(pipeline, place=place, identity=identity)
 
 
 class Unsampled:

@@ -16,12 +16,14 @@ from opentelemetry.util import types
 from .. import names
 from .._journal.fields import DATA, ENDED, MARKS, OUTCOME
 from ..tracebacks import qualified_name, said, stack_of
+from ..usage_records import SPENDING_KEYS
 from ..values import freeze, freeze_key, freeze_name
 from .active import SPAN_KEY, detach, get_current, give_back, reset_current
 from .finalisers import set_current
 from .lanes import moment
 from .plain import KNOWN, LONG, known_name, knows_all, made_plain
 from .readable import ReadableSide
+from .usages import settle
 
 
 _log = logging.getLogger(__name__)
@@ -132,6 +134,8 @@ class Span(ReadableSide):
     def _made_plain(self, attributes: Mapping[str, Any]) -> dict[str, Any]:
         plain, weight = made_plain(attributes, self.lane.pipeline.odd)
         self.weight += weight
+        if not SPENDING_KEYS.isdisjoint(plain):
+            self.is_common = False
         return plain
 
     def connect(self, other: SpanContext, attributes: Mapping[str, Any] | None = None) -> None:
@@ -197,7 +201,10 @@ class Span(ReadableSide):
             if outcome != "success":
                 self._add_error(error, outcome, message)
         lane = self.lane
-        fields[ENDED] = perf_counter_ns() + lane.offset
+        ended = perf_counter_ns() + lane.offset
+        if not self.is_common:
+            settle(self, ended)
+        fields[ENDED] = ended
         pipeline = lane.pipeline
         try:
             # Not before the try: from here on nobody else knows of it.
@@ -243,6 +250,7 @@ class Span(ReadableSide):
             self.lane.pipeline.failed("exception", failure)
 
     def _finish(self, ended: int) -> None:
+        settle(self, ended)
         self.ended = ended
         pipeline = self.lane.pipeline
         try:

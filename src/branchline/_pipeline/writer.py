@@ -20,6 +20,7 @@ from .._journal.seen import Seen, Summary
 from .._journal.segments import Appender
 from .._journal.snapshots import Snapshot
 from .._journal.stored import stored_span, stored_spans
+from .._journal.usage_totals import UsageTotals
 from .metric_lines import MetricLines
 from .pipeline import Marker, Pipeline
 
@@ -319,6 +320,7 @@ class Writer:
             logs.extend(spilled_records(encoder.spilled))
             encoder.spilled = []
         log_lines = self._encoded(encoder.log_lines, logs, "logs")
+        self._guarded(functools.partial(self._metric_lines.add_usage, logs))
         for appender, lines, places, signal in (
             (self._logs, log_lines, [record.slots for record in logs], "logs"),
             (self._traces, b"".join(span_lines), slots, "spans"),
@@ -484,6 +486,7 @@ class Writer:
             "ring": str(pipeline.ring.path) if pipeline.ring is not None and state == "running" else None,
             "metadata": dict(pipeline.options.metadata),
             "counters": self.counters(),
+            "usage": self._metric_lines.spent.document(),
             "oddities": dict(pipeline.notices.counts),
         }
         try:
@@ -514,6 +517,15 @@ class Writer:
         values = self.pipeline.values
         return seen(span, {} if values is None else values.of(span))
 
+    def _spent(self) -> UsageTotals:
+        """Return what the whole run spent: this process, and the others as far as they have told."""
+        spent = UsageTotals()
+        spent.take(self._metric_lines.spent.document())
+        for folder in layout.processes(self.pipeline.options.run_directory):
+            if folder.name != self.pipeline.process:
+                spent.take((layout.read_json(folder / "process.json") or {}).get("usage"))
+        return spent
+
     def _summary(self) -> Summary:
         pipeline = self.pipeline
         dropped: dict[str, int] = {}
@@ -530,6 +542,7 @@ class Writer:
             oddities=dict(pipeline.notices.counts),
             seconds=(time.time_ns() - pipeline.started_unix_nano) / 1e9,
             points=self._points,
+            spent=self._spent(),
             levels={names.SEVERITIES[level]: count for level, count in sorted(self._levels.items())},
         )
 
@@ -550,6 +563,8 @@ def seen(span: Any, metrics: Mapping[str, float]) -> Seen:
     """Return *span*, which has measured *metrics*, as listeners see it."""
     data = span.data or {}
     identity = span.identity
+    # One that was read back from the ring has none: whoever spends is not like most.
+    bill = getattr(span, "bill", None)
     error = None
     if span.code == 2:
         kind = data.get(names.ERROR_TYPE)
@@ -570,6 +585,7 @@ def seen(span: Any, metrics: Mapping[str, float]) -> Seen:
         status=data.get(names.BRANCH_STATUS),
         attributes=dict(data),
         metrics=metrics,
+        spent=None if bill is None else bill.total,
     )
 
 

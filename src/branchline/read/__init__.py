@@ -5,7 +5,8 @@ from __future__ import annotations
 from .._journal.anyvalue import Value
 from .._journal.decode import Skipped
 from .._journal.snapshots import Distribution, Metric, Series
-from .durations import span_metrics
+from ..usage_values import TokenBreakdown, Usage
+from .durations import span_metrics, usage_metrics
 from .follow import Follower, Happening
 from .load import Runs, open_runs
 from .tree import tree
@@ -18,6 +19,7 @@ from .values import (
     Point,
     ProcessInfo,
     Run,
+    Spending,
     Stamp,
     Step,
 )
@@ -39,10 +41,14 @@ __all__ = [
     "Runs",
     "Series",
     "Skipped",
+    "Spending",
     "Stamp",
     "Step",
+    "TokenBreakdown",
+    "Usage",
     "Value",
     "open_runs",
     "span_metrics",
     "tree",
+    "usage_metrics",
 ]

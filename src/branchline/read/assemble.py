@@ -13,6 +13,7 @@ from .._journal.anyvalue import Value, parted, whole_number
 from .._journal.decode import DecodedEvent, DecodedLog, DecodedSpan, Line, Skipped
 from .logs import exception_of, log_line
 from .points import branches_of, metrics_of, point_of
+from .spending import Spent, spending_in, spent_in
 from .values import (
     Branch,
     Contents,
@@ -57,6 +58,7 @@ class Gathered:
     spilled: dict[Key, list[DecodedEvent]] = field(default_factory=lambda: defaultdict(list))
     logs: list[tuple[DecodedLog, str]] = field(default_factory=list)
     points: list[DecodedLog] = field(default_factory=list)
+    usages: list[DecodedLog] = field(default_factory=list)
     _uids: set[str] = field(default_factory=set)
 
     def add(self, line: Line, process: str) -> None:
@@ -80,6 +82,8 @@ class Gathered:
         if log.event_name not in BOOKKEEPING:
             if log.event_name == names.METRIC_EVENT:
                 self.points.append(log)
+            elif log.event_name == names.USAGE_EVENT:
+                self.usages.append(log)
             else:
                 self.logs.append((log, process))
             return
@@ -109,7 +113,8 @@ def assemble(gathered: Gathered, *, alive: Container[str], skipped: tuple[Skippe
     spans = dict(sorted(spans.items(), key=_start))
     tops, below = _related(spans)
     measured = list(zip(gathered.points, branches_of(gathered.points, spans), strict=True))
-    made = _made(spans, tops, below, gathered.places, opened, interrupted, metrics_of(measured))
+    usages = spent_in(gathered.usages, spans, below, reversed(_parents_first(tops, below)))
+    made = _made(spans, tops, below, gathered.places, opened, interrupted, metrics_of(measured), Spent(usages))
     everything = [made[key] for key in spans]
     stamps = [loose_stamp(log) for log, _ in gathered.logs if log.event_name == names.STAMP_EVENT]
     logs = [log_line(log, made, process) for log, process in gathered.logs]
@@ -122,6 +127,8 @@ def assemble(gathered: Gathered, *, alive: Container[str], skipped: tuple[Skippe
         stamps=tuple(sorted(stamps, key=_TIME)),
         logs=tuple(sorted(logs, key=_TIME)),
         points=tuple(sorted(points, key=_TIME)),
+        usages=tuple(sorted([usage for usage, _ in usages], key=_TIME)),
+        usage=spending_in(usage for usage, _ in usages),
         skipped=skipped,
     )
 
@@ -199,16 +206,18 @@ def _made(
     opened: set[Key],
     interrupted: set[Key],
     metrics: Mapping[Key, Mapping[str, float]],
+    spent: Spent,
 ) -> dict[Key, Step]:
     """Return all *spans* as values, children before their parents."""
     made: dict[Key, Step] = {}
     loose: dict[str | None, list[Branch]] = defaultdict(list)
     top_keys = set(tops)
     for key in reversed(_parents_first(tops, below)):
+        span = spans[key]
         children = tuple([made[child] for child in below[key]]) if key in below else ()
-        step = step_of(
-            spans[key], children, places.get(key, ""), key in opened, key in interrupted, loose, metrics.get(key)
-        )
+        more = spent.fields(key, below.get(key, ()), span, loose)
+        place = places.get(key, "")
+        step = step_of(span, children, place, key in opened, key in interrupted, loose, metrics.get(key), more)
         made[key] = step
         if step.__class__ is Branch and key in top_keys:
             loose[step.experiment_name].append(step)
@@ -256,10 +265,11 @@ def step_of(
     is_interrupted: bool = False,  # the same
     loose: Mapping[str | None, list[Branch]] | None = None,
     metrics: Mapping[str, float] | None = None,
+    more: Mapping[str, Any] | None = None,
 ) -> Step:
     """Return *span* as a value; *loose* are the branches that belong to an experiment but lie in another trace.
 
-    *metrics* are those of a branch.
+    *metrics* are those of a branch, *more* are fields that others have worked out.
     """
     ours = span.ours
     kind = ours.get(names.KIND)
@@ -284,6 +294,8 @@ def step_of(
         "scope": span.scope,
         "is_open": is_open,
     }
+    if more:
+        fields.update(more)
     if span.events:
         fields["stamps"], fields["exception"] = _events(span.events)
     if span.links:

@@ -1,4 +1,4 @@
-"""What the finished steps and branches of a run come to as metrics, made again from their spans."""
+"""What the finished steps and branches of a run, and its calls of models, come to as metrics, made again from these."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from .. import names
 from .._journal.durations import Durations
 from .._journal.snapshots import Metric
+from .._journal.usage_metrics import UsageMetrics
+from ..usage_values import Usage
 from .values import Branch, Run, Step, walk
 
 
@@ -30,3 +32,15 @@ def span_metrics(run_or_steps: Run | Iterable[Step]) -> tuple[Metric, ...]:
         elif step.kind == names.KIND_STEP:
             durations.of_steps(step.name, experiment, branch, outcome, error_type).add(length)
     return durations.metrics()
+
+
+def usage_metrics(run_or_usages: Run | Iterable[Usage]) -> tuple[Metric, ...]:
+    """Return the metrics that calls of models come to, of all processes together.
+
+    These are the numbers of ``gen_ai.client.token.usage``, ``gen_ai.client.operation.duration`` and ``branchline.cost``
+    in the journal.
+    """
+    found = UsageMetrics()
+    for usage in run_or_usages.usages if isinstance(run_or_usages, Run) else run_or_usages:
+        found.add(usage)
+    return found.metrics()

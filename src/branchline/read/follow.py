@@ -11,10 +11,12 @@ from typing import Literal
 
 from .. import names
 from .._journal.decode import LONGEST_LINE, DecodedLog, DecodedSpan, decode_line
+from ..usage_values import Usage
 from .assemble import BOOKKEEPING, STARTED, Key, loose_stamp, open_span, step_of
 from .load import files_of, foreign_process
 from .logs import log_line
 from .points import point_of
+from .spending import usage_in
 from .values import LogLine, Point, Run, Stamp, Step
 
 
@@ -22,13 +24,14 @@ from .values import LogLine, Point, Run, Stamp, Step
 class Happening:
     """One thing that happened in a run."""
 
-    what: Literal["started", "ended", "stamp", "log", "point"]
+    what: Literal["started", "ended", "stamp", "log", "point", "usage"]
     time_unix_nano: int
     step: Step | None = None
     """Without its children: the step that started or ended, or that the stamp belongs to."""
     stamp: Stamp | None = None
     log: LogLine | None = None
     point: Point | None = None
+    usage: Usage | None = None
 
 
 @dataclass(slots=True)
@@ -115,6 +118,8 @@ class Follower:
             yield Happening(what="stamp", time_unix_nano=log.time_unix_nano, stamp=loose_stamp(log))
         elif log.event_name == names.METRIC_EVENT:
             yield Happening(what="point", time_unix_nano=log.time_unix_nano, point=point_of(log, self._open))
+        elif log.event_name == names.USAGE_EVENT:
+            yield Happening(what="usage", time_unix_nano=log.time_unix_nano, usage=usage_in(log))
         else:
             logs.append((log, process))
 

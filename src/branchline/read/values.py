@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import KW_ONLY, dataclass, field
+from decimal import Decimal
 from functools import cached_property
 from operator import attrgetter
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Final, Protocol
 
 from .._journal.anyvalue import Value
 from .._journal.decode import Skipped
+from ..usage_values import Usage
 
 
 SECOND: Final = 1_000_000_000
@@ -115,6 +117,35 @@ class Point:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Spending:
+    """What some calls of models came to."""
+
+    calls: int = 0
+    input_tokens: int = 0
+    """All that went in, caches included."""
+    output_tokens: int = 0
+    """All that came out, reasoning included."""
+    cached_tokens: int = 0
+    cache_write_tokens: int = 0
+    reasoning_tokens: int = 0
+    cost: Decimal | None = None
+    """In US dollars, as far as it is known; None where it is known of no call."""
+    priced_ratio: float = 1.0
+    """The part of the tokens that the cost is of."""
+
+    @property
+    def total_tokens(self) -> int:
+        """Input and output."""
+        return self.input_tokens + self.output_tokens
+
+    def __bool__(self) -> bool:
+        return bool(self.calls or self.cost)
+
+
+NOTHING: Final = Spending()
+
+
+@dataclass(frozen=True, kw_only=True)
 class ProcessInfo:
     """One process that took part in a run."""
 
@@ -174,6 +205,10 @@ class Step:
     """The instrumentation scope that recorded it."""
     is_open: bool = False
     """Whether nothing but its start was recorded: it still runs, or its process died."""
+    usage: Spending = NOTHING
+    """What its own calls of models took."""
+    total_usage: Spending = NOTHING
+    """What it and everything below it took, in all processes."""
 
     @property
     def duration(self) -> float | None:
@@ -236,6 +271,8 @@ class Contents:
     stamps: tuple[Stamp, ...] = ()
     logs: tuple[LogLine, ...] = ()
     points: tuple[Point, ...] = ()
+    usages: tuple[Usage, ...] = ()
+    usage: Spending = NOTHING
     skipped: tuple[Skipped, ...] = ()
 
 
@@ -312,6 +349,16 @@ class Run:
     def points(self) -> tuple[Point, ...]:
         """All values of recorded metrics, in order of time."""
         return self.contents.points
+
+    @property
+    def usages(self) -> tuple[Usage, ...]:
+        """All calls of models, in order of time."""
+        return self.contents.usages
+
+    @property
+    def usage(self) -> Spending:
+        """What all calls of models took, in all processes."""
+        return self.contents.usage
 
     @property
     def skipped(self) -> tuple[Skipped, ...]:

@@ -56,6 +56,12 @@ def _recorder_for(made: Capturing) -> Recorder:
     existing = foreign_tracers()
     if existing is not None:
         processor = STATE.providers.processor_of(existing)
-        return foreign.ForeignRecorder(existing, noted=processor.noted, event=processor.event, point=processor.point)
+        return foreign.ForeignRecorder(
+            existing,
+            noted=processor.noted,
+            event=processor.event,
+            point=processor.point,
+            usage_place=processor.usage_place,
+        )
     provider = STATE.providers.borrow_tracers(made.config, is_recording=STATE.is_recording)
     return NativeRecorder(provider, made.pipeline, capture="")

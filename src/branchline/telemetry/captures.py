@@ -15,6 +15,7 @@ from .._pipeline.pipeline import Pipeline
 from .._pipeline.writer import Writer
 from ..config import Config
 from ..context import PIPELINE_KEY, RUN_KEY, SETTINGS_KEY, EventTaker, Recorder
+from ..prices import Prices
 
 
 CAPTURED_LEVEL: Final = logging.INFO
@@ -33,6 +34,7 @@ class Capturing:
         self.pipeline = Pipeline(
             options_of(self.config, self.run_id, layout.runs_directory(directory) / self.run_id, ()), Writer
         )
+        self.prices = Prices()
         self.settings = for_children(self.config, directory, self.run_id)
         self.recorder: Recorder | None = None
         self.events: EventTaker | None = None

@@ -28,6 +28,7 @@ from .._pipeline.writer import Writer
 from ..config import OTLP, Config
 from ..context import EventTaker, Recorder
 from ..exporters.followers import Followers, Makers, followers_of
+from ..prices import Prices
 from .environment import Exported, export, join_trace, take_back
 from .log_wiring import LogWiring
 from .providers import Providers, foreign_tracers
@@ -61,6 +62,7 @@ class Telemetry:
         self.run_id = run_id
         self.directory = Path(os.path.abspath(config.directory))  # noqa: PTH100  # no symlink is followed
         self.is_down = config.disabled
+        self.prices = Prices(config.prices)
         self.leaves_place = home.providers.leaves_place
         # Set by ``wire``.
         self.pipeline: Pipeline | None = None
@@ -229,7 +231,12 @@ class Telemetry:
         processor.use(pipeline)
         self._processor = processor
         self.recorder = foreign.ForeignRecorder(
-            provider, capture=capture, noted=processor.noted, event=processor.event, point=processor.point
+            provider,
+            capture=capture,
+            noted=processor.noted,
+            event=processor.event,
+            point=processor.point,
+            usage_place=processor.usage_place,
         )
 
     # ── for an application that sets providers of its own after the run has begun ──────────────────

@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Mapping
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
 
@@ -45,6 +46,7 @@ def configure(
     events_on_spans: bool | Unset | None = UNSET,
     capture: bool | Literal["args", "result"] | Unset | None = UNSET,
     budget: Literal[False] | Unset | None = UNSET,
+    prices: Mapping[str, Mapping[str, Decimal | float | str]] | Unset | None = UNSET,
     redact: bool | Redactor | Unset | None = UNSET,
     sampler: Sampler | Unset | None = UNSET,
     system_metrics: Literal[False] | Unset | None = UNSET,

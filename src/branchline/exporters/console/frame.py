@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from itertools import count as counter
 
 from ..._journal.seen import Seen
+from ...tally import Tally
 from .picture import Group, Node, Picture
-from .text import Glyphs, Piece, Row, cells, duration, elapsed, figure, plural, safe
+from .text import Glyphs, Piece, Row, cells, duration, elapsed, figure, plural, safe, spending
 
 
 # More open steps of one name in one place than this are one row.
@@ -118,7 +119,7 @@ class _Drawing:
             sign=self._spinner,
             name=(safe(_name(seen)), "bold"),
             time=((elapsed(self._now - seen.start_unix_nano), ""),),
-            details=(self._tally(node), self._metrics(seen.metrics), self._stamps(seen.stamps)),
+            details=(self._tally(node), _spent(seen.spent), self._metrics(seen.metrics), self._stamps(seen.stamps)),
             children=self._under(node, seen.span_id, view, level=0),
         )
 
@@ -137,7 +138,13 @@ class _Drawing:
             sign=self._glyphs.outcome(seen.outcome or seen.status),
             name=(safe(_name(seen)), "bold"),
             time=((duration((seen.end_unix_nano or self._now) - seen.start_unix_nano), ""),),
-            details=(self._tally(node), _error(seen.error), self._metrics(seen.metrics), self._stamps(seen.stamps)),
+            details=(
+                self._tally(node),
+                _spent(seen.spent),
+                _error(seen.error),
+                self._metrics(seen.metrics),
+                self._stamps(seen.stamps),
+            ),
             children=self._under(node, _ENDED, view, level=0) if is_opened_up else [],
         )
 
@@ -178,7 +185,7 @@ class _Drawing:
             sign=self._spinner,
             name=self._times(seen.name, before.count + 1 if before else 1),
             time=((elapsed(self._now - seen.start_unix_nano), ""),),
-            details=(self._dotted(details), self._stamps(seen.stamps)),
+            details=(self._dotted(details), _spent(seen.spent), self._stamps(seen.stamps)),
             children=self._under(node, seen.span_id, view, level=level),
         )
 
@@ -202,7 +209,11 @@ class _Drawing:
             sign=self._spinner if open_ else self._outcome(group),
             name=self._times(name, ended + len(open_)),
             time=time,
-            details=(self._dotted(details), self._stamps(group.stamps if group else ())),
+            details=(
+                self._dotted(details),
+                _spent(group.spent if group else None),
+                self._stamps(group.stamps if group else ()),
+            ),
             children=children,
         )
 
@@ -238,6 +249,10 @@ class _Drawing:
     def _dotted(self, pieces: Sequence[Piece]) -> Row:
         dot = (f" {self._glyphs.dot} ", "dim")
         return tuple(part for index, piece in enumerate(pieces) for part in ((dot, piece) if index else (piece,)))
+
+
+def _spent(spent: Tally | None) -> Row:
+    return ((spending(spent), "cyan"),) if spent is not None else ()
 
 
 def _error(error: str | None) -> Row:

@@ -11,7 +11,7 @@ from ..._journal.seen import Seen, Summary
 from .picture import Group, Picture
 from .screen import Outlet
 from .summary import summary_rows
-from .text import duration, figure, for_encoding, glyphs_for, plain, plural, safe
+from .text import duration, figure, for_encoding, glyphs_for, plain, plural, safe, spending
 
 
 # Steps of one path that have a line of their own; of the rest, the tenth, hundredth, thousandth … tell.
@@ -101,7 +101,7 @@ class PlainLines:
             sign, _ = self._glyphs.outcome(seen.outcome or seen.status)
             steps = f"  {plural(node.steps, 'step')}" if node and node.steps else ""
             took = duration(at - seen.start_unix_nano)
-            more = f"{steps}{_metrics(seen)}{self._more(seen)}"
+            more = f"{steps}{_spent(seen)}{_metrics(seen)}{self._more(seen)}"
             yield at, f"{_clock(at)}  {sign} {seen.kind} {safe(_name(seen))}  {took}{more}"
 
     def _step(self, seen: Seen, near: Mapping[int, Seen]) -> Iterator[Line]:
@@ -120,11 +120,13 @@ class PlainLines:
             group = self._paths[path] = Group(seen.start_unix_nano)
         group.add(at - seen.start_unix_nano)
         group.failed += is_failed
+        if seen.spent is not None:
+            group.spend(seen.spent)
         told, limit = (group.failed, _FAILURES_APART) if is_failed else (group.count, _APART)
         if told <= limit or not self._fold:
             sign, _ = self._glyphs.outcome(seen.outcome)
             took = duration(at - seen.start_unix_nano)
-            yield at, f"{_clock(at)}  {sign} {self._joined(path)}  {took}{self._more(seen)}"
+            yield at, f"{_clock(at)}  {sign} {self._joined(path)}  {took}{_spent(seen)}{self._more(seen)}"
         elif _is_round(told):
             yield at, self._many(at, path, group)
 
@@ -138,7 +140,8 @@ class PlainLines:
         sign, _ = self._glyphs.outcome("failed" if group.failed else "success")
         failed = f"  {group.failed:,} failed" if group.failed else ""
         counted = f"{self._glyphs.times}{group.count:,}  p50 {duration(group.median_nano)}"
-        return f"{_clock(at)}  {sign} {self._joined(path)} {counted}{failed}"
+        spent = "" if group.spent is None else f"  {spending(group.spent)}"
+        return f"{_clock(at)}  {sign} {self._joined(path)} {counted}{spent}{failed}"
 
     def _more(self, seen: Seen) -> str:
         error = f"  {safe(seen.error, 200)}" if seen.error else ""
@@ -167,6 +170,10 @@ class PlainLines:
             self._pending = self._pending[written:]
             if written < end:
                 return
+
+
+def _spent(seen: Seen) -> str:
+    return "" if seen.spent is None else f"  {spending(seen.spent)}"
 
 
 def _metrics(seen: Seen) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from ..._journal.seen import Seen
+from ...tally import Tally
 
 
 # Names of steps told apart in one place; what comes later is counted under one name.
@@ -32,6 +33,7 @@ class Group:
         "longest_nano",
         "outcome",
         "shortest_nano",
+        "spent",
         "stamps",
     )
 
@@ -44,6 +46,7 @@ class Group:
         self.outcome: str | None = None
         self.error: str | None = None
         self.stamps: tuple[str, ...] = ()
+        self.spent: Tally | None = None
         self.groups: dict[str, Group] = {}
         self._buckets: dict[int, int] = {}
 
@@ -57,6 +60,12 @@ class Group:
         bucket = (bits << 4) | ((duration_nano << 5 >> bits) & 15)
         self._buckets[bucket] = self._buckets.get(bucket, 0) + 1
 
+    def spend(self, spent: Tally) -> None:
+        """Add what one more of them took of models."""
+        if self.spent is None:
+            self.spent = Tally()
+        self.spent.take(spent)
+
     def absorb(self, other: Group) -> None:
         """Count everything that *other* counted."""
         self.count += other.count
@@ -67,6 +76,8 @@ class Group:
         self.outcome = other.outcome
         self.error = other.error or self.error
         self.stamps = other.stamps or self.stamps
+        if other.spent is not None:
+            self.spend(other.spent)
         for bucket, count in other._buckets.items():
             self._buckets[bucket] = self._buckets.get(bucket, 0) + count
         absorb_groups(self.groups, other.groups)
@@ -153,6 +164,8 @@ class Picture:
         group.outcome = seen.outcome
         if seen.stamps:
             group.stamps = seen.stamps[-2:]
+        if seen.spent is not None:
+            group.spend(seen.spent)
         if is_failed:
             group.failed += 1
             group.error = seen.error or group.error

@@ -8,8 +8,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from ..._journal.seen import Summary
+from ..._journal.usage_totals import UsageTotals
+from ...tally import Tally
 from .picture import Node, Picture
-from .text import Glyphs, Piece, Row, cells, duration, figure, plural, safe
+from .text import Glyphs, Piece, Row, cells, dollars, duration, figure, plural, safe, spending
 
 
 # More rows than this say less than their number.
@@ -35,7 +37,7 @@ def summary_rows(summary: Summary, picture: Picture, glyphs: Glyphs) -> list[Row
     rows: list[Row] = [(), _headline(summary, picture, glyphs)]
     branches = list(picture.branches())
     if branches:
-        rows += [(), *_branch_table(branches, picture.unkept())]
+        rows += [(), *_branch_table(branches, picture.unkept(), summary.spent)]
     return [*rows, (), *_facts(summary)]
 
 
@@ -45,6 +47,8 @@ def _headline(summary: Summary, picture: Picture, glyphs: Glyphs) -> Row:
         parts.append(plural(summary.spans, "span"))
     if summary.points:
         parts.append(plural(summary.points, "metric point"))
+    if summary.spent is not None and not summary.spent.whole.is_empty:
+        parts.append(spending(summary.spent.whole))
     if not summary.spans and not summary.logs:
         parts.append("nothing was recorded")
     head, *rest = parts
@@ -56,17 +60,29 @@ def _headline(summary: Summary, picture: Picture, glyphs: Glyphs) -> Row:
     return tuple(row)
 
 
-def _branch_table(branches: list[tuple[Node, str | None]], unkept: Mapping[str, int]) -> Iterator[Row]:
+def _branch_table(
+    branches: list[tuple[Node, str | None]], unkept: Mapping[str, int], spent: UsageTotals | None
+) -> Iterator[Row]:
     # With several experiments, the name of a branch alone does not tell which one it is.
     is_prefixed = len({experiment for _, experiment in branches}) > 1
     shown = _most_telling(branches)
     names = list(dict.fromkeys(name for node, _ in shown for name in _metrics(node)))
     measured = names[:_MAX_METRICS]
+    bills = [_spent_by(node, spent) for node, _ in shown]
+    has_bills = any(bills)
     body = [
-        (*_branch_cells(node, experiment if is_prefixed else None), *_metric_cells(node, measured))
-        for node, experiment in shown
+        (
+            *_branch_cells(node, experiment if is_prefixed else None),
+            *(_spent_cells(bill) if has_bills else ()),
+            *_metric_cells(node, measured),
+        )
+        for (node, experiment), bill in zip(shown, bills, strict=True)
     ]
-    titles = ("branch", "status", "duration", "steps", "errors", *(safe(name, 24) for name in measured))
+    titles = (
+        *("branch", "status", "duration", "steps", "errors"),
+        *(("tokens", "cost") if has_bills else ()),
+        *(safe(name, 24) for name in measured),
+    )
     heads = tuple((title, "dim") for title in titles)
     widths = [max(cells((row[column],)) for row in (heads, *body)) for column in range(len(heads))]
     for row in (heads, *body):
@@ -98,6 +114,20 @@ def _branch_cells(node: Node, experiment: str | None) -> tuple[Piece, ...]:
         (f"{node.steps:,}", ""),
         (f"{node.errors:,}", "red" if node.errors else "dim"),
     )
+
+
+def _spent_by(node: Node, spent: UsageTotals | None) -> Tally | None:
+    """Return what a branch took in all processes; of several of one name, all of them together."""
+    seen = node.seen
+    return None if seen is None or spent is None else spent.of(seen.experiment_name, seen.branch_name)
+
+
+def _spent_cells(bill: Tally | None) -> tuple[Piece, ...]:
+    if bill is None:
+        return ("", ""), ("", "")
+    cost = "unpriced" if bill.cost is None else dollars(bill.cost)
+    is_partly = bill.cost is not None and bill.priced_ratio < 1
+    return (f"{bill.total_tokens:,}", ""), (f"{cost} +" if is_partly else cost, "cyan")
 
 
 def _metrics(node: Node) -> Mapping[str, float]:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from decimal import Decimal
+from typing import NamedTuple, Protocol
 
 from rich.cells import cell_len, set_cell_size
+
+from ...money import CONTEXT
 
 
 Piece = tuple[str, str]
@@ -102,6 +105,42 @@ def figure(value: float) -> str:
     if value == int(value):
         return f"{int(value):,}"
     return f"{value:,.1f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def dollars(amount: Decimal) -> str:
+    """Return an *amount* of money with the digits that a person reads: `$1,204.50`, `$0.1029`, `$0.000055`."""
+    size = abs(amount)
+    # Below a dollar, four digits that say something: cents are too much for a token.
+    places = 2 if not size or size >= 1 else max(3 - size.adjusted(), 2)
+    text = f"{CONTEXT.quantize(size, Decimal(1).scaleb(-places)):,f}"
+    head, _, tail = text.partition(".")
+    return f"{'-' if amount < 0 else ''}${head}.{tail.rstrip('0'):0<2}"
+
+
+class Spent(Protocol):
+    """What some calls of models came to."""
+
+    @property
+    def total_tokens(self) -> int:
+        """Input and output."""
+
+    @property
+    def cost(self) -> Decimal | None:
+        """In US dollars, as far as it is known."""
+
+    @property
+    def priced_ratio(self) -> float:
+        """The part of the tokens that had a price."""
+
+
+def spending(spent: Spent) -> str:
+    """Return what was *spent* in words: `900 tokens $0.1029`, `900 tokens $0.10 (92 % priced)`, `9 tokens unpriced`."""
+    tokens = plural(spent.total_tokens, "token")
+    if spent.cost is None:
+        return f"{tokens} unpriced"
+    # Down, so that only what is wholly priced looks so.
+    known = "" if spent.priced_ratio >= 1 else f" ({int(spent.priced_ratio * 100)} % priced)"
+    return f"{tokens} {dollars(spent.cost)}{known}"
 
 
 def plural(count: int, noun: str) -> str:
