@@ -109,6 +109,7 @@ ROWS: Mapping[str, Row] = {
     "logs": row(*RECORD, "_files", packages=(API, "orjson")),
     "prices": row(*RECORD, packages=(API, "genai_prices")),
     "monitor": row(*RECORD, packages=(API, "psutil")),
+    "logs.sinks": row(*RECORD, "_files", packages=(API, "urllib3")),
     "_files": row("errors", "quantities", packages=("compression", "zstandard")),
     "_journal": row(
         *(

@@ -13,7 +13,7 @@ _ASKED_FOR: Final = ("rate_limit", "repeated")
 
 
 class Account:
-    """Counts the records of one handler: created = written + dropped by reason + still waiting."""
+    """Counts the records of one handler: created = written + dropped by reason + kept for later + waiting."""
 
     def __init__(self, name: str) -> None:
         """Count for the handler that people call *name*."""
@@ -25,6 +25,10 @@ class Account:
         self._mutex = threading.RLock()
         self.created = 0
         self.written = 0
+        self.kept = 0
+        """Left on the disk for the next process."""
+        self.caught_up = 0
+        """Written for a process before this one; among none of the others."""
         self.waited = 0
         """How often somebody waited for room in the queue."""
         self.seconds = 0.0

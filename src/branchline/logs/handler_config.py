@@ -11,7 +11,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, TextIO, cast
 
+from .. import quantities
 from .._files.archive import archiving_of
+from .._files.backlog import MOST_BYTES
 from .._files.compression import compression_of
 from .._files.retention import retention_of
 from .._files.rotation import rotation_of
@@ -24,14 +26,16 @@ from .handler import Handler, Plan
 from .levels import level_number
 from .queueing import OVERFLOWS, Overflow
 from .sinks.files import FileSink
+from .sinks.network import NetworkSink
 from .sinks.places import CallableSink, HandlerSink, Sink, StreamSink
+from .sinks.wires import without_secrets
 
 
 FILE_KEYS: Final = ("rotation", "retention", "max_total", "min_free", "compression", "archive", "delay", "mode")
 QUEUE_KEYS: Final = ("enqueue", "queue_size", "overflow")
 KEYS: Final = (
     *("sink", "level", "filter", *formats.KEYS, *FILE_KEYS, *QUEUE_KEYS),
-    *("rate_limit", "deduplicate", "catch"),
+    *("rate_limit", "deduplicate", "catch", "backlog"),
 )
 A_SINK: Final = (
     'a path, a stream, a callable, a logging.Handler, "stdout", "stderr", '
@@ -59,7 +63,7 @@ def handler_of(config: Mapping[str, object], handler_id: int) -> Handler:
 def described(sink: object) -> str:
     """Return what people call a *sink*."""
     if isinstance(sink, str | os.PathLike):
-        return str(sink)
+        return without_secrets(str(sink)) if "://" in str(sink) else str(sink)
     name = getattr(sink, "__qualname__", None) or getattr(sink, "name", None)
     return str(name) if isinstance(name, str) else type(sink).__name__
 
@@ -125,12 +129,15 @@ def _stream_of(said: object) -> TextIO | None:
 
 
 def _sink_of(said: object, config: Mapping[str, object], account: Account) -> Sink:
-    if isinstance(said, str | os.PathLike) and said not in _STANDARD:
+    is_url = isinstance(said, str) and "://" in said
+    if isinstance(said, str | os.PathLike) and said not in _STANDARD and not is_url:
         return _file_sink(said, config, account)
     for key in FILE_KEYS:
         if config.get(key) is not None and config[key] is not False:
             msg = f"{key}={config[key]!r} is for files, and {described(said)} is none"
             raise ConfigError(msg)
+    if is_url:
+        return NetworkSink(str(said), account, max_bytes=_backlog(config.get("backlog", MOST_BYTES)))
     if said in _STANDARD or callable(getattr(said, "write", None)):
         return StreamSink(said, account)
     if isinstance(said, logging.Handler):
@@ -139,6 +146,14 @@ def _sink_of(said: object, config: Mapping[str, object], account: Account) -> Si
         return CallableSink(said, account)
     msg = f"sink={said!r} is not accepted; accepted: {A_SINK}"
     raise ConfigError(msg)
+
+
+def _backlog(value: object) -> int:
+    try:
+        return quantities.size(value)
+    except (ValueError, KeyError):
+        msg = f"backlog={value!r} is not accepted; accepted: {quantities.A_SIZE}"
+        raise ConfigError(msg) from None
 
 
 def _file_sink(said: str | os.PathLike[str], config: Mapping[str, object], account: Account) -> FileSink:
