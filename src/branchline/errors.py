@@ -15,6 +15,10 @@ class JournalError(BranchlineError):
     """A journal that cannot be opened, written or understood."""
 
 
+class ArchiveError(BranchlineError):
+    """An archive, or a file in one, that cannot be read or must not be trusted."""
+
+
 class MissingExtraError(BranchlineError, ImportError):
     """An optional package that is not installed; the message names the extra that brings it."""
 

@@ -14,7 +14,7 @@ from .. import quantities
 from ..errors import ConfigError
 from .compression import digest, pack, unpacked
 from .places import remove
-from .rotated import SUFFIXES, Rotated
+from .rotated import SUFFIXES, Rotated, renumbered
 from .stores import FolderStore, store_of
 
 
@@ -34,12 +34,17 @@ class Archiving:
     store: FolderStore
 
     def move(self, files: Iterable[Rotated], *, now: float | None = None) -> int:
-        """Move those of *files* that are old enough; return how many. Each is removed once it is there for certain."""
+        """Move those of *files* that are old enough; return how many."""
+        return len(self.move_all([file.path for file in files], now=now))
+
+    def move_all(self, paths: Iterable[Path], *, now: float | None = None) -> list[str]:
+        """Move those files that are old enough; return what they are called now.
+
+        Each is removed once it is there for certain.
+        """
         moment = time.time() if now is None else now
-        due = [file for file in files if moment - file.modified >= self.after_seconds]
-        for file in due:
-            archive(file.path, self.store, now=moment)
-        return len(due)
+        due = [path for path in paths if moment - path.stat().st_mtime >= self.after_seconds]
+        return [archive(path, self.store, now=moment) for path in due]
 
 
 def archiving_of(said: object) -> Archiving | None:
@@ -93,14 +98,11 @@ def archive(path: Path, store: FolderStore, *, now: float) -> str:
 
 def _free_name(name: str, sha256: str, noted: Mapping[str, Any], store: FolderStore) -> str:
     """Return *name*, or another one where the store has something else by that name."""
-    stem, dot, suffix = name.rpartition(".")
-    n = 0
     while True:
-        candidate = f"{stem}-{n}{dot}{suffix}" if n else name
-        there = noted[candidate].get("sha256") if candidate in noted else (store.has(candidate) or (None,))[0]
+        there = noted[name].get("sha256") if name in noted else (store.has(name) or (None,))[0]
         if there in (None, sha256):
-            return candidate
-        n += 1
+            return name
+        name = renumbered(name)
 
 
 def _entry(path: Path, name: str, *, sha256: str, size: int, now: float) -> dict[str, Any]:

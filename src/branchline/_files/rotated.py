@@ -79,6 +79,15 @@ def base_name(name: str) -> str:
     return match[1] if match else name
 
 
+def renumbered(name: str) -> str:
+    """Return the name of a rotated file after the one called *name*: of the same time, and the next number."""
+    match = re.fullmatch(f"(.+?){_TAIL.pattern}", name)
+    if match is None:
+        stem, dot, suffix = name.rpartition(".")
+        return f"{stem}-1{dot}{suffix}"
+    return f"{match[1]}.{match[2]}.{int(match[3] or 0) + 1}{match[4] or ''}"
+
+
 def next_name(path: Path, now: float, last: str) -> str:
     """Return what the file *path* is called once it is rotated *now*; *last* is what came of the rotation before."""
     stamp = time.strftime("%Y%m%d_%H%M%S", time.localtime(now))

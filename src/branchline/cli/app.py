@@ -13,7 +13,7 @@ from ..read.tree import first_line
 from .options import CommandError
 
 
-_COMMANDS: Final = ("demo", "run", "runs", "show", "tail", "logs", "ship", "doctor")
+_COMMANDS: Final = ("demo", "run", "runs", "show", "tail", "logs", "archive", "restore", "ship", "doctor")
 
 
 class Commands(click.Group):

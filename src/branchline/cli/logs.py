@@ -1,10 +1,12 @@
-"""``branchline logs``: what a run has logged, line by line."""
+"""``branchline logs``: what a run has logged, or what is in log files, line by line or in total."""
 
 from __future__ import annotations
 
+import os
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
 from pathlib import Path
 
 import click
@@ -15,10 +17,13 @@ from rich.text import Text
 from .. import names
 from ..exporters.console.text import plural
 from ..read import Follower, LogLine, Run
+from ..read.log_files import log_files, log_lines
 from ..read.tree import first_line, pairs, printable
 from .document import log_document
+from .log_totals import print_totals, totals_of
 from .options import common_options, found_run, found_runs, print_json, terminal
 from .paint import level_style, moment, styled
+from .times import unix_nano
 
 
 _LEVELS = (*names.SEVERITIES[1:], "WARNING", "CRITICAL")
@@ -26,6 +31,7 @@ _ALIASES = {"WARNING": "WARN", "CRITICAL": "FATAL"}
 # The longest that OpenTelemetry and the logging module have between them.
 _LEVEL_WIDTH = 8
 _PLACE_WIDTH = 40
+_AT_ONCE = 10_000
 
 Wanted = Callable[[LogLine], bool]
 
@@ -38,23 +44,54 @@ Wanted = Callable[[LogLine], bool]
 @click.option("--event", metavar="NAME", help="Events of this name; a * at the end stands for anything.")
 @click.option("--logger", metavar="NAME", help="Of this logger and those below it.")
 @click.option("--grep", metavar="REGEX", help="Whose message, event name or fields match.")
+@click.option("--run", "run_id", metavar="ID", help="Of this run; for log files.")
+@click.option("--since", metavar="TIME", help='From this time on: "2026-01-31", "2026-01-31 12:00", or "2 h" ago.')
+@click.option("--until", metavar="TIME", help="Up to this time.")
+@click.option("--offset", type=click.IntRange(min=0), default=0, help="Leave out so many of them.")
+@click.option("--limit", type=click.IntRange(min=0), help="Show so many at most.")
+@click.option("--totals", is_flag=True, help="Count them by level and by type, and show none.")
 @click.option("--follow", "-f", is_flag=True, help="Go on until the run ends or Ctrl-C.")
 @common_options
-def logs(run: str, directory: Path, *, follow: bool, is_json: bool, **conditions: str | None) -> None:
-    """Show what RUN (an id, the beginning of one, or `last`) has logged, oldest first."""
+def logs(
+    run: str,
+    directory: Path,
+    *,
+    follow: bool,
+    is_json: bool,
+    offset: int,
+    limit: int | None,
+    totals: bool,
+    **conditions: str | None,
+) -> None:
+    """Show what RUN (an id, the beginning of one, or `last`) has logged, oldest first.
+
+    RUN may also be a log file, with all that was rotated away from it, or a folder of log files, or of archived ones.
+    """
     is_wanted = wanted(**conditions)
-    found = found_run(found_runs(directory), run)
     console = terminal()
-    if not follow:
-        lines = list(filter(is_wanted, lines_of(found)))
-        _print(console, lines, is_json=is_json)
-        if not lines and not is_json:
-            console.print(Text(_nothing(found), "dim"))
+    files = log_files(Path(run)) if is_place(run) else None
+    found = found_run(found_runs(directory), run) if files is None else None
+    if follow and found is not None:
+        try:
+            _follow(console, found, is_wanted, is_json=is_json)
+        except KeyboardInterrupt:
+            return
         return
-    try:
-        _follow(console, found, is_wanted, is_json=is_json)
-    except KeyboardInterrupt:
+    every = iter(lines_of(found)) if found is not None else log_lines(files or ())
+    lines = islice(filter(is_wanted, every), offset, None if limit is None else offset + limit)
+    if totals:
+        size = None if files is None else sum(path.stat().st_size for path in files)
+        print_totals(console, totals_of(lines, size), is_json=is_json)
         return
+    shown = _print(console, lines, is_json=is_json)
+    if not shown and not is_json:
+        console.print(Text("none is like that" if found is None else _nothing(found), "dim"))
+
+
+def is_place(said: str) -> bool:
+    """Whether what somebody *said* is a log file, also one of which only rotated ones are left, or a folder."""
+    place = Path(said)
+    return place.is_dir() or place.is_file() or (os.sep in said and bool(log_files(place)))
 
 
 def wanted(
@@ -65,14 +102,21 @@ def wanted(
     event: str | None = None,
     logger: str | None = None,
     grep: str | None = None,
+    run_id: str | None = None,
+    since: str | None = None,
+    until: str | None = None,
 ) -> Wanted:
     """Return what tells whether a line is asked for."""
     lowest = 0 if level is None else 4 * names.SEVERITIES.index(_ALIASES.get(level.upper(), level.upper())) - 3
     pattern = None if grep is None else _pattern(grep)
+    first, last = unix_nano(since, "--since"), unix_nano(until, "--until")
 
     def is_wanted(line: LogLine) -> bool:
         return (
             line.severity_number >= lowest
+            and (first is None or line.time_unix_nano >= first)
+            and (last is None or line.time_unix_nano <= last)
+            and (run_id is None or line.attributes.get("run_id") == run_id)
             and (step is None or line.step_name == step)
             and (branch is None or branch in (line.branch_name, line.branch_id))
             and (event is None or _is_called(line.event_name or "", event))
@@ -122,7 +166,18 @@ def _follow(console: Console, run: Run, is_wanted: Wanted, *, is_json: bool) -> 
         time.sleep(0 if is_over else 0.25)
 
 
-def _print(console: Console, lines: Sequence[LogLine], *, is_json: bool) -> None:
+def _print(console: Console, lines: Iterable[LogLine], *, is_json: bool) -> int:
+    """Print *lines*; return how many there were."""
+    count = 0
+    lines = iter(lines)
+    # As wide as the widest of so many, and not of all: files may be larger than memory.
+    while batch := list(islice(lines, _AT_ONCE)):
+        count += len(batch)
+        _print_some(console, batch, is_json=is_json)
+    return count
+
+
+def _print_some(console: Console, lines: Sequence[LogLine], *, is_json: bool) -> None:
     width = min(max([cell_len(place(line)) for line in lines], default=0), _PLACE_WIDTH)
     for line in lines:
         if is_json:

@@ -1,0 +1,49 @@
+"""``branchline archive``: rotated log files, moved to where they stay."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import click
+from rich.text import Text
+
+from .._files.archive import Archiving, age_of
+from .._files.rotated import is_rotated_name
+from .._files.stores import store_of
+from ..errors import BranchlineError
+from ..exporters.console.text import plural
+from ..read.log_files import log_files
+from .options import CommandError, print_json, terminal
+
+
+@click.command()
+@click.argument("logs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--to", required=True, metavar="PLACE", help="A folder, or a URL such as file:///var/archive.")
+@click.option("--older-than", default="0 s", metavar="AGE", help='Only those of this age, such as "90 days".')
+@click.option("--json", "is_json", is_flag=True, help="Print JSON, for programs.")
+def archive(logs: tuple[Path, ...], *, to: str, older_than: str, is_json: bool) -> None:
+    """Move what was rotated away from LOGS (log files, or folders of them) to a place where it stays, compressed.
+
+    A manifest there says what each file is, with its sha256. Files that are written to stay where they are.
+    """
+    try:
+        archiving = Archiving(after_seconds=age_of(older_than), store=store_of(to))
+    except BranchlineError as error:
+        raise CommandError(str(error)) from None
+    now = time.time()
+    moved = [name for place in logs for name in archiving.move_all(_rotated(place), now=now)]
+    if is_json:
+        print_json({"archive": archiving.store.name, "archived": moved})
+        return
+    console = terminal()
+    for name in moved:
+        console.print(Text(name))
+    console.print(Text(f"{plural(len(moved), 'file')} moved to {archiving.store.name}", "dim"))
+
+
+def _rotated(place: Path) -> list[Path]:
+    if not place.exists() and not log_files(place):
+        msg = f"there is no {place}"
+        raise CommandError(msg)
+    return [path for path in log_files(place) if is_rotated_name(path.name)]

@@ -1,0 +1,143 @@
+"""``branchline restore``: what is in an archive of log files, whether it is whole, and back to where it can be read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.text import Text
+
+from .. import names
+from .._files.archive import verified
+from .._files.restore import Wanted, chosen
+from .._files.restore import restore as restored
+from .._files.stores import FolderStore, store_of
+from ..errors import BranchlineError
+from ..exporters.console.text import plural
+from ..read.tree import printable
+from .options import CommandError, print_json, terminal
+from .paint import table
+from .times import moment_of
+
+
+_ALIASES = {"WARNING": "WARN", "CRITICAL": "FATAL", "SUCCESS": "INFO"}
+
+
+@click.command()
+@click.argument("archive")
+@click.option("--to", type=click.Path(path_type=Path), metavar="FOLDER", help="Where to put the files, unpacked.")
+@click.option("--list", "is_list", is_flag=True, help="Show what is there.")
+@click.option("--verify", is_flag=True, help="Look whether all of it is as it was archived.")
+@click.option("--since", metavar="TIME", help="Files with records from this time on.")
+@click.option("--until", metavar="TIME", help="Files with records up to this time.")
+@click.option("--run", metavar="ID", help="Files with records of this run.")
+@click.option(
+    "--level",
+    type=click.Choice([*names.SEVERITIES[1:], *_ALIASES], case_sensitive=False),
+    help="Files with records of this level and above.",
+)
+@click.option("--json", "is_json", is_flag=True, help="Print JSON, for programs.")
+def restore(
+    archive: str,
+    *,
+    to: Path | None,
+    is_list: bool,
+    verify: bool,
+    since: str | None,
+    until: str | None,
+    run: str | None,
+    level: str | None,
+    is_json: bool,
+) -> None:
+    """Bring log files back from ARCHIVE (a folder, or a URL such as file:///var/archive).
+
+    A file that is not as it was archived is refused, and so is one that would unpack to more than it was, or would be
+    put anywhere but in the folder.
+    """
+    store = _store(archive)
+    wanted = Wanted(
+        since=None if since is None else moment_of(since, "--since"),
+        until=None if until is None else moment_of(until, "--until"),
+        run=run,
+        is_level=None if level is None else lambda name: _number(name) >= _number(str(level)),
+    )
+    entries = chosen(store.entries(), wanted)
+    console = terminal()
+    if is_list or not (verify or to):
+        _list(console, entries, is_json=is_json)
+    if verify:
+        _verify(console, store, entries, is_json=is_json)
+    if to is not None:
+        _restore(console, store, entries, to, is_json=is_json)
+
+
+def _store(archive: str) -> FolderStore:
+    try:
+        store = store_of(archive)
+    except BranchlineError as error:
+        raise CommandError(str(error)) from None
+    if not store.entries():
+        msg = f"{archive} is no archive: there is no manifest with anything in it"
+        raise CommandError(msg)
+    return store
+
+
+def _number(level: str) -> int:
+    word = level.upper()
+    word = _ALIASES.get(word, word)
+    return names.SEVERITIES.index(word) if word in names.SEVERITIES else 0
+
+
+def _list(console: Console, entries: Sequence[Mapping[str, Any]], *, is_json: bool) -> None:
+    if is_json:
+        print_json(list(entries))
+        return
+    rows = table()
+    for title in ("file", "from", "to", "records", "bytes", "runs"):
+        rows.add_column(title, justify="right" if title in ("records", "bytes") else "left")
+    for entry in entries:
+        runs = entry.get("runs") or ()
+        rows.add_row(
+            *(printable(str(entry.get(key) or "-")) for key in ("name", "first", "last", "lines", "bytes")),
+            printable(", ".join(map(str, runs[:3])) + (" …" if len(runs) > 3 else "")) or "-",
+        )
+    console.print(rows)
+
+
+def _verify(console: Console, store: FolderStore, entries: Sequence[Mapping[str, Any]], *, is_json: bool) -> None:
+    asked = {entry["name"] for entry in entries}
+    found = [(entry["name"], wrong) for entry, wrong in verified(store) if entry["name"] in asked]
+    bad = [(name, wrong) for name, wrong in found if wrong is not None]
+    if is_json:
+        print_json([{"name": name, "wrong": wrong} for name, wrong in found])
+    else:
+        for name, wrong in bad:
+            console.print(Text(f"{printable(name)} {wrong}", "red"))
+        console.print(Text(f"{plural(len(found), 'file')}, {len(found) - len(bad):,} as they were archived", "dim"))
+    if bad:
+        raise click.exceptions.Exit(1)
+
+
+def _restore(
+    console: Console, store: FolderStore, entries: Sequence[Mapping[str, Any]], folder: Path, *, is_json: bool
+) -> None:
+    done: list[str] = []
+    refused: list[str] = []
+    for entry in entries:
+        try:
+            done.append(str(restored(store, entry, folder)))
+        except BranchlineError as error:
+            refused.append(str(error))
+    if is_json:
+        print_json({"restored": done, "refused": refused})
+    else:
+        for path in done:
+            console.print(Text(printable(path)))
+        for why in refused:
+            console.print(Text(printable(why), "red"))
+        console.print(Text(f"{plural(len(done), 'file')} restored to {folder}", "dim"))
+    if refused:
+        raise click.exceptions.Exit(1)
