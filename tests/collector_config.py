@@ -76,6 +76,8 @@ def problems(path: Path, variables: Mapping[str, str | None], base: Path | None 
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         return [Problem(file=path.name, line=line, what=f"no YAML: {error.problem}")]
+    if root is None:
+        return [Problem(file=path.name, line=1, what="nothing in it")]
     check = _Check(path.name, schema_of(path.name), variables)
     check.against(root, check.schema, "")
     known = _defined(root) | (

@@ -50,7 +50,7 @@ def _parts(metric: Any, point: Any) -> Iterator[tuple[str, dict[str, str], float
     counted = 0
     for bound, count in zip((*point.explicit_bounds, math.inf), point.bucket_counts, strict=True):
         counted += count
-        yield "_bucket", {"le": "+Inf" if bound == math.inf else _number(bound)}, float(counted)
+        yield "_bucket", {"le": "+Inf" if bound == math.inf else repr(bound).removesuffix(".0")}, float(counted)
 
 
 def _name(metric: Any) -> str:
@@ -70,7 +70,3 @@ def _name(metric: Any) -> str:
 
 def _text(own: object) -> str:
     return str(own).lower() if isinstance(own, bool) else str(own)
-
-
-def _number(bound: float) -> str:
-    return f"{bound:g}" if f"{bound:g}" != f"{int(bound)}" or bound != int(bound) else f"{bound:.1f}"

@@ -6,7 +6,7 @@ import pytest
 from applications import EXPERIMENT, run
 from series import of_journal, of_prometheus
 from servers import Gateway, Jaeger, Prometheus, eventually
-from told import LIFECYCLE, logs_in, spans_in, told, tree, uids_in
+from told import LIFECYCLE, as_jaeger_tells, logs_in, spans_in, told, tree, uids_in
 
 from endpoints import GrpcEndpoint, HttpEndpoint
 
@@ -69,7 +69,8 @@ def test_the_tree_is_in_jaeger(backends, home):
 
     answered = eventually(lambda: jaeger.spans(trace), lambda spans: len(spans) >= len(journal))
 
-    assert {span["spanId"]: told(span, resource) for span, resource in answered} == journal
+    expected = {span_id: as_jaeger_tells(span) for span_id, span in journal.items()}
+    assert {span["spanId"]: told(span, resource) for span, resource in answered} == expected
     assert len(answered) == len(journal) == 22
     assert tree(journal) == ["threshold", *_branches(journal)]
 

@@ -13,32 +13,28 @@ import (
 	"time"
 
 	"go.opentelemetry.io/collector/component"
-	"go.opentelemetry.io/collector/confmap"
 	"go.opentelemetry.io/collector/service"
 )
 
 type object = map[string]any
 
 var (
-	durations    = reflect.TypeOf(time.Duration(0))
-	texts        = reflect.TypeOf((*encoding.TextUnmarshaler)(nil)).Elem()
-	unmarshalers = reflect.TypeOf((*confmap.Unmarshaler)(nil)).Elem()
+	durations = reflect.TypeOf(time.Duration(0))
+	texts     = reflect.TypeOf((*encoding.TextUnmarshaler)(nil)).Elem()
 )
 
 // What these read is not what their fields say.
 var free = map[string]bool{
-	"condition.ContextConditions":   true, // a condition, or a map of them
-	"filterprocessor.Config":        false,
-	"common.ContextStatements":      true, // a statement, or a map of them
-	"operator.Config":               true, // one type for each operator
-	"attribute.Set":                 true,
-	"migration.ResourceConfigV030":  true, // attributes by name, or a list of them
+	"condition.ContextConditions":      true, // a condition, or a map of them
+	"common.ContextStatements":         true, // a statement, or a map of them
+	"operator.Config":                  true, // one type for each operator
+	"attribute.Set":                    true,
+	"migration.ResourceConfigV030":     true, // attributes by name, or a list of them
 	"otelconftelemetry.ResourceConfig": true,
 }
 
 type schemas struct {
 	definitions object
-	names       map[reflect.Type]string
 }
 
 func (s *schemas) of(t reflect.Type) any {
@@ -81,19 +77,7 @@ func (s *schemas) of(t reflect.Type) any {
 
 // structure returns a reference to what a struct has: types contain themselves.
 func (s *schemas) structure(t reflect.Type) any {
-	name, known := s.names[t]
-	if !known {
-		name = t.String()
-		for n := 2; s.definitions[name] != nil; n++ {
-			name = fmt.Sprintf("%s-%d", t.String(), n)
-		}
-		s.names[t] = name
-		s.definitions[name] = object{}
-		properties := object{}
-		open := s.fields(t, properties)
-		s.definitions[name] = object{"type": []string{"object", "null"}, "properties": properties, "additionalProperties": open}
-	}
-	return object{"$ref": "#/$defs/" + name}
+	return s.defined(t, "", []string{"object", "null"}, object{})
 }
 
 // switchable is a section that may be switched off by itself.
@@ -101,12 +85,19 @@ func (s *schemas) switchable(t reflect.Type) any {
 	if t.Kind() != reflect.Struct {
 		return s.of(t)
 	}
-	name := t.String() + " (optional)"
+	return s.defined(t, " (optional)", []string{"object"}, object{"enabled": object{"type": "boolean"}})
+}
+
+func (s *schemas) defined(t reflect.Type, suffix string, kinds []string, properties object) any {
+	// A slash would be a step in the reference.
+	name := strings.ReplaceAll(t.PkgPath()+"."+t.Name(), "/", ".") + suffix
+	if t.Name() == "" {
+		return object{"type": kinds, "properties": properties, "additionalProperties": s.fields(t, properties)}
+	}
 	if s.definitions[name] == nil {
-		properties := object{"enabled": object{"type": "boolean"}}
 		s.definitions[name] = object{}
 		open := s.fields(t, properties)
-		s.definitions[name] = object{"type": "object", "properties": properties, "additionalProperties": open}
+		s.definitions[name] = object{"type": kinds, "properties": properties, "additionalProperties": open}
 	}
 	return object{"$ref": "#/$defs/" + name}
 }
@@ -179,7 +170,7 @@ func main() {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	s := &schemas{definitions: object{}, names: map[reflect.Type]string{}}
+	s := &schemas{definitions: object{}}
 	properties := object{
 		"extensions": section(s, factories.Extensions),
 		"receivers":  section(s, factories.Receivers),
