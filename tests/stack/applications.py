@@ -44,6 +44,7 @@ def answer(number):
     with bl.step("answer", question=number, text="grüße, \\u4e16\\u754c") as step:
         seen.add(1, {"kind": "question"})
         sizes.record(number * 1.5)
+        bl.record_usage("tiny", provider="house", input_tokens=100 + number, output_tokens=10, cost=0.001, latency=0.25)
         time.sleep(0.002)
         step.set(is_right=number % 2 == 0)
 

@@ -93,7 +93,7 @@ def test_a_journal_that_is_there(tmp_path):
         found = eventually(lambda: everything(gateway), lambda found: found == expected)
 
         assert found == expected
-        assert (len(found[0]), len(found[1])) == (22, 11)
+        assert (len(found[0]), len(found[1])) == (22, 23)
         points = eventually(gateway.received.points.total, lambda count: count >= points_of(journal))
         assert points == points_of(journal) > 0
         assert collector.said("deprecated") == []

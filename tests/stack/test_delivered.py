@@ -116,6 +116,57 @@ def test_metrics_are_in_prometheus(backends, home):
     assert found == journal
 
 
+def test_branches_compare_in_prometheus(backends, home):
+    """
+    Tokens, costs and durations of each branch are what the program used: asked for as a dashboard asks.
+    """
+    _, prometheus, *_ = backends
+    [instance] = {span["resource"]["service.instance.id"] for span in spans_in(home).values()}
+
+    def by_branch(metric):
+        found = prometheus.query(f'sum by (branchline_branch_name) ({metric}{{service_instance_id="{instance}"}})')
+        return {series["metric"]["branchline_branch_name"]: round(float(series["value"][1]), 9) for series in found}
+
+    branches = [f"threshold={threshold} model.name=tiny model.layers=2" for threshold in (10, 50, 90)]
+    tokens = eventually(lambda: by_branch("gen_ai_client_token_usage_sum"), lambda found: len(found) == 3)
+
+    assert tokens == dict.fromkeys(branches, 406 + 40)
+    assert by_branch("branchline_cost_total") == dict.fromkeys(branches, 0.004)
+    assert by_branch("branchline_branch_duration_seconds_count") == dict.fromkeys(branches, 1)
+    # load, split and four answers
+    assert {name: count for name, count in by_branch("branchline_step_duration_seconds_count").items() if name} == (
+        dict.fromkeys(branches, 6)
+    )
+
+
+def test_spans_are_counted_by_branch(backends, home):
+    """
+    The gateway counts the spans of whoever sends them, by branch, kind and outcome, and for no process of its own.
+    """
+    _, prometheus, *_ = backends
+    labels = "branchline_branch_name, branchline_kind, branchline_outcome, service_name, service_instance_id"
+    query = f"sum by ({labels}) (traces_span_metrics_calls_total)"
+    branches = [f"threshold={threshold} model.name=tiny model.layers=2" for threshold in (10, 50, 90)]
+
+    def counted():
+        return {
+            tuple(series["metric"].get(label, "") for label in labels.split(", ")): float(series["value"][1])
+            for series in prometheus.query(query)
+        }
+
+    def is_right(found):
+        # Every run so far has added the same.
+        runs = found.get(("", "experiment", "success", "shop", ""), 0)
+        return runs > 0 and found == {
+            ("", "experiment", "success", "shop", ""): runs,
+            **{(name, "step", "success", "shop", ""): 6 * runs for name in branches},
+            **{(name, "branch", "success", "shop", ""): runs for name in branches[:2]},
+            (branches[2], "branch", "failed", "shop", ""): runs,
+        }
+
+    assert is_right(eventually(counted, is_right))
+
+
 def test_all_backends_get_the_same(backends, gateway, home):
     """
     Whatever Jaeger gets, Tempo's place gets, and Loki's every log record: each once.
