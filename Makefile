@@ -12,11 +12,11 @@ READY := $(VENV)/.installed
 help:
 	@echo "make demo        an experiment of three branches, live, and the table that compares them"
 	@echo "make test        all tests"
-	@echo "make check       ruff, mypy --strict and the layer table"
+	@echo "make check       ruff, mypy --strict, the layer table and the collector's configurations"
 	@echo "make bench       what recording costs, against the stock SDK, as one table of ratios"
 	@echo "make faults      what every fault costs: lost, twice, dropped, delays, as one table"
 	@echo "make test-sdk    OpenTelemetry's own tracing tests against our provider"
-	@echo "make test-stack  against a real collector and a real Jaeger"
+	@echo "make test-stack  against the real collector, Jaeger and Prometheus, built with Go"
 	@echo "make clean       remove everything that was made"
 
 $(READY): pyproject.toml
@@ -41,6 +41,7 @@ check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python tests/collector_config.py
 	$(BIN)/python -m pytest tests/test_layers.py
 
 bench: $(READY)
@@ -53,7 +54,11 @@ test-sdk: $(READY)
 	$(BIN)/python tests/conformance/run.py
 
 test-stack: $(READY)
-	@echo "skipped: what is sent is tested against endpoints of our own; there is no test against a real collector yet"
+	@if command -v go >/dev/null 2>&1; then \
+	  $(BIN)/python tests/stack/build.py && $(BIN)/python -m pytest -m stack tests/stack; \
+	else \
+	  $(BIN)/python tests/stack/build.py; \
+	fi
 
 clean:
 	rm -rf $(VENV) build dist .branchline .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -207,6 +207,13 @@ def test_bad_line(raw: bytes, reason: str) -> None:
     assert decoded(raw) == (Line([], []), [reason])
 
 
+def test_nothing_is_legal() -> None:
+    """
+    A message of nothing, which the Collector's file exporter writes, is no damage.
+    """
+    assert decoded(b"{}\n") == (Line([], []), [])
+
+
 def test_metrics_are_legal() -> None:
     """
     A line of metrics is no damage.
@@ -376,7 +383,7 @@ def test_damaged_lines_never_crash(raw: bytes) -> None:
     """
     for line in raw.splitlines(keepends=True):
         found, notes = decoded(line)
-        assert found.spans or found.logs or notes or not line.strip(b"\0 \t\r\n") or b"resource" in line
+        assert found.spans or found.logs or notes or line.strip(b"\0 \t\r\n") in {b"", b"{}"} or b"resource" in line
 
 
 @settings(max_examples=1000, deadline=None, suppress_health_check=list(HealthCheck))

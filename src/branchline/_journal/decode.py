@@ -212,7 +212,8 @@ def decode_line(line: bytes, note: Note) -> Line:
                 decode(item, found, note)
             except _WRONG_SHAPE:
                 note(BAD_RECORD)
-    if not known:
+    # A message of nothing is legal, and what the collector's file exporter writes when a connector has nothing to say.
+    if not known and content:
         note(NOT_OTLP)
     return found
 

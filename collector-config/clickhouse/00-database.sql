@@ -1,0 +1,2 @@
+-- The database that scale-sink.yaml writes to (CLICKHOUSE_DATABASE).
+CREATE DATABASE IF NOT EXISTS otel;
