@@ -13,7 +13,7 @@ from ..read.tree import first_line
 from .options import CommandError
 
 
-_COMMANDS: Final = ("demo", "run", "runs", "show", "tail", "logs", "ship", "doctor")
+_COMMANDS: Final = ("demo", "run", "runs", "show", "tail", "logs", "cost", "prices", "reprice", "ship", "doctor")
 
 
 class Commands(click.Group):
