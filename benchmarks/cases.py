@@ -66,6 +66,7 @@ def cases(contender: Contender, stopwatch: Stopwatch) -> dict[str, Case]:
         "async step": Case(loop=_awaiting(_async_step_of(contender), stopwatch)),
         "async annotated": Case(loop=_awaiting(_async_annotated_of(contender), stopwatch)),
         "point": Case(loop=traced("parent")(_calling(contender.point, stopwatch)), more_spans=1),
+        "usage": Case(loop=traced("parent")(_calling(contender.usage, stopwatch)), more_spans=1),
         "log record": Case(loop=traced("parent")(_calling(_log, stopwatch)), more_spans=1),
     }
 

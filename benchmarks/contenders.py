@@ -45,6 +45,8 @@ class Contender:
     """A with-block with the same six attributes and two events."""
     point: Work
     """Records one value of a metric, with one attribute: for a dashboard, and to be kept with its span."""
+    usage: Work
+    """Records what a call of a model took; where nobody has a word for that, adds 1 to a counter with 3 attributes."""
     settle: Callable[[], object] = lambda: None
     """Waits until everything recorded so far is where it goes."""
     finish: Callable[[], int | None] = lambda: None
@@ -53,15 +55,20 @@ class Contender:
 
 def bare() -> Contender:
     """Return plain functions: what the work itself costs."""
-    return Contender(traced=lambda name: lambda function: function, annotate=_nothing, block=_nothing, point=_nothing)
+    return Contender(
+        traced=lambda name: lambda function: function, annotate=_nothing, block=_nothing, point=_nothing, usage=_nothing
+    )
 
 
 def api() -> Contender:
     """Return the OpenTelemetry API, with no SDK behind it."""
     from opentelemetry import _logs, metrics, trace
 
+    meter = metrics.get_meter("benchmarks")
     return _with_tracer(
-        trace.get_tracer("benchmarks"), point=_point(metrics.get_meter("benchmarks"), _logs.get_logger("benchmarks"))
+        trace.get_tracer("benchmarks"),
+        point=_point(meter, _logs.get_logger("benchmarks")),
+        usage=_counted(meter),
     )
 
 
@@ -111,7 +118,8 @@ def stock(*, is_encoding: bool, has_default_queue: bool = False) -> Contender:
         provider.shutdown()
         return exporter.count + points.finish()
 
-    return _with_tracer(provider.get_tracer("benchmarks"), point=points.record, settle=settle, finish=finish)
+    tracer = provider.get_tracer("benchmarks")
+    return _with_tracer(tracer, point=points.record, usage=points.count, settle=settle, finish=finish)
 
 
 class StockPoints:
@@ -125,10 +133,13 @@ class StockPoints:
 
         log_exporter, metric_exporter = _point_exporters(is_encoding=is_encoding)
         self._exporter = log_exporter
+        self._metric_exporter = metric_exporter
         self._logs = LoggerProvider()
         self._logs.add_log_record_processor(BatchLogRecordProcessor(log_exporter, max_queue_size=_STOCK_QUEUE))
         self._metrics = MeterProvider([PeriodicExportingMetricReader(metric_exporter)])
-        self.record = _point(self._metrics.get_meter("benchmarks"), self._logs.get_logger("benchmarks"))
+        meter = self._metrics.get_meter("benchmarks")
+        self.record = _point(meter, self._logs.get_logger("benchmarks"))
+        self.count = _counted(meter)
 
     def handler(self) -> logging.Handler:
         """Return the handler of the logging module that gives records to the same logger provider."""
@@ -148,7 +159,7 @@ class StockPoints:
     def finish(self) -> int:
         self._logs.shutdown()
         self._metrics.shutdown()
-        count: int = self._exporter.count
+        count: int = self._exporter.count + self._metric_exporter.counted
         return count
 
 
@@ -185,10 +196,16 @@ def _point_exporters(*, is_encoding: bool) -> tuple[Any, Any]:
             return True
 
     class Metrics(MetricExporter):
-        """Drops what arrives."""
+        """Drops what arrives, and knows what the counter has come to."""
+
+        counted = 0
 
         def export(self, metrics_data: Any, timeout_millis: float = 10_000, **kwargs: Any) -> MetricExportResult:
             encode_metrics(metrics_data)
+            for resource in metrics_data.resource_metrics:
+                for metric in (metric for scope in resource.scope_metrics for metric in scope.metrics):
+                    if metric.name == _COUNTER:
+                        self.counted = sum(point.value for point in metric.data.data_points)
             return MetricExportResult.SUCCESS
 
         def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
@@ -222,8 +239,12 @@ def _journaled(run: Path) -> int:
     spans: int = sum(state["counters"]["spans"]["journaled"] for state in states)
     logs = [gzip.decompress(path.read_bytes()) for path in run.glob("*/logs-*.gz")]
     logs += [path.read_bytes() for path in run.glob("*/logs-*.jsonl")]
-    # A point, and a record of the logging module.
-    signs = (b'"eventName":"branchline.metric"', b'"key":"branchline.level"')
+    # A point, a usage, and a record of the logging module.
+    signs = (
+        b'"eventName":"branchline.metric"',
+        b'"eventName":"branchline.usage"',
+        b'"key":"branchline.level"',
+    )
     return spans + sum(text.count(sign) for text in logs for sign in signs)
 
 
@@ -247,7 +268,10 @@ def _with_steps(**others: Any) -> Contender:
     def point(index: int, text: str) -> None:
         bl.record_metric("score", index * 0.5, source=text)
 
-    return Contender(traced=bl.traced_step, annotate=annotate, block=block, point=point, **others)
+    def usage(index: int, text: str) -> None:  # noqa: ARG001  # as all work is called
+        bl.record_usage("gpt-4o", provider="openai", input_tokens=1000 + index, output_tokens=100, cached_tokens=200)
+
+    return Contender(traced=bl.traced_step, annotate=annotate, block=block, point=point, usage=usage, **others)
 
 
 def _with_tracer(tracer: Any, **others: Any) -> Contender:
@@ -288,6 +312,18 @@ def _point(meter: Any, logger: Any) -> Work:
         )
 
     return point
+
+
+_COUNTER: Final = "calls"
+
+
+def _counted(meter: Any) -> Work:
+    counter = meter.create_counter(_COUNTER)
+
+    def usage(index: int, text: str) -> None:  # noqa: ARG001  # as all work is called
+        counter.add(1, {"model": "gpt-4o", "provider": "openai", "operation": "chat"})
+
+    return usage
 
 
 def _nothing(index: int, text: str) -> None:

@@ -67,6 +67,9 @@ _ANNOTATED_BOUNDS: Final = {CRASH: 1 / 5, BATCH: 1 / 6}
 _TOTAL_BOUNDS: Final = {CRASH: 1 / 5, BATCH: 1 / 5}
 # Of a histogram's record and a logger's emit: what a point is to the SDK.
 _POINT_BOUNDS: Final = {CRASH: 1 / 3, BATCH: 1 / 3}
+# Of one add to a counter with three attributes, which is all that the SDK has for it; and in microseconds.
+_USAGE_BOUNDS: Final = {CRASH: 4.0, BATCH: 4.0}
+_USAGE_AMOUNTS: Final = {CRASH: 25.0, BATCH: 25.0}
 # Of what OpenTelemetry's handler adds to a call of the logging module.
 _LOG_BOUNDS: Final = {CRASH: 1 / 4, BATCH: 1 / 4}
 _TITLES: Final = {
@@ -101,6 +104,12 @@ def questions() -> tuple[Question, ...]:
             for case, title in _TITLES.items()
         ),
         Question(section=_CALLING, title="a metric point", measure="point: thread", bounds=_POINT_BOUNDS),
+        Question(
+            section=_CALLING, title="a call's usage, to counter.add", measure="usage: thread", bounds=_USAGE_BOUNDS
+        ),
+        Question(
+            section=_CALLING, title="… as it is", measure="usage: thread", way="amount", bounds=_USAGE_AMOUNTS
+        ),
         Question(
             section=_CALLING, title="a log record, added", measure="log record: thread", way="added", bounds=_LOG_BOUNDS
         ),

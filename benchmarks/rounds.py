@@ -28,6 +28,7 @@ CASES: Final = (
     "async step",
     "async annotated",
     "point",
+    "usage",
     "log record",
 )
 SIDE_BY_SIDE: Final = (BARE, SDK_OTLP, CRASH, BATCH)

@@ -13,7 +13,10 @@ from ..read.tree import first_line
 from .options import CommandError
 
 
-_COMMANDS: Final = ("demo", "run", "runs", "show", "tail", "logs", "archive", "restore", "ship", "doctor")
+_COMMANDS: Final = (
+    *("demo", "run", "runs", "show", "tail", "logs", "archive", "restore", "cost", "prices", "reprice"),
+    *("ship", "doctor"),
+)
 
 
 class Commands(click.Group):

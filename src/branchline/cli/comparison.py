@@ -14,6 +14,7 @@ from ..read import Branch, Run, Value
 from ..read.tree import printable, shown
 from ..read.values import errors_in
 from .paint import STYLES, seconds, step_sign, table
+from .spent import money_cell
 
 
 # More metrics, or settings, than this are no help in a table.
@@ -55,7 +56,7 @@ def comparison(
     console: Console, branches: Sequence[Branch], *, title: str | None = None, is_whole: bool = False
 ) -> RenderableType:
     """Return *branches* as a table; *is_whole* leaves no row and no column out."""
-    metrics, settings = _metrics(branches), _settings(branches)
+    metrics, settings = (*_spent(branches), *_metrics(branches)), _settings(branches)
     room = console.width - _FIGURES_WIDTH - max(cell_len(printable(branch.name)) for branch in branches)
     measured = metrics if is_whole else metrics[: _fitting(room, metrics)]
     set_ = settings if is_whole else settings[: _fitting(room - sum(column.width for column in measured), settings)]
@@ -110,7 +111,19 @@ def _left_out(rows: int, metrics: int, settings: int) -> str:
     return f"… {', '.join(parts)}; --all shows them" if parts else ""
 
 
-# ── what they measured ────────────────────────────────────────────────────────────────────────────
+# ── what they took and measured ────────────────────────────────────────────────────────────────────────────
+def _spent(branches: Sequence[Branch]) -> list[Column]:
+    """Return what the calls of models in the branches took, where there are any."""
+    spending = {branch: branch.total_usage for branch in branches if branch.total_usage}
+    if not spending:
+        return []
+    tokens = {branch: f"{spent.total_tokens:,}" for branch, spent in spending.items()}
+    return [
+        Column(title="tokens", cells=tokens),
+        Column(title="cost", cells={branch: money_cell(spent.cost).plain for branch, spent in spending.items()}),
+    ]
+
+
 def _metrics(branches: Sequence[Branch]) -> list[Column]:
     """Return the last values of all metrics, in the order of their first appearance."""
     names = dict.fromkeys(name for branch in branches for name in branch.metrics)

@@ -7,6 +7,7 @@ from typing import Any
 from ..read import Branch, ExceptionInfo, LogLine, Point, ProcessInfo, Run, Stamp, Step
 from ..read.values import walk
 from .options import iso
+from .spent import call_document, usage_document
 
 
 def run_document(run: Run) -> dict[str, Any]:
@@ -23,6 +24,8 @@ def run_document(run: Run) -> dict[str, Any]:
         "stamps": [stamp_document(stamp) for stamp in run.stamps],
         "logs": [log_document(line) for line in run.logs],
         "points": [point_document(point) for point in run.points],
+        "usages": [call_document(usage) for usage in run.usages],
+        "usage": usage_document(run.usage),
         "dropped": dict(run.dropped),
         "skipped": [
             {"file": skip.file, "line": skip.line, "reason": skip.reason, "count": skip.count} for skip in run.skipped
@@ -73,6 +76,8 @@ def step_document(step: Step) -> dict[str, Any]:
     }
     if step.exception is not None:
         document["exception"] = _exception_document(step.exception)
+    if step.total_usage:
+        document |= {"usage": usage_document(step.usage), "total_usage": usage_document(step.total_usage)}
     if step.links:
         document["links"] = [{"trace_id": link.trace_id, "span_id": link.span_id} for link in step.links]
     if step.arguments:

@@ -11,7 +11,7 @@ import click
 from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
-from ..exporters.console.text import plural
+from ..exporters.console.text import plural, spending
 from ..read import Run, Stamp
 from ..read.load import uncollected
 from ..read.tree import ending_of, items_of, printable, stamp_line
@@ -84,6 +84,8 @@ def header(console: Console, run: Run, *, now: float) -> Text:
         Text(seconds(max(end - run.created_unix_nano, 0) / 1e9)),
         Text(plural(len(run.steps), "step")),
     ]
+    if run.usage:
+        parts.append(Text(spending(run.usage), "cyan"))
     parts += [Text(f"{endings[ending]:,} {ending}", STYLES[ending]) for ending in _TOLD if endings[ending]]
     if len(run.processes) > 1:
         parts.append(Text(plural(len(run.processes), "process")))

@@ -11,13 +11,15 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from ..exporters.console.text import figure
-from ..read import Follower, Happening, LogLine, Point, Run, Step, open_runs
+from ..exporters.console.text import figure, spending
+from ..read import Follower, Happening, LogLine, Point, Run, Step, Usage, open_runs
+from ..read.spending import spending_in
 from ..read.tree import ending_of, pairs, printable
 from .document import log_document, point_document, stamp_document, step_document
 from .logs import said
 from .options import common_options, found_run, found_runs, iso, print_json, terminal
 from .paint import STYLES, glyphs, level_style, moment, reason_of, seconds, step_sign, styled
+from .spent import call_document
 
 
 @click.command()
@@ -71,6 +73,8 @@ def happening_line(console: Console, happening: Happening) -> Text:
         return line.append(f"  in {printable(step.name)}", "dim") if step is not None else line
     if happening.point is not None:
         return line.append_text(_point(console, happening.point))
+    if happening.usage is not None:
+        return line.append_text(_usage(console, happening.usage))
     return line.append_text(_step(console, step)) if step is not None else line
 
 
@@ -101,6 +105,13 @@ def _point(console: Console, point: Point) -> Text:
     return text.append(f"  in {printable(place)}", "dim") if place else text
 
 
+def _usage(console: Console, usage: Usage) -> Text:
+    text = styled((f"{glyphs(console).dot} ", "cyan"), (f"{printable(usage.model)} ", ""))
+    text.append(spending(spending_in([usage])), "cyan")
+    place = usage.step or usage.branch
+    return text.append(f"  in {printable(place)}", "dim") if place else text
+
+
 def _log(line: LogLine) -> Text:
     text = styled((printable(line.level_name) or "LOG", level_style(line)), ("  ", "")).append_text(said(line))
     return text.append(f"  in {printable(line.step_name)}", "dim") if line.step_name else text
@@ -116,4 +127,6 @@ def _document(happening: Happening) -> dict[str, Any]:
         document["log"] = log_document(happening.log)
     if happening.point is not None:
         document["point"] = point_document(happening.point)
+    if happening.usage is not None:
+        document["usage"] = call_document(happening.usage)
     return document

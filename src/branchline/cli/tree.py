@@ -11,8 +11,9 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from ..exporters.console.text import figure, plural, safe
+from ..exporters.console.text import figure, plural, safe, spending
 from ..read import Branch, LogLine, Run, Stamp, Step
+from ..read.spending import summed
 from ..read.tree import ending_of, pairs, printable
 from .logs import said
 from .paint import STYLES, glyphs, level_style, reason_of, seconds, sign, step_sign, styled
@@ -138,6 +139,8 @@ def _step_row(console: Console, step: Step, guide: Text) -> Row:
     if reason:
         words.append((reason, "red" if step.is_failed else "dim"))
     parts = [Text(text, style) for text, style in words]
+    if step.total_usage:
+        parts.append(Text(spending(step.total_usage), "cyan"))
     if isinstance(step, Branch):
         parts += [styled((f"{safe(name, 24)} ", "dim"), (figure(value), "cyan")) for name, value in _metrics(step)]
     right = Text("  ").join(parts) if parts else None
@@ -169,6 +172,9 @@ def _many_row(console: Console, steps: Sequence[Step], guide: Text) -> Row:
     left.append(f"{glyphs(console).times}{len(steps):,}", "bold")
     if times:
         left.append(f"  p50 {seconds(median(times))}  max {seconds(max(times))}", "dim")
+    spent = summed(step.total_usage for step in steps)
+    if spent:
+        left.append(f"  {spending(spent)}", "cyan")
     for ending, count in endings.items():
         if ending not in {"success", "closed"}:
             left.append(f"  {count:,} {ending}", STYLES.get(ending, ""))

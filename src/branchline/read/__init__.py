@@ -9,6 +9,7 @@ from ..usage_values import TokenBreakdown, Usage
 from .durations import span_metrics, usage_metrics
 from .follow import Follower, Happening
 from .load import Runs, open_runs
+from .totals import Spending
 from .tree import tree
 from .values import (
     Branch,
@@ -19,7 +20,6 @@ from .values import (
     Point,
     ProcessInfo,
     Run,
-    Spending,
     Stamp,
     Step,
 )

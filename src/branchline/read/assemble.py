@@ -113,8 +113,8 @@ def assemble(gathered: Gathered, *, alive: Container[str], skipped: tuple[Skippe
     spans = dict(sorted(spans.items(), key=_start))
     tops, below = _related(spans)
     measured = list(zip(gathered.points, branches_of(gathered.points, spans), strict=True))
-    usages = spent_in(gathered.usages, spans, below, reversed(_parents_first(tops, below)))
-    made = _made(spans, tops, below, gathered.places, opened, interrupted, metrics_of(measured), Spent(usages))
+    calls = spent_in(gathered.usages, spans, below, reversed(_parents_first(tops, below)))
+    made = _made(spans, tops, below, gathered.places, opened, interrupted, metrics_of(measured), Spent(calls))
     everything = [made[key] for key in spans]
     stamps = [loose_stamp(log) for log, _ in gathered.logs if log.event_name == names.STAMP_EVENT]
     logs = [log_line(log, made, process) for log, process in gathered.logs]
@@ -127,8 +127,8 @@ def assemble(gathered: Gathered, *, alive: Container[str], skipped: tuple[Skippe
         stamps=tuple(sorted(stamps, key=_TIME)),
         logs=tuple(sorted(logs, key=_TIME)),
         points=tuple(sorted(points, key=_TIME)),
-        usages=tuple(sorted([usage for usage, _ in usages], key=_TIME)),
-        usage=spending_in(usage for usage, _ in usages),
+        usages=tuple(sorted([call.usage for call in calls], key=_TIME)),
+        usage=spending_in(call.usage for call in calls),
         skipped=skipped,
     )
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import KW_ONLY, dataclass, field
-from decimal import Decimal
 from functools import cached_property
 from operator import attrgetter
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Final, Protocol
 from .._journal.anyvalue import Value
 from .._journal.decode import Skipped
 from ..usage_values import Usage
+from .totals import NOTHING, Spending
 
 
 SECOND: Final = 1_000_000_000
@@ -114,35 +114,6 @@ class Point:
     branch_name: str | None = None
     branch_id: str | None = None
     experiment_name: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Spending:
-    """What some calls of models came to."""
-
-    calls: int = 0
-    input_tokens: int = 0
-    """All that went in, caches included."""
-    output_tokens: int = 0
-    """All that came out, reasoning included."""
-    cached_tokens: int = 0
-    cache_write_tokens: int = 0
-    reasoning_tokens: int = 0
-    cost: Decimal | None = None
-    """In US dollars, as far as it is known; None where it is known of no call."""
-    priced_ratio: float = 1.0
-    """The part of the tokens that the cost is of."""
-
-    @property
-    def total_tokens(self) -> int:
-        """Input and output."""
-        return self.input_tokens + self.output_tokens
-
-    def __bool__(self) -> bool:
-        return bool(self.calls or self.cost)
-
-
-NOTHING: Final = Spending()
 
 
 @dataclass(frozen=True, kw_only=True)
