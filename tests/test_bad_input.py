@@ -186,6 +186,26 @@ def test_any_value_anywhere(run, value):
     assert {"odd", "good", "more"} <= keys_of(spans["api"][0])
 
 
+@pytest.mark.parametrize("value", VALUES.values(), ids=VALUES.keys())
+def test_any_value_in_a_usage(run, value):
+    """
+    Whatever is said of a call of a model, the rest of it is kept.
+    """
+    record: Any = bl.record_usage
+    others = ("provider", "breakdown", "cost", "estimated", "latency", "response")
+    counts = ("input_tokens", "cached_tokens", "cache_write_tokens", "reasoning_tokens")
+    with bl.step("ask") as step:
+        for name in (*others, *counts):
+            record("m", output_tokens=7, **{name: value})
+        record(value, output_tokens=7)
+        step.usage(value, output_tokens=7, response={"usage": value})
+    run.shutdown()
+
+    journaled(run.run_directory)
+    calls = open_runs(run.directory).last.usages
+    assert [usage.output_tokens for usage in calls] == [7] * 12
+
+
 @pytest.mark.parametrize("name", VALUES.values(), ids=VALUES.keys())
 def test_any_name(run, name):
     """

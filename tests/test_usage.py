@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +12,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 
 import pytest
@@ -21,6 +24,7 @@ from branchline._journal.decode import Skips, read_file
 from branchline.read import Run, Spending, TokenBreakdown, Usage, open_runs, usage_metrics
 from branchline.read.load import files_of
 from branchline.testing import capture
+from measured import latest
 
 
 record: Any = bl.record_usage
@@ -308,14 +312,14 @@ def test_sampled_out(tmp_path):
     with (
         bl.configure("s", directory=tmp_path, console=False, sampler=ALWAYS_OFF),
         bl.branch("b", name="b"),
-        bl.step("s"),
+        bl.step("s") as step,
     ):
         bl.record_usage("m", input_tokens=5, cost="0.5")
+        step.usage("m", input_tokens=6)
 
     run = open_runs(tmp_path).last
     assert (run.steps, run.branches) == ((), ())
-    assert run.usage == Spending(calls=1, input_tokens=5, cost=Decimal("0.5"))
-    assert run.usages[0].branch == "b"
+    assert [(usage.input_tokens, usage.branch) for usage in run.usages] == [(5, "b"), (6, "b")]
 
 
 # ── instrumentations ──────────────────────────────────────────────────────────────────────────────
@@ -467,6 +471,49 @@ def test_metrics():
     assert found[names.TOKEN_USAGE, "output"][1][:2] == (3, 60)
     assert found[names.OPERATION_DURATION, None][1][:2] == (3, 0.75)
     assert found[names.COST, None] == (call, 0.3)
+
+
+def test_an_instrumentation_that_measures_by_itself(tmp_path):
+    """
+    Where an instrumentation has instruments for its calls, what its spans tell of is not measured a second time; what
+    it cost is, because nobody else does.
+    """
+    with recording(tmp_path) as recorded, bl.step("ask"):
+        measured = bl.histogram("gen_ai.client.token.usage", unit="{token}")
+        with trace.get_tracer("genai").start_as_current_span("chat", attributes=NEWER):
+            measured.record(100, {names.TOKEN_TYPE: "input"})
+            measured.record(20, {names.TOKEN_TYPE: "output"})
+        bl.record_usage("m", input_tokens=7, cost="0.001")
+
+    [series] = latest(tmp_path).values()
+    tokens = {dict(own)[names.TOKEN_TYPE]: 0.0 for _, own in series if names.TOKEN_TYPE in dict(own)}
+    for (name, own), value in series.items():
+        if name == names.TOKEN_USAGE:
+            tokens[str(dict(own)[names.TOKEN_TYPE])] += value[1]
+    assert tokens == {"input": 107, "output": 20}
+    costs = [value for (name, _), value in series.items() if name == names.COST]
+    assert sorted(costs) == [0.00045, 0.001]
+    assert recorded.run.usage.input_tokens == 107
+
+
+def test_what_is_open_says_so_far(tmp_path):
+    """
+    A branch that is killed says on its span what it had taken a second before.
+    """
+    program = f"""
+        import os, time
+        import branchline as bl
+        bl.configure("k", directory={str(tmp_path)!r}, console=False)
+        with bl.branch("b", name="b"), bl.step("open"):
+            bl.record_usage("m", input_tokens=5, cost="0.5")
+            time.sleep(3.5)
+            os.kill(os.getpid(), 9)
+    """
+    subprocess.run([sys.executable, "-c", dedent(program)], check=False, timeout=60)
+
+    said = Recorded(tmp_path).said
+    assert (said["open"][names.INPUT_TOKENS], said["open"][names.TOTAL_COST_USD]) == (5, 0.5)
+    assert Recorded(tmp_path).run.usage.input_tokens == 5
 
 
 # ── what was said wrongly ─────────────────────────────────────────────────────────────────────────

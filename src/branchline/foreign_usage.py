@@ -38,6 +38,9 @@ class ForeignPlace:
         """Record *usage*."""
         if self._journal is not None:
             usage = self._journal.take(usage)
+            if usage.usage_id != self.usage_id:
+                # Another span has told of the same call already.
+                return usage
         recording = self._recording
         if recording is not None:
             recording.spent = spent = recording.spent or Spent()

@@ -112,6 +112,8 @@ COST_SOURCE: Final = "branchline.cost.source"
 GIVEN: Final = "given"
 USAGE_LATENCY: Final = "branchline.usage.latency"
 USAGE_CALLS: Final = "branchline.usage.calls"
+# Whether it was picked up from the span of an instrumentation.
+USAGE_PICKED_UP: Final = "branchline.usage.picked_up"
 BREAKDOWN_PREFIX: Final = "branchline.usage.breakdown."
 
 # ── what steps, branches and experiments took, with all inside that has ended in this process ─────

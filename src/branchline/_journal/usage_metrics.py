@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 from .. import names
@@ -37,6 +37,12 @@ class _Counted:
         self._sum = 0
         self._least: int | None = None
         self._most: int | None = None
+
+    def take(self, other: _Counted) -> None:
+        self._counts = [count + more for count, more in zip(self._counts, other._counts, strict=True)]
+        self._sum += other._sum
+        self._least = min((least for least in (self._least, other._least) if least is not None), default=None)
+        self._most = max((most for most in (self._most, other._most) if most is not None), default=None)
 
     def add(self, number: int) -> None:
         self._counts[bisect_left(self._boundaries, number / self._scale)] += 1
@@ -82,6 +88,18 @@ class UsageMetrics:
         if usage.cost is not None:
             values = self._known(self._costs, (*call, *place))
             self._costs[values] = self._costs.get(values, 0) + units(usage.cost)
+
+    def take(self, other: UsageMetrics, *, but: Collection[str] = ()) -> None:
+        """Add what *other* has added up, *but* for the metrics of these names."""
+        for name, scale, ours, theirs in (
+            (names.TOKEN_USAGE, 1, self._tokens, other._tokens),
+            (names.OPERATION_DURATION, _SECOND, self._lengths, other._lengths),
+        ):
+            for values, counted in () if name in but else theirs.items():
+                self._counted(ours, values, name, scale).take(counted)
+        for values, count in other._costs.items():
+            known = self._known(self._costs, values)
+            self._costs[known] = self._costs.get(known, 0) + count
 
     def metrics(self) -> tuple[Metric, ...]:
         """Return what it all comes to; a metric of nothing is left out."""

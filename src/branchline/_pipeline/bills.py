@@ -71,7 +71,8 @@ def told_before(span: Any, open_: Any, usage: Usage, *, is_picked: bool, since: 
     spans that do not know what is above them.
     """
     while span is not None:
-        bill: Bill | None = span.bill
+        # What has ended has handed on what it knows; after a fork, all of it is the parent's business.
+        bill: Bill | None = span.bill if span.ended is None else None
         if bill is not None and (told := bill.said if is_picked else bill.picked):
             for other in list(told):
                 if other.time_unix_nano >= since and is_same_call(other, usage):

@@ -9,7 +9,7 @@ from typing import Any
 from .. import names
 from .._journal.encode_metrics import MetricsEncoder
 from .._journal.records import LogRecord
-from .._journal.snapshots import MOST_SERIES, REPEAT_SECONDS, Snapshot, many_series
+from .._journal.snapshots import MOST_SERIES, REPEAT_SECONDS, Metric, Snapshot, many_series
 from .._journal.usage_metrics import UsageMetrics
 from .._journal.usage_totals import UsageTotals
 from ..usage_records import usage_of
@@ -27,6 +27,9 @@ class MetricLines:
         self._interval = pipeline.options.metrics.interval_seconds
         self._spans = SpanMetrics()
         self._usage = UsageMetrics(most_series=MOST_SERIES)
+        # Of calls that instrumentations tell of by spans: some of these have instruments for them as well.
+        self._picked_up = UsageMetrics(most_series=MOST_SERIES)
+        self._measured_by_others: set[str] = set()
         self._has_usage = False
         self.spent = UsageTotals()
         self._due_at = time.monotonic() + self._interval
@@ -42,7 +45,7 @@ class MetricLines:
         for record in logs:
             if record.name == names.USAGE_EVENT:
                 usage = usage_of_record(record)
-                self._usage.add(usage)
+                (self._picked_up if record.data.get(names.USAGE_PICKED_UP) else self._usage).add(usage)
                 self.spent.add(usage)
                 self._has_usage = True
 
@@ -62,14 +65,22 @@ class MetricLines:
         """Return what spans come to, and we ourselves; nothing where no step or branch has ended, and nobody asks."""
         self._said_at = now
         self._has_usage = False
-        metrics = (*self._spans.metrics(), *self._usage.metrics(), *self._pipeline.measured())
+        metrics = (*self._spans.metrics(), *self._usage_metrics(), *self._pipeline.measured())
         for metric in many_series(metrics):
             self._pipeline.notices.once(f"series_{metric.name}", metric.warning)
         started = self._pipeline.started_unix_nano
         return [Snapshot(metrics, start=started, time=time.time_ns())] if metrics else []
 
+    def _usage_metrics(self) -> tuple[Metric, ...]:
+        whole = UsageMetrics(most_series=MOST_SERIES)
+        whole.take(self._usage)
+        whole.take(self._picked_up, but=self._measured_by_others)
+        return whole.metrics()
+
     def encoded(self, snapshots: Sequence[Snapshot]) -> bytes:
         """Return *snapshots* as whole lines."""
+        for snapshot in snapshots:
+            self._measured_by_others.update(metric.name for metric in snapshot.metrics if metric.scope is not None)
         if self._encoder is None:
             # A run is no resource: each would begin a thousand series that never end.
             resource = {key: value for key, value in self._pipeline.resource.items() if key != names.RUN_ID}

@@ -122,9 +122,12 @@ class Spot:
         if remember:
             bill.said.append(usage)
 
-    def write(self, usage: Usage) -> None:
+    def write(self, usage: Usage, *, is_picked_up: bool = False) -> None:
         """Keep *usage* in the journal, and tell who wants to hear of it."""
         pipeline = self._pipeline
+        data = usage_attributes(usage)
+        if is_picked_up:
+            data[names.USAGE_PICKED_UP] = True
         pipeline.submit_log(
             LogRecord(
                 name=names.USAGE_EVENT,
@@ -134,7 +137,7 @@ class Spot:
                 span_number=self._number,
                 flags=self._flags,
                 identity=self.identity,
-                data=usage_attributes(usage),
+                data=data,
             )
         )
         if pipeline.usage_heard is not None:
@@ -179,19 +182,24 @@ def settle(span: Any, ended: int) -> None:
         bill = span.bill
         if bill is None:
             return
-        described: dict[str, Any] = {}
-        if picked is not None:
-            described = cost_attributes(bill.own)
-        elif bill.labels:
-            described = own_attributes(bill.own, bill.labels, bill.modalities)
-        if span.role is not None:
-            described |= total_attributes(bill.total)
-        span.data = {**(span.data or {}), **described}
+        span.data = {**(span.data or {}), **(described_by(bill, span) if picked is None else _picked(bill, span))}
         around = _open_above(span, pipeline)
         if around is not None:
             bill_of(around).take(bill)
     except Exception as error:  # recording never raises
         pipeline.failed("usage", error)
+
+
+def described_by(bill: Bill, span: Any) -> dict[str, Any]:
+    """Return what a *span* with this *bill* says of it: its own calls, and, if it is ours, all inside."""
+    own = own_attributes(bill.own, bill.labels, bill.modalities) if bill.labels else {}
+    return own if span.role is None else own | total_attributes(bill.total)
+
+
+def _picked(bill: Bill, span: Any) -> dict[str, Any]:
+    """Return the same for a span that says by itself what its call took."""
+    own = cost_attributes(bill.own)
+    return own if span.role is None else own | total_attributes(bill.total)
 
 
 def _picked_up(span: Any, ended: int, pipeline: Pipeline) -> Usage | None:
@@ -221,7 +229,7 @@ def _picked_up(span: Any, ended: int, pipeline: Pipeline) -> Usage | None:
     own = bill_of(span)
     own.own.add(usage)
     own.picked.append(usage)
-    spot.write(usage)
+    spot.write(usage, is_picked_up=True)
     return usage
 
 

@@ -23,6 +23,7 @@ from .._journal.stored import stored_span, stored_spans
 from .._journal.usage_totals import UsageTotals
 from .metric_lines import MetricLines
 from .pipeline import Marker, Pipeline
+from .usages import described_by
 
 
 _BATCH: Final = 512
@@ -439,6 +440,8 @@ class Writer:
     def _checkpoint(self, span: Any) -> None:
         known, marks_known = span.checkpoint
         data = dict(span.data or {})
+        if span.bill is not None:
+            data |= described_by(span.bill, span)
         marks = list(span.marks or ())
         if data == known and len(marks) == marks_known:
             return
