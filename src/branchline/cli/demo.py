@@ -16,16 +16,22 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
-from .. import branches, metrics, stamps, steps
-from ..exporters.console.text import figure
+from .. import branches, metrics, spending, stamps, steps
 from ..read import Branch, Run, open_runs
 from .options import terminal
 from .paint import STYLES, seconds, table
+from .spent import money_cell
 
 
 _QUESTIONS = 12
 _WORDS = 6_000
+# How many chunks are found for a question, and how many of them are worth reading.
+_FOUND = 8
+_RERANKED = 5
 _FAST = 0.08
+
+# US dollars for a million tokens.
+_PRICES = {"tiny-embedder": {"input": 0.02, "output": 0}, "tiny-answerer": {"input": 0.15, "output": 0.60}}
 
 log = logging.getLogger("demo")
 
@@ -63,7 +69,7 @@ def demo(directory: Path, *, fast: bool) -> None:
     from .. import telemetry
 
     log.setLevel(logging.INFO)
-    with telemetry.configure("demo", directory=str(directory), console=True) as recording:
+    with telemetry.configure("demo", directory=str(directory), console=True, prices=_PRICES) as recording:
         retrieval(Pace(_FAST if fast else 1.0))
     report(terminal(), open_runs(directory)[recording.run_id], directory)
 
@@ -145,6 +151,7 @@ async def embed_batch(batch: Sequence[Sequence[str]], pace: Pace) -> None:
     if longest > 512:
         msg = f"tiny-embedder takes 512 words, not {longest:,}"
         raise ValueError(msg)
+    spending.record_usage("tiny-embedder", input_tokens=sum(len(chunk) for chunk in batch))
 
 
 def answer(number: int, variant: Variant, pace: Pace) -> bool:
@@ -153,6 +160,8 @@ def answer(number: int, variant: Variant, pace: Pace) -> bool:
         find(pace)
         if variant.rerank:
             rerank(pace)
+        kept = _RERANKED if variant.rerank else _FOUND
+        spending.record_usage("tiny-answerer", input_tokens=kept * variant.chunk_size, output_tokens=60 + number)
         is_right = pace.random.random() < (0.8 if variant.rerank else 0.55)
         step.set(is_right=is_right)
     return is_right
@@ -168,7 +177,7 @@ def find(pace: Pace) -> None:
 def rerank(pace: Pace) -> None:
     """Put the best of what was found first."""
     pace.work(30)
-    stamps.stamp("reranked", kept=5)
+    stamps.stamp("reranked", kept=_RERANKED)
 
 
 # ── what is seen of it ────────────────────────────────────────────────────────────────────────────
@@ -182,7 +191,7 @@ def report(console: Console, run: Run, directory: Path) -> None:
     comparison = table()
     for title in ("branch", "status"):
         comparison.add_column(title)
-    for title in ("duration", "steps", "chunks", "accuracy"):
+    for title in ("duration", "steps", "tokens", "cost", "accuracy"):
         comparison.add_column(title, justify="right")
     for branch in run.branches:
         comparison.add_row(*_cells(branch))
@@ -194,21 +203,24 @@ def report(console: Console, run: Run, directory: Path) -> None:
     where = "" if str(directory) == ".branchline" else f" --directory {shlex.quote(str(directory))}"
     for command, purpose in (
         ("show last", "this run as a tree, with every step"),
+        ("cost --by model", "what its calls of models took and cost"),
         ("logs", "what it has logged, with the step of each line"),
         ("runs", "all runs in this directory"),
         ("tail", "a run while it happens: start another demo beside it"),
     ):
-        line = Text.assemble("  ", (f"{f'branchline {command}{where}':<24}", "cyan"), "  ", (purpose, "dim"))
+        line = Text.assemble("  ", (f"{f'branchline {command}{where}':<26}", "cyan"), "  ", (purpose, "dim"))
         console.print(line, soft_wrap=True)
 
 
 def _cells(branch: Branch) -> list[Text]:
-    chunks, accuracy = (branch.metrics.get(name) for name in ("chunks", "accuracy"))
+    spent = branch.total_usage
+    accuracy = branch.metrics.get("accuracy")
     return [
         Text(branch.branch_name or branch.name),
         Text(branch.status, STYLES.get(branch.status, "")),
         Text(seconds(branch.duration)),
         Text(f"{len(branch.steps):,}"),
-        Text("" if chunks is None else figure(chunks)),
+        Text(f"{spent.input_tokens + spent.output_tokens:,}" if spent.calls else ""),
+        money_cell(spent.cost) if spent.calls else Text(""),
         Text("" if accuracy is None else f"{accuracy:.0%}"),
     ]
