@@ -115,6 +115,7 @@ USAGE_CALLS: Final = "branchline.usage.calls"
 # Whether it was picked up from the span of an instrumentation.
 USAGE_PICKED_UP: Final = "branchline.usage.picked_up"
 BREAKDOWN_PREFIX: Final = "branchline.usage.breakdown."
+USAGE_LABEL_PREFIX: Final = "branchline.usage.label."
 
 # ── what steps, branches and experiments took, with all inside that has ended in this process ─────
 TOTAL_INPUT_TOKENS: Final = "branchline.usage.input_tokens"

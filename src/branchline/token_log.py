@@ -27,6 +27,7 @@ _COLUMNS: Final = (
     *("timestamp", "run_id", "step", "model", "provider", "input_tokens", "output_tokens", "cost_usd", "latency_ms"),
 )
 _MOST: Final = 2**63
+_NO_BREAKDOWN: Final = TokenBreakdown()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +44,7 @@ class TokenUsage:
     cost_usd: Decimal = Decimal(0)
     """As it was said; zero where nothing was. The journal has what the tokens cost, where a price is known."""
     latency_ms: float = 0.0
-    breakdown: TokenBreakdown = TokenBreakdown()
+    breakdown: TokenBreakdown = _NO_BREAKDOWN
     trace_id: str | None = None
     """In hex; with ``span_id`` the step of the run that it was recorded in."""
     span_id: str | None = None

@@ -96,6 +96,8 @@ def _add_rare(found: dict[str, Any], usage: Usage) -> None:
     if usage.breakdown is not None:
         for part in _PARTS:
             found[names.BREAKDOWN_PREFIX + part] = getattr(usage.breakdown, part)
+    for name, text in usage.labels.items():
+        found[names.USAGE_LABEL_PREFIX + name] = text
     for kind, count in usage.modalities.items():
         found[names.GEN_AI_USAGE_PREFIX + kind] = count
 
@@ -128,6 +130,7 @@ def usage_of(
         breakdown=TokenBreakdown(**parts) if any(parts.values()) else None,
         response_model=_text(attributes, names.RESPONSE_MODEL),
         response_id=_text(attributes, names.RESPONSE_ID),
+        labels=_labels(attributes),
         calls=_count(attributes.get(names.USAGE_CALLS, 1)),
         usage_id=usage_id,
         time_unix_nano=time_unix_nano,
@@ -224,6 +227,14 @@ def _money(attributes: Mapping[str, Any], *keys: str) -> Decimal | None:
             # A correction may take something back.
             return -money(found[1:]) if isinstance(found, str) and found.startswith("-") else money(found)
     return None
+
+
+def _labels(attributes: Mapping[str, Any]) -> dict[str, str]:
+    return {
+        key.removeprefix(names.USAGE_LABEL_PREFIX): str(value)
+        for key, value in attributes.items()
+        if key.startswith(names.USAGE_LABEL_PREFIX)
+    }
 
 
 def _modalities(attributes: Mapping[str, Any]) -> dict[str, int]:

@@ -60,12 +60,12 @@ class Usage(NamedTuple):
     """What it was expected to cost, where somebody had said so before."""
     modalities: Mapping[str, int] = MappingProxyType({})
     """Of input and output, what was no text, as ``audio.input_tokens``."""
-    labels: Mapping[str, str] = MappingProxyType({})
-    """What else its recorder calls things: an experiment, a run or a step of its own."""
     response_model: str | None = None
     """What the provider calls the model that answered."""
     response_id: str | None = None
     """What the provider calls its answer."""
+    labels: Mapping[str, str] = MappingProxyType({})
+    """What else its recorder calls things: an experiment, a run or a step of its own."""
     calls: int = 1
     """How many calls this is: 0 where it only corrects what was known of one."""
     usage_id: str = ""

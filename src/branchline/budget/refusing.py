@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from opentelemetry.trace import SpanContext
 
 from .. import names
-from ..context import Identity, Recorder, Recording
+from ..context import Identity, Recorder, Recording, UsagePlace
 from ..limits import BudgetExceeded, BudgetStatus
-
-
-if TYPE_CHECKING:
-    from ..context import UsagePlace
 
 
 class Refusing:
@@ -52,7 +47,7 @@ class Refusing:
             self._check()
         return self._recorder.enter(name, role, attributes, links, identity, new_trace)
 
-    def open_step(self, name: str, attributes: Mapping[str, object] | None) -> Recording:
+    def open_step(self, name: str, attributes: dict[str, object] | None) -> Recording:
         """Start a plain step and make it current.
 
         Raises:
