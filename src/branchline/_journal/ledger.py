@@ -29,6 +29,7 @@ _LOCK_NAME: Final = ".ledger.lock"
 # Of whoever makes one of the journals: seconds in a large directory.
 _PATIENCE_SECONDS: Final = 10.0
 _BUSY_SECONDS: Final = 5.0
+_HEAD: Final = b"SQLite format 3\0"
 _BESIDE: Final = ("-wal", "-shm")
 _DAMAGE: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
@@ -106,6 +107,13 @@ class Ledger:
     def is_current(self) -> bool:
         """Whether this is the file that others open: one that is damaged is set aside, and anybody may delete it."""
         return _identity(self.path) == self._identity
+
+    def check(self) -> None:
+        """Raise the error that says so where somebody has overwritten the file: SQLite may not look at it again."""
+        with self.path.open("rb") as file:
+            if file.read(len(_HEAD)) != _HEAD:
+                msg = "file is not a database"
+                raise damage(msg)
 
     def add(self, spent: Iterable[Spent]) -> None:
         """Add what was *spent*; what it has already changes nothing."""

@@ -163,8 +163,10 @@ class Bookkeeper:
             ledger = self._ledger
             if ledger is None or not ledger.is_current:
                 ledger = self._opened(ledger)
-            elif newcomer is not None:
-                newcomer.reload(self._counting(ledger, newcomer))
+            else:
+                ledger.check()
+                if newcomer is not None:
+                    newcomer.reload(self._counting(ledger, newcomer))
             if now >= self._again_at:
                 self._again_at = float("inf")
                 catch_up(ledger, self._directory)

@@ -80,9 +80,10 @@ class Budgeting:
     def heard(self, usage: Usage) -> None:
         """Count *usage*, which was recorded just now, in this thread; never raises."""
         try:
-            self._keeper.take(usage)
             for counting in self._countings:
                 counting.hear(usage, self._steps_of(usage) if counting.has_steps else ())
+            # Last: what comes back from the ledger has been counted here by then.
+            self._keeper.take(usage)
         except Exception as error:  # recording never raises
             self._pipeline.failed("budget", error)
 
