@@ -174,7 +174,9 @@ def test_while_it_is_in_use(directory, what):
         for file in (path, directory / "ledger.sqlite-wal"):
             file.write_bytes(os.urandom(65_536))
     bl.record_usage("m", cost="0.01")
-    eventually(lambda: path.exists() and not list(directory.glob("*-journal")) and in_the_ledger_or_none(directory) == 51)
+    eventually(
+        lambda: path.exists() and not list(directory.glob("*-journal")) and in_the_ledger_or_none(directory) == 51
+    )
 
     assert used() == Decimal("0.51")
 

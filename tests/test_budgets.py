@@ -57,7 +57,8 @@ def test_what_is_recorded_counts_at_once(directory):
 
     assert used() == {
         **dict.fromkeys(["daily", "run", "branch", "step"], Decimal("0.15")),
-        **{"tokens": Decimal(120), "calls": Decimal(2)},
+        "tokens": Decimal(120),
+        "calls": Decimal(2),
     }
 
 
