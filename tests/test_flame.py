@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -206,11 +207,11 @@ def test_a_picture(directory):
     assert not re.search(r"<script|href|url\(|@import", drawn)
     assert "https:" not in drawn
     assert 'step check <all> & "more" ×2\n$0.10, 21.7 %' in titles
-    assert [text.text for text in root.findall(f"{SVG}text")][0] == "x"
+    assert root.findtext(f"{SVG}text") == "x"
     assert "40 of 500 tokens have no known price" in drawn
     for row in {y for y, _, _ in spans}:
         line = sorted((x, width) for y, x, width in spans if y == row)
-        assert all(x + width <= after for (x, width), (after, _) in zip(line, line[1:], strict=False))
+        assert all(x + width <= after for (x, width), (after, _) in pairwise(line))
 
 
 def test_a_hostile_name(tmp_path):

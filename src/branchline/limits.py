@@ -188,8 +188,9 @@ def amount(value: Decimal, unit: str) -> str:
     """Return *value* as a person reads it: ``$4.21``, ``$0.0031``, ``12,000 tokens``."""
     if unit != "USD":
         return f"{value:,.1f} {unit}" if unit == "seconds" else f"{value:,.0f} {unit}"
-    # Two places, but of less than ten cents two digits that say something.
-    places = 2 if not value or value >= Decimal("0.1") else min(1 - value.adjusted(), 8)
+    # Cents; of less than ten, where that is not all, two digits that say something.
+    is_whole = value >= Decimal("0.1") or CONTEXT.quantize(value, Decimal("0.01")) == value
+    places = 2 if is_whole else min(1 - value.adjusted(), 8)
     return f"${value:,.{places}f}"
 
 

@@ -5,15 +5,17 @@ It holds nothing that the journals do not have: whoever finds none, or one that 
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sqlite3
+import stat
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from ..errors import JournalError
 from ..money import money, plain
@@ -29,7 +31,6 @@ _LOCK_NAME: Final = ".ledger.lock"
 # Of whoever makes one of the journals: seconds in a large directory.
 _PATIENCE_SECONDS: Final = 10.0
 _BUSY_SECONDS: Final = 5.0
-_HEAD: Final = b"SQLite format 3\0"
 _BESIDE: Final = ("-wal", "-shm")
 _DAMAGE: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
@@ -64,26 +65,34 @@ Places = Mapping[str, tuple[int, int]]
 """How far the journal of each process of a run was read: segment and offset."""
 
 
+class Bookmark(NamedTuple):
+    """How far somebody has read in which file."""
+
+    identity: tuple[int, int] | None
+    last: int
+
+
 class Ledger:
     """An open ledger, of one thread at a time. Every method but ``close`` raises sqlite3.Error."""
 
-    def __init__(self, path: Path) -> None:
-        """Open the ledger at *path*, or make an empty one.
+    def __init__(self, path: Path, *, bookmark: Bookmark | None = None) -> None:
+        """Open the ledger at *path*, or make an empty one; with a *bookmark* of the same file, go on behind it.
 
         Raises:
             sqlite3.Error, OSError: where that cannot be.
             JournalError: for one that a later version has made.
         """
-        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        # Made here, for SQLite would follow a symlink, and let everybody read it.
-        os.close(os.open(path, flags, 0o600))
+        _make_private(path)
         self.path = path
         self.last = 0
         """The number of the newest entry that counts as read."""
         self._connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         try:
             self._identity = _identity(path)
+            self.is_resumed = bookmark is not None and bookmark.identity == self._identity
             self._prepare()
+            if bookmark is not None and self.is_resumed:
+                self.last = bookmark.last
         except BaseException:
             self._connection.close()
             raise
@@ -99,6 +108,8 @@ class Ledger:
         execute("PRAGMA synchronous = NORMAL")
         if version < VERSION:
             self._connection.executescript(f"BEGIN IMMEDIATE; {_TABLES} PRAGMA user_version = {VERSION}; COMMIT;")
+        if self.is_resumed:
+            return
         [verdict] = execute("PRAGMA quick_check(1)").fetchone()
         if verdict != "ok":
             raise damage(str(verdict))
@@ -108,12 +119,19 @@ class Ledger:
         """Whether this is the file that others open: one that is damaged is set aside, and anybody may delete it."""
         return _identity(self.path) == self._identity
 
+    @property
+    def bookmark(self) -> Bookmark:
+        """Where another one of the same file may go on."""
+        return Bookmark(self._identity, self.last)
+
     def check(self) -> None:
-        """Raise the error that says so where somebody has overwritten the file: SQLite may not look at it again."""
-        with self.path.open("rb") as file:
-            if file.read(len(_HEAD)) != _HEAD:
-                msg = "file is not a database"
-                raise damage(msg)
+        """Raise the error that says so where somebody has overwritten the file: this connection may not look again."""
+        # By another connection, and never by opening the file: closing it would take away all locks of this process.
+        other = sqlite3.connect(self.path, timeout=_BUSY_SECONDS)
+        try:
+            other.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        finally:
+            other.close()
 
     def add(self, spent: Iterable[Spent]) -> None:
         """Add what was *spent*; what it has already changes nothing."""
@@ -221,6 +239,19 @@ def set_aside(path: Path) -> Path:
         if beside.exists():
             beside.rename(aside.with_name(aside.name + suffix))
     return aside
+
+
+def _make_private(path: Path) -> None:
+    """Make the file, which SQLite would let everybody read; and refuse a symlink, which SQLite would follow.
+
+    One that is there is not opened: closing it again would take away the locks that this process may have on it.
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        os.close(os.open(path, flags, 0o600))
+    except FileExistsError:
+        if not stat.S_ISREG(path.lstat().st_mode):
+            raise OSError(errno.ELOOP, "is no file of its own", str(path)) from None
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

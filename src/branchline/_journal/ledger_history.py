@@ -14,7 +14,7 @@ from ..usage_values import Usage
 from . import layout
 from .cursors import Cursor, Place
 from .decode import DecodedLog, decode_line
-from .ledger import Ledger, is_damage, opening, set_aside
+from .ledger import Bookmark, Ledger, is_damage, opening, set_aside
 from .unread import Reader
 
 
@@ -22,8 +22,10 @@ from .unread import Reader
 _MARK: Final = f'"{names.USAGE_EVENT}"'.encode()
 
 
-def open_ledger(directory: Path, say: Callable[[str], None]) -> Ledger:
+def open_ledger(directory: Path, say: Callable[[str], None], *, bookmark: Bookmark | None = None) -> Ledger:
     """Return the ledger of *directory*, with all that the journals have by now; one that is damaged is made anew.
+
+    Where a *bookmark* is of this very file, it is opened there, and nothing else is done.
 
     Raises:
         sqlite3.Error, OSError, JournalError: where it cannot be opened.
@@ -31,15 +33,16 @@ def open_ledger(directory: Path, say: Callable[[str], None]) -> Ledger:
     with opening(directory):
         path = layout.ledger_path(directory)
         try:
-            ledger = Ledger(path)
+            ledger = Ledger(path, bookmark=bookmark)
         except sqlite3.DatabaseError as error:
             if not is_damage(error):
                 raise
             say(set_aside_text(path, set_aside(path), error))
             ledger = Ledger(path)
         try:
-            catch_up(ledger, directory)
-            ledger.skip()
+            if not ledger.is_resumed:
+                catch_up(ledger, directory)
+                ledger.skip()
         except BaseException:
             ledger.close()
             raise

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import _thread
+import os
 import sqlite3
 import threading
 import time
+import weakref
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 from .._journal.layout import ledger_path
-from .._journal.ledger import Ledger, is_damage, opening, set_aside
+from .._journal.ledger import Bookmark, Ledger, is_damage, opening, set_aside
 from .._journal.ledger_history import catch_up, open_ledger, set_aside_text
 from ..errors import JournalError
 from ..totals import Counts, Spent
@@ -30,8 +33,23 @@ _AT_ONCE: Final = 1000
 # While there is no ledger to write to; the journals have it all.
 _MOST_WAITING: Final = 10_000
 
-# Connections of a parent, in a forked child: closing them would take the parent's locks away.
-_abandoned: list[Ledger] = []
+# How long a fork waits for a turn to end; a function of the user's may be called in it.
+_FORK_SECONDS: Final = 2.0
+_CHECK_SECONDS: Final = 2.0
+
+# Those that are to close their file before a fork: SQLite in a child would believe to hold the locks of its parent.
+_open: weakref.WeakSet[Bookkeeper] = weakref.WeakSet()
+_is_hooked: list[bool] = []
+
+
+def _before_fork() -> None:
+    for keeper in tuple(_open):
+        keeper.pause()
+
+
+def _after_fork() -> None:
+    for keeper in tuple(_open):
+        keeper.go_on()
 
 
 class Bookkeeper:
@@ -42,7 +60,13 @@ class Bookkeeper:
         self._pipeline = pipeline
         self._directory = directory
         self._audiences: tuple[Counts, ...] = ()
+        self._bookmark: Bookmark | None = None
         self._fresh()
+        _open.add(self)
+        if not _is_hooked:
+            # Python has no way to take such a hook back; with nobody to tell, it does nothing.
+            os.register_at_fork(before=_before_fork, after_in_parent=_after_fork)
+            _is_hooked.append(True)
 
     def _fresh(self) -> None:
         self._queue: deque[Spent] = deque()
@@ -54,16 +78,18 @@ class Bookkeeper:
         self._signal = _thread.allocate_lock()
         self._signal.acquire()
         self._is_over = False
+        self._is_paused = False
+        self._check_at = 0.0
         self._retry_at = 0.0
         self._again_at = float("inf")
 
     def join(self, audience: Counts) -> None:
         """Tell *audience* what was spent so far, and from now on what others spend."""
         with self._turn:
-            self._guarded()
-            self._audiences = (*self._audiences, audience)
+            self._guarded(self._keep)
             if self._ledger is not None:
-                self._guarded(audience)
+                self._guarded(lambda: self._reload(audience))
+            self._audiences = (*self._audiences, audience)
         self.start()
 
     def take(self, usage: Usage) -> None:
@@ -79,14 +105,12 @@ class Bookkeeper:
 
     def history(self) -> list[Spent]:
         """Return everything that was ever spent, as far as the ledger has it or will soon; raises nothing."""
+        known: list[Spent] = []
         with self._turn:
-            self._guarded()
-            try:
-                known = [] if self._ledger is None else self._ledger.history()
-            except sqlite3.Error as error:
-                self._complain(error)
-                known = []
-        return [*known, *self._queue]
+            self._guarded(self._keep)
+            if self._ledger is not None:
+                self._guarded(lambda: known.extend([] if self._ledger is None else self._ledger.history()))
+            return [*known, *self._queue]
 
     def start(self) -> None:
         """Begin; whoever comes second changes nothing."""
@@ -111,10 +135,23 @@ class Bookkeeper:
         else:
             self._end()
 
+    def pause(self) -> None:
+        """Before a fork: let nobody begin a turn, and close the file."""
+        self._is_paused = self._turn.acquire(timeout=_FORK_SECONDS)
+        ledger = self._ledger
+        if ledger is not None and self._is_paused:
+            self._bookmark = ledger.bookmark
+            self._ledger = None
+            ledger.close()
+
+    def go_on(self) -> None:
+        """After a fork, in the parent: open it again, at the next turn, where it was."""
+        if self._is_paused:
+            self._is_paused = False
+            self._turn.release()
+
     def after_fork(self) -> None:
-        """In a forked child: leave the file to the parent and open it anew, at the child's first usage."""
-        if self._ledger is not None:
-            _abandoned.append(self._ledger)
+        """In a forked child: write to the file as well, from the child's first usage on."""
         was_over = self._is_over
         self._fresh()
         self._is_over = was_over
@@ -133,13 +170,13 @@ class Bookkeeper:
             if self._signal.acquire(timeout=_LOOK_SECONDS) and not self._is_over:
                 self._signal.acquire(timeout=_GATHER_SECONDS)
             with self._turn:
-                self._guarded()
+                self._guarded(self._keep)
             self._pass_time()
         self._end()
 
     def _end(self) -> None:
         with self._turn:
-            self._guarded()
+            self._guarded(self._keep)
             ledger, self._ledger = self._ledger, None
             if ledger is not None:
                 ledger.close()
@@ -149,46 +186,49 @@ class Bookkeeper:
         for audience in self._audiences:
             audience.pass_time(now)
 
-    def _guarded(self, newcomer: Counts | None = None) -> None:
+    def _guarded(self, work: Callable[[], None]) -> None:
         try:
-            self._keep(newcomer)
+            try:
+                work()
+            except sqlite3.DatabaseError as error:
+                if not is_damage(error):
+                    raise
+                self._replace(error)
         except Exception as error:  # a disk that is full, a file that is none: recording never raises
             self._complain(error)
 
-    def _keep(self, newcomer: Counts | None) -> None:
+    def _keep(self) -> None:
         now = time.monotonic()
-        if self._ledger is None and now < self._retry_at:
+        ledger = self._ledger
+        if ledger is None and now < self._retry_at:
             return
-        try:
-            ledger = self._ledger
-            if ledger is None or not ledger.is_current:
-                ledger = self._opened(ledger)
-            else:
-                ledger.check()
-                if newcomer is not None:
-                    newcomer.reload(self._counting(ledger, newcomer))
-            if now >= self._again_at:
-                self._again_at = float("inf")
-                catch_up(ledger, self._directory)
-            self._write(ledger)
-            self._tell(ledger)
-        except sqlite3.DatabaseError as error:
-            if not is_damage(error):
-                raise
-            self._replace(error)
+        if ledger is None or not ledger.is_current:
+            ledger = self._opened(ledger)
+        if now >= self._check_at:
+            self._check_at = now + _CHECK_SECONDS
+            ledger.check()
+        if now >= self._again_at:
+            self._again_at = float("inf")
+            catch_up(ledger, self._directory)
+        self._write(ledger)
+        unread = ledger.unread() if self._audiences else []
+        for audience in self._audiences if unread else ():
+            audience.catch_up(unread)
 
     def _opened(self, before: Ledger | None) -> Ledger:
         if before is not None:
             before.close()
             self._again_at = time.monotonic() + _AGAIN_SECONDS
-        self._ledger = None
-        ledger = self._ledger = open_ledger(self._directory, self._damaged)
-        for audience in self._audiences:
-            audience.reload(self._counting(ledger, audience))
+        bookmark, self._bookmark, self._ledger = self._bookmark, None, None
+        ledger = self._ledger = open_ledger(self._directory, self._damaged, bookmark=bookmark)
+        for audience in () if ledger.is_resumed else self._audiences:
+            self._reload(audience)
         return ledger
 
-    def _counting(self, ledger: Ledger, audience: Counts) -> list[Spent]:
-        return ledger.since(audience.earliest(time.time_ns()), self._pipeline.options.run_id)
+    def _reload(self, audience: Counts) -> None:
+        if self._ledger is not None:
+            since = audience.earliest(time.time_ns())
+            audience.reload(self._ledger.since(since, self._pipeline.options.run_id))
 
     def _write(self, ledger: Ledger) -> None:
         while self._queue:
@@ -196,13 +236,6 @@ class Bookkeeper:
             ledger.add(spent)
             for _ in spent:
                 self._queue.popleft()
-
-    def _tell(self, ledger: Ledger) -> None:
-        if not self._audiences:
-            return
-        unread = ledger.unread()
-        for audience in self._audiences if unread else ():
-            audience.catch_up(unread)
 
     def _replace(self, error: sqlite3.DatabaseError) -> None:
         """Set the damaged ledger aside, unless somebody has; the next turn makes one of the journals."""
