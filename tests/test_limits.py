@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import decimal
 import pickle
 from dataclasses import FrozenInstanceError
 from datetime import UTC, timedelta
@@ -10,7 +11,7 @@ from decimal import Decimal
 import pytest
 
 from branchline.errors import BranchlineError, ConfigError
-from branchline.limits import BudgetConfig, BudgetExceeded, BudgetStatus, amount
+from branchline.limits import BudgetConfig, BudgetExceeded, BudgetStatus, amount, bar
 
 
 def test_nothing_said():
@@ -171,3 +172,15 @@ def test_as_a_person_reads_it(value, unit, expected):
     Dollars have two places, or two digits that say something; counts have their unit.
     """
     assert amount(Decimal(value), unit) == expected
+
+
+def test_whatever_the_program_does_with_decimals():
+    """
+    A program that rounds to three digits, or raises where a decimal is not exact, changes nothing about its budget.
+    """
+    with decimal.localcontext(decimal.Context(prec=3, traps=[decimal.Inexact, decimal.Rounded])):
+        status = BudgetConfig(daily="1234.5678").status("daily", Decimal("411.5226"))
+        shown = (str(status), bar(status))
+
+    assert (status.percent_used, status.remaining) == (Decimal("33.333333333333"), Decimal("823.0452"))
+    assert shown == ("$411.52 of $1,234.57 of the daily budget", "██████░░░░░░░░░░░░░░")

@@ -11,7 +11,7 @@ from typing import Any, Final, Literal, Self
 from zoneinfo import ZoneInfo
 
 from .errors import BranchlineError, ConfigError
-from .money import A_COST, CONTEXT, money, plain
+from .money import A_COST, CONTEXT, ZERO, money, plain
 from .quantities import A_DURATION, seconds
 
 
@@ -136,13 +136,13 @@ class BudgetConfig:
 
     def status(self, period: str, used: Decimal, *, name: str | None = None) -> BudgetStatus:
         """Return how much of the limit of this *period* is used; there has to be one."""
-        limit = self.limit(period) or Decimal(0)
+        limit = self.limit(period) or ZERO
         return BudgetStatus(
             period=period,
             limit=limit,
             used=used,
-            remaining=max(CONTEXT.subtract(limit, used), Decimal(0)),
-            percent_used=_percent(used, limit),
+            remaining=max(CONTEXT.subtract(limit, used), ZERO),
+            percent_used=percent(used, limit),
             status=self._judged(used, limit),
             name=name,
         )
@@ -205,8 +205,7 @@ _BAR: Final = 20
 
 def bar(status: BudgetStatus, *, full: str = "█", empty: str = "░") -> str:
     """Return how much is used as 20 characters; what is not nothing has one, and what is not all leaves one."""
-    share = min(status.percent_used, Decimal(100)) * _BAR / 100
-    cells = int(share)
+    cells = min(int(status.percent_used), 100) * _BAR // 100
     if status.used and not cells:
         cells = 1
     return full * cells + empty * (_BAR - cells)
@@ -217,11 +216,13 @@ def as_number(value: Decimal) -> float | str:
     return float(value) if Decimal(repr(float(value))) == value else plain(value)
 
 
-def _percent(used: Decimal, limit: Decimal) -> Decimal:
-    if not limit:
+def percent(part: Decimal, whole: Decimal) -> Decimal:
+    """Return *part* of *whole* in percent, to twelve places; 100 of nothing."""
+    if not whole:
         return Decimal(100)
-    percent = CONTEXT.divide(CONTEXT.multiply(used, Decimal(100)), limit)
-    return CONTEXT.normalize(CONTEXT.quantize(percent, Decimal("1e-12"))) + 0
+    found = CONTEXT.divide(CONTEXT.multiply(part, Decimal(100)), whole)
+    # Without an exponent: 100, and not 1E+2.
+    return Decimal(plain(CONTEXT.quantize(found, Decimal("1e-12"))))
 
 
 # ── the values ────────────────────────────────────────────────────────────────────────────────────

@@ -15,7 +15,7 @@ PLACES: Final = 18
 CONTEXT: Final = Context(prec=60, rounding=ROUND_HALF_EVEN, Emin=MIN_EMIN, Emax=MAX_EMAX, capitals=1, clamp=0, traps=[])
 # Made where it is soon forgotten: the first decimal of a thread leaves a context variable there, and with a second
 # variable every step of that thread would cost a twentieth more.
-_UNIT, _MOST = copy_context().run(lambda: (Decimal(1).scaleb(-PLACES), Decimal(10) ** 30))
+ZERO, _UNIT, _MOST = copy_context().run(lambda: (Decimal(0), Decimal(1).scaleb(-PLACES), Decimal(10) ** 30))
 _MOST_TEXT: Final = 100
 
 

@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from .limits import amount, as_number
-from .money import CONTEXT, money, plain
+from .money import CONTEXT, ZERO, money, plain
 from .spending import record_on
 from .usage_values import TokenBreakdown
 
@@ -41,7 +41,7 @@ class TokenUsage:
     provider: str = ""
     input_tokens: int = 0
     output_tokens: int = 0
-    cost_usd: Decimal = Decimal(0)
+    cost_usd: Decimal = ZERO
     """As it was said; zero where nothing was. The journal has what the tokens cost, where a price is known."""
     latency_ms: float = 0.0
     breakdown: TokenBreakdown = _NO_BREAKDOWN
@@ -206,7 +206,7 @@ def log_token_usage(
 def _grouped(records: Iterable[TokenUsage], key: Callable[[TokenUsage], str]) -> dict[str, dict[str, Any]]:
     groups: dict[str, dict[str, Any]] = {}
     for record in records:
-        group = groups.setdefault(key(record), {"input": 0, "output": 0, "cost": Decimal(0)})
+        group = groups.setdefault(key(record), {"input": 0, "output": 0, "cost": ZERO})
         group["input"] += record.input_tokens
         group["output"] += record.output_tokens
         group["cost"] = CONTEXT.add(group["cost"], record.cost_usd)
@@ -214,7 +214,7 @@ def _grouped(records: Iterable[TokenUsage], key: Callable[[TokenUsage], str]) ->
 
 
 def _total(records: Iterable[TokenUsage]) -> Decimal:
-    total = Decimal(0)
+    total = ZERO
     for record in records:
         total = CONTEXT.add(total, record.cost_usd)
     return total
@@ -237,7 +237,7 @@ def _cost(value: object) -> Decimal:
     try:
         return money(value)
     except Exception:  # whatever the user gave: recording never raises
-        return Decimal(0)
+        return ZERO
 
 
 def _latency(value: object) -> float:

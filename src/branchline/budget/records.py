@@ -8,8 +8,8 @@ from datetime import UTC, datetime, tzinfo
 from decimal import Decimal
 from typing import Any, Self
 
-from ..limits import BudgetStatus, amount, as_number, bar
-from ..money import CONTEXT, money
+from ..limits import BudgetStatus, amount, as_number, bar, percent
+from ..money import CONTEXT, ZERO, money
 
 
 _NANO = 1_000_000_000
@@ -38,16 +38,15 @@ class CostRecord:
     def variance(self) -> Decimal:
         """How much more it cost than was expected; below zero, how much less."""
         if self.estimated is None or self.actual is None:
-            return Decimal(0)
+            return ZERO
         return CONTEXT.subtract(self.actual, self.estimated)
 
     @property
     def variance_percent(self) -> Decimal:
         """The same as a part of what was expected; zero where nothing was."""
         if not self.estimated:
-            return Decimal(0)
-        percent = CONTEXT.divide(CONTEXT.multiply(self.variance, Decimal(100)), self.estimated)
-        return CONTEXT.normalize(CONTEXT.quantize(percent, Decimal("1e-12"))) + 0
+            return ZERO
+        return percent(self.variance, self.estimated)
 
     @property
     def unix_nano(self) -> int:
@@ -107,11 +106,11 @@ class CostSummary:
 
     total_runs: int = 0
     """How many records."""
-    total_estimated: Decimal = Decimal(0)
-    total_actual: Decimal = Decimal(0)
-    total_variance: Decimal = Decimal(0)
+    total_estimated: Decimal = ZERO
+    total_actual: Decimal = ZERO
+    total_variance: Decimal = ZERO
     """Of those whose cost was expected by somebody."""
-    average_per_run: Decimal = Decimal(0)
+    average_per_run: Decimal = ZERO
     """Of those whose cost is known."""
     by_model: Mapping[str, Decimal] = field(default_factory=dict)
     unpriced: int = 0
@@ -136,24 +135,24 @@ class CostSummary:
 def summary(records: Iterable[CostRecord], statuses: Iterable[BudgetStatus] = ()) -> CostSummary:
     """Return what *records* come to."""
     count = priced = 0
-    estimated = actual = variance = Decimal(0)
+    estimated = actual = variance = ZERO
     by_model: dict[str, Decimal] = {}
     for record in records:
         count += 1
-        estimated = CONTEXT.add(estimated, record.estimated or Decimal(0))
+        estimated = CONTEXT.add(estimated, record.estimated or ZERO)
         variance = CONTEXT.add(variance, record.variance)
         if record.actual is None:
             continue
         priced += 1
         actual = CONTEXT.add(actual, record.actual)
         if record.model:
-            by_model[record.model] = CONTEXT.add(by_model.get(record.model, Decimal(0)), record.actual)
+            by_model[record.model] = CONTEXT.add(by_model.get(record.model, ZERO), record.actual)
     return CostSummary(
         total_runs=count,
         total_estimated=estimated,
         total_actual=actual,
         total_variance=variance,
-        average_per_run=CONTEXT.divide(actual, Decimal(priced)) if priced else Decimal(0),
+        average_per_run=CONTEXT.divide(actual, Decimal(priced)) if priced else ZERO,
         by_model=by_model,
         unpriced=count - priced,
         budget_status=tuple(statuses),
@@ -167,7 +166,7 @@ def budget_line(status: BudgetStatus) -> str:
 
 def signed(value: Decimal) -> str:
     """Return dollars with their sign."""
-    return f"-{amount(-value, 'USD')}" if value < 0 else f"+{amount(value, 'USD')}"
+    return f"-{amount(CONTEXT.abs(value), 'USD')}" if value < 0 else f"+{amount(value, 'USD')}"
 
 
 def moment(unix_nano: int) -> datetime:

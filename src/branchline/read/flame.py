@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Final, Literal
 
-from ..money import CONTEXT
+from ..money import CONTEXT, ZERO
 from ..usage_values import Usage
 from .tree import printable
 from .values import Run, Step
@@ -29,9 +29,9 @@ class Frame:
     name: str
     kind: str
     """``run``, ``experiment``, ``branch``, ``step``, ``span``; ``model`` for what a model took in a step."""
-    own: Decimal = Decimal(0)
+    own: Decimal = ZERO
     """Without what is inside."""
-    total: Decimal = Decimal(0)
+    total: Decimal = ZERO
     count: int = 0
     """How many there were."""
     depth: int = 0
@@ -49,7 +49,9 @@ class Frame:
     @property
     def ordered(self) -> list[Frame]:
         """What is inside and weighs anything, the heaviest first."""
-        return sorted((each for each in self.children.values() if each.total), key=lambda each: -each.total)
+        return sorted(
+            (each for each in self.children.values() if each.total), key=lambda each: each.total, reverse=True
+        )
 
     def __repr__(self) -> str:
         return f"<{self.kind} {self.name} {self.total}>"
@@ -69,7 +71,7 @@ def flame(run: Run, weight: Weight) -> Frame:
         frame.count += 1
         places[step.trace_id, step.span_id] = frame
         if weight == "ms":
-            frame.own += _own_milliseconds(step)
+            frame.own = CONTEXT.add(frame.own, _own_milliseconds(step))
         stack += [(child, frame) for child in reversed(step.children)]
     if weight != "ms":
         frames += _with_usages(root, places, run.usages, _dollars if weight == "usd" else _tokens)
@@ -108,7 +110,7 @@ def _add_up(frames: list[Frame]) -> None:
 
 
 def _dollars(usage: Usage) -> Decimal:
-    return usage.cost or Decimal(0)
+    return usage.cost or ZERO
 
 
 def _tokens(usage: Usage) -> Decimal:
@@ -118,14 +120,14 @@ def _tokens(usage: Usage) -> Decimal:
 def _own_milliseconds(step: Step) -> Decimal:
     """Return how long *step* took without the time in which anything inside of it ran."""
     if step.end_unix_nano is None:
-        return Decimal(0)
+        return ZERO
     own, covered = 0, step.start_unix_nano
     for child in step.children:
         if child.end_unix_nano is None or child.end_unix_nano <= covered:
             continue
         own += max(min(child.start_unix_nano, step.end_unix_nano) - covered, 0)
         covered = max(covered, min(child.end_unix_nano, step.end_unix_nano))
-    return Decimal(own + max(step.end_unix_nano - covered, 0)) / 1_000_000
+    return CONTEXT.divide(Decimal(own + max(step.end_unix_nano - covered, 0)), Decimal(1_000_000))
 
 
 def speedscope(root: Frame, weight: Weight, *, name: str) -> dict[str, Any]:

@@ -16,9 +16,6 @@ from .._journal import layout
 from .._journal.snapshots import GAUGE, Metric, Series
 from .._pipeline.notices import say
 from .._pipeline.pipeline import Pipeline
-from ..budget.counting import Counting
-from ..budget.forecast import forecasts
-from ..budget.refusing import Refusing
 from ..config import Config
 from ..context import PIPELINE_KEY, Recorder, current_identity
 from ..limits import OF_MONEY, BudgetStatus
@@ -28,6 +25,9 @@ from ..usage_values import Usage
 
 if TYPE_CHECKING:
     from .._pipeline.bookkeeper import Bookkeeper
+    from ..budget.counting import Counting
+
+# What only a budget needs, and SQLite, is imported where there is one: a run without pays for neither.
 
 # Of branches and steps it cannot be said, in the middle of some of them, where the others end.
 _FORESEEABLE: Final = frozenset({"daily", "weekly", "monthly", "run", "tokens", "calls"})
@@ -53,7 +53,6 @@ class Budgeting:
     @property
     def _keeper(self) -> Bookkeeper:
         if self._bookkeeper is None:
-            # Who has no budget and no ledger must not pay for loading SQLite.
             from .._pipeline.bookkeeper import Bookkeeper
 
             self._bookkeeper = Bookkeeper(self._pipeline, self._directory)
@@ -63,6 +62,8 @@ class Budgeting:
         """Begin to count, where there is a budget; to keep the ledger, where there is one."""
         budget = self._config.budget
         if budget is not None and budget.limits:
+            from ..budget.counting import Counting
+
             run_id = self._pipeline.options.run_id
             began = _began(self._pipeline.options.run_directory)
             self._own = Counting(budget, run_id=run_id, began_unix_nano=began, tell=self._tell)
@@ -112,7 +113,7 @@ class Budgeting:
         statuses = self.statuses()
         if not statuses:
             return ()
-        ratios = tuple(_series(status, float(status.percent_used / 100)) for status in statuses)
+        ratios = tuple(_series(status, float(status.percent_used) / 100) for status in statuses)
         left = tuple(_series(status, float(status.remaining)) for status in statuses if status.period in OF_MONEY)
         ratio = Metric(names.BUDGET_USED_RATIO, GAUGE, ratios, "1", "How much of a budget is used.")
         remaining = Metric(names.BUDGET_REMAINING, GAUGE, left, "{USD}", "What is left of a budget.")
@@ -151,7 +152,7 @@ class Budgeting:
             names.BUDGET_PERIOD: status.period,
             names.BUDGET_LIMIT: float(status.limit),
             names.BUDGET_USED: float(status.used),
-            names.BUDGET_USED_RATIO: float(status.percent_used / 100),
+            names.BUDGET_USED_RATIO: float(status.percent_used) / 100,
             **({} if status.name is None else {names.BUDGET_NAME: status.name}),
             **more,
         }
@@ -166,7 +167,11 @@ class Budgeting:
     def guarded(self, recorder: Recorder | None) -> Recorder | None:
         """Return what records: *recorder*, or while something is used up, what enters no step."""
         self.inner = recorder
-        return Refusing(recorder, self._used_up) if self._is_refusing and recorder is not None else recorder
+        if not self._is_refusing or recorder is None:
+            return recorder
+        from ..budget.refusing import Refusing
+
+        return Refusing(recorder, self._used_up)
 
     def _used_up(self) -> BudgetStatus | None:
         own = self._own
@@ -201,6 +206,8 @@ class Budgeting:
         own = self._own
         if own is None:
             return
+        from ..budget.forecast import forecasts
+
         with suppress(Exception):  # progress is no reason to fail
             now = {status.period: status for status in own.statuses(time.time_ns()) if status.period in _FORESEEABLE}
             before = self._begun.setdefault(work, {period: status.used for period, status in now.items()})
