@@ -8,12 +8,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from contextvars import copy_context
 from datetime import UTC, datetime
 from decimal import Decimal
 from importlib.util import find_spec
 from typing import Any, Final, NamedTuple
 
-from .money import CONTEXT, PLACES, of_units
+from .money import CONTEXT, of_units, units
 from .price_list import ModelPrice, PriceList
 
 
@@ -22,8 +23,6 @@ _DAY_NS: Final = 86_400 * 1_000_000_000
 _MINUTE_NS: Final = 60 * 1_000_000_000
 _FOR_EVER: Final = 1 << 63
 _MOST_KNOWN: Final = 4_096
-# From dollars for a million tokens to the smallest units for one.
-_SHIFT: Final = PLACES - 6
 
 # What OpenTelemetry and others call providers, where genai-prices does not know them by that name.
 _PROVIDERS: Final[Mapping[str, str]] = {
@@ -104,7 +103,7 @@ class Rates:
             yield (
                 start,
                 {
-                    kind: CONTEXT.normalize(CONTEXT.scaleb(Decimal(price), -_SHIFT))
+                    kind: CONTEXT.scaleb(of_units(price), 6)
                     for kind, price in row._asdict().items()
                     if price is not None
                 },
@@ -138,7 +137,10 @@ class Prices:
         listed = listed or self._listed.get(name)
         if listed is not None:
             return listed, 0, _FOR_EVER
-        rates, length = _shipped_rates(name, provider, time_unix_nano) if is_installed() else (None, _DAY_NS)
+        rates, length = None, _DAY_NS
+        if is_installed():
+            # The package asks for this thread's decimal context; a copy can be thrown away.
+            rates, length = copy_context().run(_shipped_rates, name, provider, time_unix_nano)
         since = time_unix_nano // length * length
         return rates, since, since + length
 
@@ -156,7 +158,7 @@ def _listed_rates(name: str, price: ModelPrice) -> Rates:
 
 def _token_units(price: Any) -> int | None:  # noqa: ANN401  # of the package, which has more kinds of prices than we take
     """Return a *price* of a million tokens as the smallest units for one."""
-    return int(CONTEXT.scaleb(price, _SHIFT)) if isinstance(price, Decimal) else None
+    return units(CONTEXT.scaleb(price, -6)) if isinstance(price, Decimal) else None
 
 
 # ── genai-prices ──────────────────────────────────────────────────────────────────────────────────
