@@ -104,8 +104,10 @@ class UsagePlace(Protocol):
 class PriceBook(Protocol):
     """Who knows what models cost."""
 
-    def rates(self, model: str, provider: str | None, time_unix_nano: int) -> RatesLike | None:
-        """Return what *model* costs at that time; None where nobody knows."""
+    def rates(
+        self, model: str, provider: str | None, time_unix_nano: int, service_tier: str | None = None
+    ) -> RatesLike | None:
+        """Return what *model* costs at that time, served that way; None where nobody knows."""
 
 
 class RatesLike(Protocol):

@@ -74,10 +74,11 @@ def record_on(
     # A response is somebody else's object, which may raise whatever it is asked.
     said = None if response is None else _read(response, provider, place)
     modalities: Mapping[str, int] = {}
-    operation = response_model = response_id = None
+    operation = response_model = response_id = tier = None
     if said is not None:
         numbers = _either(numbers, said)
         modalities, response_model, response_id = said.modalities, said.model, said.response_id
+        tier = said.service_tier
         model, provider, operation = model or said.model, provider or said.provider, said.operation
         cost = said.cost if cost is None else cost  # type: ignore[assignment]  # whatever it is, it is looked at below
     name = _NOT_SAID if model is None else freeze_name(model)
@@ -86,7 +87,7 @@ def record_on(
     amount = None if cost is None else _money(cost, place)
     source: str | None = names.GIVEN
     if amount is None:
-        amount, source = _worked_out(name, response_model, whose, counted, place)
+        amount, source = _worked_out(name, response_model, whose, tier, counted, place)
     identity = place.identity
     return place.take(
         Usage(
@@ -106,6 +107,7 @@ def record_on(
             modalities,
             None if response_model == name else response_model,
             response_id,
+            tier,
             1,
             place.usage_id,
             place.time_unix_nano,
@@ -151,7 +153,12 @@ def known_prices() -> PriceBook:
 
 
 def _worked_out(
-    model: str, response_model: str | None, provider: str | None, counted: tuple[int, ...], place: UsagePlace
+    model: str,
+    response_model: str | None,
+    provider: str | None,
+    tier: str | None,
+    counted: tuple[int, ...],
+    place: UsagePlace,
 ) -> tuple[Decimal | None, str | None]:
     given, made, cached, written, thought = counted
     try:
@@ -159,8 +166,8 @@ def _worked_out(
         rates = None
         if response_model is not None and response_model != model:
             # An alias is not what it was last month; what has answered is.
-            rates = book.rates(response_model, provider, place.time_unix_nano)
-        rates = rates or book.rates(model, provider, place.time_unix_nano)
+            rates = book.rates(response_model, provider, place.time_unix_nano, tier)
+        rates = rates or book.rates(model, provider, place.time_unix_nano, tier)
         cost = None if rates is None else rates.cost(given, made, cached, written, thought)
     except Exception as error:  # somebody else's data
         place.remark("usage_price", f"the price of {model!r} cannot be looked up: {type(error).__name__}: {error}")

@@ -45,6 +45,7 @@ _SPELLINGS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 _MODELS: Final = (names.MODEL, names.RESPONSE_MODEL, "llm.model_name")
 _PROVIDERS: Final = (names.PROVIDER, "gen_ai.system", "llm.provider", "llm.system")
+_TIERS: Final = ("openai.response.service_tier", "gen_ai.openai.response.service_tier")
 _COSTS: Final = (names.COST_EXACT, names.COST_USD, "gen_ai.usage.cost", "operation.cost", "llm.cost.total")
 # Whoever sets one of these says what a call took.
 SPENDING_KEYS: Final = frozenset((*_SPELLINGS["input_tokens"], *_SPELLINGS["output_tokens"]))
@@ -73,7 +74,8 @@ def usage_attributes(usage: Usage) -> dict[str, Any]:
         found[names.REASONING_TOKENS] = usage.reasoning_tokens
     if usage.latency is not None:
         found[names.USAGE_LATENCY] = usage.latency
-    is_rare = usage.estimated is not None or usage.breakdown is not None or usage.calls != 1
+    is_rare = usage.estimated is not None or usage.breakdown is not None or usage.service_tier is not None
+    is_rare = is_rare or usage.calls != 1
     if is_rare or usage.response_id is not None or usage.response_model is not None or usage.modalities:
         _add_rare(found, usage)
     return found
@@ -84,6 +86,8 @@ def _add_rare(found: dict[str, Any], usage: Usage) -> None:
         found[names.COST_ESTIMATED] = plain(usage.estimated)
     if usage.response_model is not None:
         found[names.RESPONSE_MODEL] = usage.response_model
+    if usage.service_tier is not None:
+        found[names.USAGE_TIER] = usage.service_tier
     if usage.response_id is not None:
         found[names.RESPONSE_ID] = usage.response_id
     if usage.calls != 1:
@@ -123,6 +127,7 @@ def usage_of(
         breakdown=TokenBreakdown(**parts) if any(parts.values()) else None,
         response_model=_text(attributes, names.RESPONSE_MODEL),
         response_id=_text(attributes, names.RESPONSE_ID),
+        service_tier=_text(attributes, names.USAGE_TIER),
         calls=_count(attributes.get(names.USAGE_CALLS, 1)),
         usage_id=usage_id,
         time_unix_nano=time_unix_nano,
@@ -155,6 +160,7 @@ def span_usage(attributes: Mapping[str, Any]) -> Usage | None:
         cost_source=None if cost is None else names.GIVEN,
         response_model=_text(attributes, names.RESPONSE_MODEL),
         response_id=_text(attributes, names.RESPONSE_ID),
+        service_tier=_text(attributes, *_TIERS),
     )
 
 

@@ -239,7 +239,7 @@ def priced(usage: Usage, time_unix_nano: int) -> Usage:
     if usage.cost is not None or prices is None:
         return usage
     for model in (usage.response_model, usage.model):
-        rates = prices.rates(model, usage.provider, time_unix_nano) if model else None
+        rates = prices.rates(model, usage.provider, time_unix_nano, usage.service_tier) if model else None
         if rates is not None:
             cost = rates.cost(
                 usage.input_tokens,
