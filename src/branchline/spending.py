@@ -9,8 +9,9 @@ from decimal import Decimal
 from typing import Any, Final
 
 from . import foreign, names, prices, responses
-from .context import CURRENT, Identity, PriceBook, Recording, UsagePlace
+from .context import CURRENT, Identity, Recording, UsagePlace
 from .money import A_COST, money
+from .price_list import PriceBook
 from .usage_values import TokenBreakdown, Usage
 from .values import freeze_name
 
@@ -77,8 +78,8 @@ def record_on(
     operation = response_model = response_id = tier = None
     if said is not None:
         numbers = _either(numbers, said)
-        modalities, response_model, response_id = said.modalities, said.model, said.response_id
-        tier = said.service_tier
+        response_model, response_id, tier = map(_named, (said.model, said.response_id, said.service_tier))
+        modalities = said.modalities
         model, provider, operation = model or said.model, provider or said.provider, said.operation
         cost = said.cost if cost is None else cost  # type: ignore[assignment]  # whatever it is, it is looked at below
     name = _NOT_SAID if model is None else freeze_name(model)
@@ -263,6 +264,10 @@ def _read(response: object, provider: str | None, place: UsagePlace) -> response
         kind = type(response).__name__
         place.remark("usage_response", f"a response of type {kind} does not say what it took: {hint}", about=kind)
     return found
+
+
+def _named(text: str | None) -> str | None:
+    return None if text is None else freeze_name(text)
 
 
 def _either(numbers: tuple[Any, ...], said: responses.Reading) -> Any:  # noqa: ANN401  # five of them, not looked at yet
