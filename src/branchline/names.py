@@ -111,6 +111,7 @@ COST_ESTIMATED: Final = "branchline.cost.estimated"
 COST_SOURCE: Final = "branchline.cost.source"
 GIVEN: Final = "given"
 USAGE_LATENCY: Final = "branchline.usage.latency"
+USAGE_TIER: Final = "branchline.usage.service_tier"
 USAGE_CALLS: Final = "branchline.usage.calls"
 # Whether it was picked up from the span of an instrumentation.
 USAGE_PICKED_UP: Final = "branchline.usage.picked_up"

@@ -64,6 +64,8 @@ class Usage(NamedTuple):
     """What the provider calls the model that answered."""
     response_id: str | None = None
     """What the provider calls its answer."""
+    service_tier: str | None = None
+    """How it was served, where its price depends on that: ``flex``, ``priority``, ``batch``."""
     calls: int = 1
     """How many calls this is: 0 where it only corrects what was known of one."""
     usage_id: str = ""
