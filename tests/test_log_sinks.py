@@ -787,3 +787,33 @@ print(json.dumps([{key: sink[key] for key in ("sink", "created", "written")} for
     ]
     assert changes[0].level == "DEBUG"
     assert "s3cret" not in repr(changes)
+
+
+def test_every_destination_gets_everything_once(handlers, tmp_path):
+    """
+    Six destinations, one of which fails at every third record: each of the others gets every record once, in order,
+    and the one that fails gets the rest.
+    """
+    got: list[str] = []
+    half: list[str] = []
+    stream = io.StringIO()
+
+    def failing(line):
+        if int(line) % 3 == 0:
+            raise OSError("no")
+        half.append(line)
+
+    handlers.add({"sink": tmp_path / "a.log", "format": "{message}"})
+    handlers.add({"sink": failing, "format": "{message}"})
+    handlers.add({"sink": tmp_path / "b.log", "format": "{message}", "rotation": 1000, "enqueue": True})
+    handlers.add({"sink": got.append, "format": "{message}", "enqueue": True})
+    handlers.add({"sink": stream, "format": "{message}"})
+    handlers.add({"sink": failing, "format": "{message}", "enqueue": True})
+    for n in range(3000):
+        handlers.handle(record(n))
+    is_complete = handlers.close()
+    everything = [str(n) for n in range(3000)]
+
+    assert not is_complete
+    assert [said(tmp_path / "a.log"), said(tmp_path / "b.log"), got, stream.getvalue().split()] == [everything] * 4
+    assert sorted(half, key=int) == sorted([n for n in everything if int(n) % 3] * 2, key=int)
