@@ -140,6 +140,8 @@ class Pipeline:
         self.followers: tuple[Follows, ...] = ()
         # What it comes to itself; asked by the writer, with all other metrics.
         self.measured: Callable[[], tuple[Metric, ...]] = lambda: ()
+        # What others have to say of themselves in process.json.
+        self.told: Callable[[], dict[str, Any]] = dict
         # Who is told of every usage at once, in the thread that recorded it: a budget. It must not raise.
         self.usage_heard: Callable[[Usage], None] | None = None
         self.notices = Notices(strict=options.strict)

@@ -491,6 +491,7 @@ class Writer:
             "counters": self.counters(),
             "usage": self._metric_lines.spent.document(),
             "oddities": dict(pipeline.notices.counts),
+            **pipeline.told(),
         }
         try:
             layout.private_directory(pipeline.directory)

@@ -24,7 +24,7 @@ class Wish:
 
 
 # What files have and terminals have not.
-_OF_FILES: Final = ("rotation", "retention", "max_total", "compression", "archive", "mode", "delay")
+_OF_FILES: Final = ("rotation", "retention", "max_total", "min_free", "compression", "archive", "mode", "delay")
 _OF_ALL: Final = (
     *("filter", "formatter", "format", "json", "serialize", "fields", "redact", "mask_pii", "sanitize_messages"),
     *("add_runtime_context", "enqueue", "queue_size", "overflow", "rate_limit", "deduplicate", "catch"),

@@ -174,9 +174,10 @@ class Logger(logging.Logger):
         """Write what waits, within *timeout* seconds; true if all of it is written."""
         return self._desk.flush(timeout)
 
-    def close(self, timeout: float | None = 5.0) -> bool:
+    def close(self, timeout: float | None = None) -> bool:
         """Write what waits, close its sinks, and forget them; true if nothing was dropped.
 
+        Without a *timeout* a slow sink gets the time it takes; one that takes nothing for half a minute is given up.
         What is logged after that still goes to the run, and to handlers of the logging module.
         """
         return self._desk.leave(timeout)

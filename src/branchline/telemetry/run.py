@@ -33,6 +33,7 @@ from .environment import Exported, export, join_trace, take_back
 from .log_wiring import LogWiring
 from .providers import Providers, foreign_tracers
 from .results import FlushResult, counters_of, result_of
+from .sink_reports import sink_document, sink_metrics
 
 
 if TYPE_CHECKING:
@@ -213,10 +214,12 @@ class Telemetry:
         )
         self._followers.register()
         pipeline.followers = self._followers.each
+        pipeline.told = sink_document
         if self._followers.each:
             # Whoever is delivered nothing has `process.json`.
-            pipeline.measured = lambda: self._followers.metrics(
-                pipeline.process, counters_of(pipeline), queue_bytes=pipeline.queue_bytes
+            pipeline.measured = lambda: (
+                *self._followers.metrics(pipeline.process, counters_of(pipeline), queue_bytes=pipeline.queue_bytes),
+                *sink_metrics(),
             )
 
     def _meter(self, pipeline: Pipeline, collector: Collector) -> None:
