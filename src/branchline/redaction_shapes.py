@@ -61,6 +61,8 @@ _CARD = re.compile(
 )
 _CARD_LENGTHS = {"2": {16}, "3": {14, 15, 16}, "4": {13, 16}, "5": {16}, "6": {16, 17, 18, 19}}
 _SSN = re.compile(r"\d\d\d-(?<![\w-]\d{3}-)(?<!000-)(?<!666-)(?<!9\d\d-)(?!00)\d\d-(?!0000)\d{4}(?![\w-])", re.ASCII)
+# Where its second part begins: a hyphen is found many times faster than three digits are.
+_SSN_MARK = re.compile(r"-(?<=[0-9]{3}-)[0-9]{2}-").search
 _DOMAIN = re.compile(r"@[A-Za-z0-9.-]{1,255}")
 _LOCAL_CHARACTERS = ascii_letters + digits + "_.-+%"
 
@@ -93,7 +95,7 @@ def without_personal(text: str) -> str:
     if "@" in text:
         text = _without_mail_addresses(text)
     text = _CARD.sub(_card, text)
-    return _SSN.sub(REDACTED, text) if "-" in text else text
+    return _SSN.sub(REDACTED, text) if "-" in text and _SSN_MARK(text) else text
 
 
 def looks_random(text: str) -> bool:

@@ -11,7 +11,7 @@ from ..redaction import REDACTED, Redactor
 from .jsontext import INT64_MAX, INT64_MIN, any_value, quoted
 from .log_texts import LogTexts
 from .plans import Plan, Plans, Writer
-from .records import Bond, LogLike, Mark, SpanLike
+from .records import SCOPE_AT, Bond, Mark, SpanLike
 
 
 T = TypeVar("T")
@@ -84,9 +84,9 @@ class Encoder:
         texts = [text for start in starts for text in self._spans(spans[start : start + SPANS_PER_LINE])]
         return self._lines([span.scope for span in spans], texts, "resourceSpans", "scopeSpans", "spans")
 
-    def log_lines(self, records: Sequence[LogLike]) -> bytes:
-        """Return log *records* as whole lines."""
-        scopes = [record.scope for record in records]
+    def log_lines(self, records: Sequence[Any]) -> bytes:
+        """Return log *records*, which may come as lists, as whole lines."""
+        scopes = [record[SCOPE_AT] if record.__class__ is list else record.scope for record in records]
         texts = [text.encode() for text in self._logs.texts(records)]
         return self._lines(scopes, texts, "resourceLogs", "scopeLogs", "logRecords")
 

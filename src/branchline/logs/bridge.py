@@ -175,7 +175,7 @@ class Bridge(logging.Handler):
                     or record.exc_info
                     or record.exc_text
                     or record.stack_info
-                    or (kind is Record and record.fields)
+                    or (kind is Record and record.fields)  # type: ignore[attr-defined]  # one of ours has
                 ):
                     name, data = self._beside(record)
                 origin = (record.pathname, record.funcName, record.lineno, record.levelname)
