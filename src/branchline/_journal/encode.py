@@ -63,6 +63,7 @@ class Encoder:
             identity=self._identity,
             attributes=self._attributes,
             attributes_within=self._attributes_within,
+            learn=self._learn_texts,
         )
         self.spilled: list[tuple[SpanLike, Mark]] = []
 
@@ -157,6 +158,16 @@ class Encoder:
             known.clear()
         for text in unknown:
             known[text] = quoted(text).encode()
+
+    def _learn_texts(self, texts: Iterable[str]) -> None:
+        """Do the same for texts that are no part of a plan."""
+        known = self._texts
+        unknown = {text for text in texts if text not in known and len(text) <= _REMEMBERED_LENGTH}
+        if not unknown or (self._redactor is not None and not self._redactor.are_clean(unknown)):
+            return
+        if len(known) + len(unknown) > _REMEMBERED:
+            known.clear()
+        known |= {text: quoted(text) for text in unknown}
 
     def _filled(self, plan: Plan, values: list[Any]) -> bytes | None:
         """Return the span that *plan* makes of *values*, or None if one of them needs a closer look."""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from .. import names
 from ..redaction import Redactor
 from ..values import freeze
 from .jsontext import quoted
-from .records import BODY_AT, LogLike, Origin, log_record, origin_attributes
+from .records import BODY_AT, DATA_AT, LogLike, Origin, log_record, origin_attributes
 
 
 # What a message may take of a line.
@@ -30,11 +30,13 @@ class LogTexts:
         identity: Callable[[Any], str],
         attributes: Callable[[Mapping[str, Any]], str],
         attributes_within: Callable[[Mapping[str, Any], int], tuple[str, int]],
+        learn: Callable[[Iterable[str]], None],
     ) -> None:
         """Write what *redactor* leaves, by the encoder's ways to write the parts of a record."""
         self._redactor = redactor
         self._text, self._value, self._identity = text, value, identity
         self._attributes, self._attributes_within = attributes, attributes_within
+        self._learn = learn
         # A callback is asked about every single value.
         is_asked = redactor is not None and redactor.callback is not None
         self._is_remembering = not is_asked
@@ -48,6 +50,9 @@ class LogTexts:
     def texts(self, records: Sequence[Any]) -> list[str]:
         """Return *records*, each as an OTLP/JSON object; one may come as a list."""
         self._bodies = self._clean_bodies(records) if self._is_body_text else {}
+        if self._is_remembering:
+            said = [record[DATA_AT] for record in records if record.__class__ is list and record[DATA_AT]]
+            self._learn(value for data in said for value in data.values() if value.__class__ is str)
         return [
             (record.__class__ is list and self._common(record)) or self._any(log_record(record)) for record in records
         ]
@@ -66,8 +71,14 @@ class LogTexts:
         """Return a record that has no more than most of them, or None for one that wants a closer look."""
         _, uid, name, time, number, severity, said, *place, identity, data, _, observed, origin, _ = fields
         body = self._bodies.get(said) if said.__class__ is str else None
-        if body is None or data or name:
+        if body is None or name:
             return None
+        own = ""
+        if data:
+            own, dropped = self._attributes_within(data, len(body))
+            if dropped:
+                return None
+            own = f",{own}"
         try:
             shape = (origin, number, severity, "" if identity is None else self._identity(identity))
             before, after = self._forms.get(shape) or self._made_form(shape)
@@ -79,7 +90,7 @@ class LogTexts:
         seen = str(observed) if observed else moment
         return (
             f'{{"timeUnixNano":"{moment}","observedTimeUnixNano":"{seen}","severityNumber":{before}{body}'
-            f'}},"attributes":[{_UID}"{uid}"}}}}{after}]{written}}}'
+            f'}},"attributes":[{_UID}"{uid}"}}}}{after}{own}]{written}}}'
         )
 
     def _made_form(self, shape: tuple[Any, ...]) -> tuple[str, str]:

@@ -320,6 +320,7 @@ def log_tuple(record: LogLike) -> tuple[Any, ...]:
 # the identity and the scope themselves in their places, and behind all that its place in the ring.
 BODY_AT: Final = 6
 IDENTITY_AT: Final = 10
+DATA_AT: Final = 11
 SCOPE_AT: Final = 12
 
 

@@ -333,7 +333,9 @@ class Writer:
             logs.extend(spilled_records(encoder.spilled))
             encoder.spilled = []
         log_lines = self._encoded(encoder.log_lines, logs, "logs")
-        self._guarded(functools.partial(self._metric_lines.add_usage, logs))
+        # Of those that come as lists, none is of ours.
+        own = [record for record in logs if record.__class__ is not list]
+        self._guarded(functools.partial(self._metric_lines.add_usage, own))
         for appender, lines, places, signal in (
             (
                 self._logs,
@@ -345,11 +347,7 @@ class Writer:
         ):
             if places:
                 self.recorded[signal] += len(places)
-                notes = (
-                    sum(record.__class__ is LogRecord and record.name in names.LIFECYCLE for record in logs)
-                    if signal == "logs"
-                    else 0
-                )
+                notes = sum(record.name in names.LIFECYCLE for record in own) if signal == "logs" else 0
                 self._unwritten.append(_Unwritten(appender, lines, places, signal, len(places), notes))
 
     def _encode_metrics(self, snapshots: Sequence[Snapshot]) -> None:

@@ -143,7 +143,8 @@ class Bridge(logging.Handler):
 
     # ── a record ──────────────────────────────────────────────────────────────────────────────────
 
-    def handle(self, record: logging.LogRecord, is_said: bool = False) -> bool:
+    # Not in parts: it runs for every record, and a call has its price.
+    def handle(self, record: logging.LogRecord, is_said: bool = False) -> bool:  # noqa: C901
         """Take *record*; never raises. Where nobody else says it, nor has said it already, the last resort does."""
         if self._depth > _DEEPEST and self._is_recursive():
             return False
@@ -170,13 +171,13 @@ class Bridge(logging.Handler):
                 if message.__class__ is str and len(message) > MAX_TEXT:
                     message = freeze(message, self._taker.odd)
                 name, data = "", None
-                if (
-                    len(record.__dict__) > _STANDARD_COUNT
-                    or record.exc_info
-                    or record.exc_text
-                    or record.stack_info
-                    or (kind is Record and record.fields)  # type: ignore[attr-defined]  # one of ours has
-                ):
+                if record.exc_info or record.exc_text or record.stack_info:
+                    name, data = self._beside(record)
+                elif kind is Record:
+                    data = record.fields  # type: ignore[attr-defined]  # one of ours has
+                    if names.EVENT_NAME_FIELD in data or data.__class__ is not dict:
+                        name, data = self._beside(record)
+                elif len(record.__dict__) > _STANDARD_COUNT:
                     name, data = self._beside(record)
                 origin = (record.pathname, record.funcName, record.lineno, record.levelname)
                 self._give(scope, level, int(record.created * 1e9), number, word, message, name, data, origin)

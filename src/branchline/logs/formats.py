@@ -132,7 +132,7 @@ def _below(record: Record, cleaner: _Cleaner) -> str:
 
 def _custom(made: Callable[[logging.LogRecord], object], cleaner: _Cleaner) -> Formatter:
     def formatted(record: Record) -> str:
-        clean = copy.copy(record)
+        clean = copy.copy(record).complete()
         # Formatters of the logging module put the message together again.
         clean.msg = clean.message = cleaner.message(record)
         clean.args = ()
