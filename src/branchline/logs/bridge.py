@@ -187,7 +187,7 @@ class Bridge(logging.Handler):
             self._taker.failed(error)
         finally:
             self._depth -= 1
-        if not (is_said or _ROOT.handlers):
+        if not (is_said or self._sinks or _ROOT.handlers):
             _say_as_without_us(record)
         return True
 
