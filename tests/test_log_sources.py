@@ -11,7 +11,7 @@ import sys
 import textwrap
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from pathlib import Path
 
 import pytest
@@ -204,8 +204,8 @@ def test_structlog(run: bl.Telemetry) -> None:
 
     written: list[object] = []
 
-    def keep(logger: object, name: str, event: object) -> object:
-        written.append(dict(event))  # type: ignore[call-overload]  # a mapping
+    def keep(logger: object, name: str, event: MutableMapping[str, object]) -> str:
+        written.append(dict(event))
         raise structlog.DropEvent
 
     log = structlog.wrap_logger(
