@@ -265,6 +265,41 @@ def test_no_calls(tmp_path):
     assert "token" not in called("show", "--directory", tmp_path).stdout
 
 
+@pytest.mark.parametrize(
+    ("tier", "context"),
+    [
+        ("flex", {"service_tier": "flex"}),
+        ("priority", {"service_tier": "priority"}),
+        ("batch", {"processing": "batch"}),
+        ("default", None),
+        ("auto", None),
+    ],
+)
+def test_service_tiers(tmp_path, tier, context):
+    """
+    What the answer says of how it was served decides the price, also when the run is priced again.
+    """
+    response = {"model": "o3", "service_tier": tier, "usage": {"prompt_tokens": 1_000_000, "completion_tokens": 1000}}
+    with bl.configure("tiers", directory=tmp_path, console=False):
+        usage = bl.record_usage("o3", provider="openai", response=response)
+
+    tokens = genai_prices.Usage(input_tokens=1_000_000, output_tokens=1000)
+    theirs = genai_prices.calc_price(tokens, "o3", provider_id="openai", price_context=context).total_price
+    assert (usage.cost, usage.service_tier) == (theirs, tier)
+    again = printed("reprice", "--directory", tmp_path)["total"]["repriced"]
+    assert Decimal(again["cost"]) == theirs
+
+
+def test_a_price_list_with_a_slip():
+    """
+    A price list that is not accepted is said at once, with what is.
+    """
+    with pytest.raises(bl.ConfigError, match="input, output, cached, cache_write, reasoning"):
+        bl.configure("slip", prices={"m": {"inptu": 1}})
+    with pytest.raises(bl.ConfigError, match="prices="):
+        bl.configure("slip", prices={"m": {"input": -1}})
+
+
 @pytest.mark.parametrize("model", ["gpt-4o", "claude-sonnet-4-5", "gemini-2.5-pro", "o3", "mistral-large-latest"])
 @pytest.mark.parametrize("counts", [(1000, 100, 0), (250_000, 20_000, 90_000), (200_000, 1, 0), (7, 0, 7)])
 def test_costs_are_those_of_genai_prices(model, counts):

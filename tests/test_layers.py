@@ -44,7 +44,7 @@ SPANS = (
     "branches",
     "stamps",
 )
-USAGE = ("foreign_usage", "responses", "spending", "token_log", "usage", "prices", "budget")
+USAGE = ("foreign_usage", "step_usage", "responses", "spending", "token_log", "usage", "prices", "budget")
 LATER = (*USAGE, "strategies", "metrics", "monitor", "progress", "metadata", "events", "logs")
 RECORD_MODULES = (*SPANS, *LATER)
 LEAVES = (
@@ -105,7 +105,7 @@ ROWS: Mapping[str, Row] = {
     "totals": row("limits", "money", "periods", "usage_values"),
     "destinations": row("errors", "redaction"),
     "config": row("errors", "redaction", "destinations", "limits", "quantities", "scripts", "price_list"),
-    "context": row("names", "errors", "limits", "totals", "usage_values", packages=(API,)),
+    "context": row("names", "errors", "limits", "totals", "price_list", "usage_values", packages=(API,)),
     "log_api": row(packages=(API,)),
     # Record modules import each other downward: there is no list of what is below what, there are no cycles.
     **{name: row(*RECORD, packages=(API,)) for name in RECORD_MODULES},

@@ -126,7 +126,7 @@ def test_as_otlp(run: bl.Telemetry) -> None:
 @pytest.mark.parametrize(
     ("level", "number", "text", "name"),
     [
-        (5, 1, "TRACE", "Level 5"),
+        (3, 1, "TRACE", "Level 3"),
         (10, 5, "DEBUG", "DEBUG"),
         (20, 9, "INFO", "INFO"),
         (25, 12, "INFO", "SUCCESS"),

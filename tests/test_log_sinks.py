@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import logging
 import re
 import subprocess
@@ -17,8 +18,11 @@ import pytest
 from branchline import errors
 from branchline._files.compression import unpacked
 from branchline._files.rotated import rotated_files
-from branchline.logs.handlers import Handlers
+from branchline.logs.handlers import Handlers, registry, reports
 from branchline.logs.records import Record
+from branchline.logs.reports import SinkReport
+from branchline.read import open_runs
+from branchline.telemetry.sink_reports import metrics_of
 
 
 @pytest.fixture
@@ -339,7 +343,7 @@ def test_a_sink_that_logs_to_its_own_logger_comes_to_an_end(handlers, enqueue):
     account = only(handlers).account
     handlers.flush(5)
 
-    assert 1 <= len(got) < 20
+    assert 1 <= len(got) < 100
     assert account.created == account.written + account.lost
     assert account.dropped["recursive"] > 0
 
@@ -467,8 +471,11 @@ def test_a_hundred_handlers_leave_nothing(tmp_path):
 
 PROGRAM = """
 import logging, os, sys
-from branchline.logs.handlers import Handlers
+from branchline.logs.handlers import Handlers, registry, reports
 from branchline.logs.records import Record
+from branchline.logs.reports import SinkReport
+from branchline.read import open_runs
+from branchline.telemetry.sink_reports import metrics_of
 
 def record(message, level=logging.INFO):
     return Record.of(logging.LogRecord("app", level, "app.py", 1, message, None, None))
@@ -654,7 +661,7 @@ handlers.add({"sink": path, "formatter": line})
 def handler(*_):
     handlers.handle(record(f"signal {next(numbers)}"))
 signal.signal(signal.SIGALRM, handler)
-signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+signal.setitimer(signal.ITIMER_REAL, 0.003, 0.003)
 for n in range(20_000):
     handlers.handle(record(f"main {n}"))
 signal.setitimer(signal.ITIMER_REAL, 0)
@@ -683,3 +690,130 @@ def test_the_last_lines_of_a_file(handlers, tmp_path):
 
     assert [line.rpartition("| ")[2] for line in found] == ["9997", "9998", "9999"]
     assert (len(handlers.tail(100_000)), handlers.tail(0)) == (10_000, [])
+
+
+# ── reports ───────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def no_reports():
+    """
+    A registry that knows of no sink that has ended before.
+    """
+    registry.ended.clear()
+
+
+def test_a_sink_says_what_became_of_its_records(handlers, tmp_path, no_reports):
+    """
+    The report of a sink counts what it was given, what it wrote, dropped and rotated; also after it is closed.
+    """
+    config = {"sink": tmp_path / "app.log", "format": "{message}", "rotation": 100, "compression": "gz"}
+    number = handlers.add({**config, "rate_limit": "20/h", "retention": 2})
+    for _ in range(50):
+        handlers.handle(record("x" * 49))
+    handlers.flush(10)
+    [before] = reports()
+    handlers.remove(number)
+    [after] = reports()
+
+    assert (before.created, before.written, before.dropped) == (50, 20, {"rate_limit": 30})
+    assert (before.bytes_written, before.rotations, before.removed) == (1000, 9, 7)
+    assert before.compression_ratio is not None
+    assert before.compression_ratio < 1
+    assert before.seconds > 0
+    assert (after.handler_id, after.sink, after.created) == (number, str(tmp_path / "app.log"), 50)
+    assert set(after.document()) == {
+        *("handler_id", "sink", "created", "written", "dropped", "seconds"),
+        *("bytes_written", "rotations", "removed", "compression_ratio"),
+    }
+
+
+def test_reports_become_metrics(no_reports):
+    """
+    What sinks tell of themselves are metrics, with the sink and the reason, those of one name added up.
+    """
+    told: dict[str, Any] = {"sink": "a.log", "created": 10, "written": 7, "dropped": {"disk": 3}, "bytes_written": 70}
+    found = metrics_of(
+        [
+            SinkReport(handler_id=1, **told, rotations=1),
+            SinkReport(handler_id=2, **told, compression_ratio=0.1),
+            SinkReport(handler_id=3, sink="stdout", created=5, written=4, waiting=1, seconds=0.5),
+        ]
+    )
+    a, out = {"branchline.sink": "a.log"}, {"branchline.sink": "stdout"}
+
+    assert {metric.name: [(dict(one.attributes), one.value) for one in metric.series] for metric in found} == {
+        "branchline.self.sink.created": [(a, 20), (out, 5)],
+        "branchline.self.sink.written": [(a, 14), (out, 4)],
+        "branchline.self.sink.dropped": [({**a, "branchline.reason": "disk"}, 6)],
+        "branchline.self.sink.bytes": [(a, 140)],
+        "branchline.self.sink.rotations": [(a, 1)],
+        "branchline.self.sink.time": [(a, 0.0), (out, 0.5)],
+        "branchline.self.sink.waiting": [(a, 0), (out, 1)],
+        "branchline.self.sink.compression_ratio": [(a, 0.1)],
+    }
+
+
+def test_a_run_has_what_its_sinks_did(tmp_path):
+    """
+    ``process.json`` says of each sink what became of its records, and the run has a record of each change of sinks
+    once something was logged, without what may be secret.
+    """
+    ended = run(
+        """
+import branchline as bl, glob, json
+bl.configure("app", directory=path, console=False)
+first = handlers.add({"sink": path + "/app.log"})
+handlers.handle(record("hello"))
+second = handlers.add({"sink": "tcp://me:s3cret@127.0.0.1:1", "level": "ERROR", "filter": lambda record: True})
+handlers.remove(first)
+handlers.remove(second)
+bl.shutdown()
+[state] = [json.load(open(name)) for name in glob.glob(path + "/runs/*/*/process.json")]
+print(json.dumps([{key: sink[key] for key in ("sink", "created", "written")} for sink in state["sinks"]]))
+""",
+        tmp_path / "bl",
+    )
+    [found] = open_runs(tmp_path / "bl")
+    changes = [line for line in found.logs if line.event_name == "branchline.logging.changed"]
+
+    assert json.loads(ended.stdout) == [
+        {"sink": str(tmp_path / "bl" / "app.log"), "created": 1, "written": 1},
+        {"sink": "tcp://127.0.0.1:1", "created": 0, "written": 0},
+    ]
+    assert [re.sub(r"sink \d+ ", "", line.message) for line in changes] == [
+        "added: tcp://127.0.0.1:1",
+        f"removed: {tmp_path / 'bl' / 'app.log'}",
+    ]
+    assert changes[0].level == "DEBUG"
+    assert "s3cret" not in repr(changes)
+
+
+def test_every_destination_gets_everything_once(handlers, tmp_path):
+    """
+    Six destinations, one of which fails at every third record: each of the others gets every record once, in order,
+    and the one that fails gets the rest.
+    """
+    got: list[str] = []
+    half: list[str] = []
+    stream = io.StringIO()
+
+    def failing(line):
+        if int(line) % 3 == 0:
+            raise OSError("no")
+        half.append(line)
+
+    handlers.add({"sink": tmp_path / "a.log", "format": "{message}"})
+    handlers.add({"sink": failing, "format": "{message}"})
+    handlers.add({"sink": tmp_path / "b.log", "format": "{message}", "rotation": 1000, "enqueue": True})
+    handlers.add({"sink": got.append, "format": "{message}", "enqueue": True})
+    handlers.add({"sink": stream, "format": "{message}"})
+    handlers.add({"sink": failing, "format": "{message}", "enqueue": True})
+    for n in range(3000):
+        handlers.handle(record(n))
+    is_complete = handlers.close()
+    everything = [str(n) for n in range(3000)]
+
+    assert not is_complete
+    assert [said(tmp_path / "a.log"), said(tmp_path / "b.log"), got, stream.getvalue().split()] == [everything] * 4
+    assert sorted(half, key=int) == sorted([n for n in everything if int(n) % 3] * 2, key=int)

@@ -468,3 +468,34 @@ def test_a_backlog_is_delivered_by_one_at_a_time(tmp_path):
     assert later is not None
 
     assert (taken.lines, meanwhile, later.lines) == ([b"one", b"two"], None, [b"three"])
+
+
+@pytest.mark.slow
+def test_what_several_processes_leave_is_found_whole(tmp_path):
+    """
+    Processes that come and go leave lines in a backlog while another one empties it all the time: it gets each line,
+    once.
+    """
+    program = """
+import sys
+from pathlib import Path
+from branchline._files.backlog import Backlog
+for n in range(200):
+    backlog = Backlog(Path(sys.argv[1]))
+    backlog.append([b"%s %d" % (sys.argv[2].encode(), n)])
+    backlog.forget_threads()  # as one does who dies
+"""
+    (tmp_path / "b").mkdir()
+    children = [subprocess.Popen([sys.executable, "-c", program, tmp_path / "b", str(k)]) for k in range(4)]
+    got: list[bytes] = []
+    backlog = Backlog(tmp_path / "b")
+    deadline = time.monotonic() + 60
+    while (backlog.is_waiting or any(child.poll() is None for child in children)) and time.monotonic() < deadline:
+        portion = backlog.next(10, 1000)
+        if portion is not None:
+            got += portion.lines
+            backlog.done(portion)
+
+    assert sorted(got) == sorted(b"%d %d" % (k, n) for k in range(4) for n in range(200))
+    assert [child.returncode for child in children] == [0] * 4
+    assert list((tmp_path / "b").iterdir()) == []

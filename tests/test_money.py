@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from decimal import ROUND_UP, Context, Decimal, Inexact, localcontext
 
 import pytest
 
+import branchline as bl
 from branchline.money import money, of_units, plain, units
 from branchline.tally import Tally
+from branchline.testing import capture
 from branchline.usage_values import Usage
 
 
@@ -52,6 +56,24 @@ def test_the_decimals_of_the_program_do_not_matter():
         cost = tally.cost
 
     assert cost == Decimal("0.012358023678")
+
+
+def test_no_context_variable():
+    """
+    Recording and adding up asks for no decimal context: a context variable more would slow every step of the thread.
+    """
+
+    def variables() -> int:
+        before = len(copy_context())
+        with bl.step("ask") as step:
+            bl.record_usage("gpt-4o", provider="openai", input_tokens=10, output_tokens=3, cached_tokens=1)
+            step.usage("m", input_tokens=10, cost="0.1", estimated=0.2)
+        return len(copy_context()) - before
+
+    with capture(), ThreadPoolExecutor(1) as pool:
+        # The variable of the current step is there from the first one on.
+        pool.submit(lambda: bl.step("first").__enter__().__exit__(None, None, None)).result()
+        assert pool.submit(variables).result() == 0
 
 
 def test_units_and_back():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from decimal import Decimal
 from typing import assert_type
 
 from opentelemetry import trace
@@ -140,6 +141,7 @@ def steps(span: trace.Span, context: SpanContext) -> None:
     assert_type(bl.current_step(), bl.Step | None)
     assert_type(bl.current_branch(), bl.Branch | None)
     assert_type(bl.stamp("moment", rows=3), None)
+    assert_type(bl.record_usage("m", input_tokens=3, cost="0.1", breakdown={"system": 3}).cost, Decimal | None)
     bl.step()  # type: ignore[call-arg]
     bl.step("x", links=5)  # type: ignore[arg-type]
 

@@ -18,9 +18,9 @@ from opentelemetry.trace import SpanContext
 
 
 if TYPE_CHECKING:
-    from decimal import Decimal
 
     from .limits import BudgetStatus
+    from .price_list import PriceBook
     from .totals import Counts, Spent
     from .usage_values import Usage
 
@@ -101,22 +101,6 @@ class UsagePlace(Protocol):
 
     def take(self, usage: Usage) -> Usage:
         """Record *usage*, which was made with what this place says, and return it as it is known from now on."""
-
-
-class PriceBook(Protocol):
-    """Who knows what models cost."""
-
-    def rates(self, model: str, provider: str | None, time_unix_nano: int) -> RatesLike | None:
-        """Return what *model* costs at that time; None where nobody knows."""
-
-
-class RatesLike(Protocol):
-    """What the tokens of one model cost."""
-
-    source: str
-
-    def cost(self, given: int, made: int, cached: int, written: int, thought: int) -> Decimal | None:
-        """Return what a call costs that was *given* and *made* so many tokens; None where a price is missing."""
 
 
 class Recorder(Protocol):

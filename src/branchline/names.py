@@ -76,6 +76,9 @@ NO_LOG_LINES: Final = HOUSEKEEPING | {STAMP_EVENT, METRIC_EVENT, USAGE_EVENT}
 # Of these, what says only that something has begun: followers deliver the thing itself, once it has ended.
 LIFECYCLE: Final = HOUSEKEEPING - {SPAN_EVENT}
 
+# What says that the set-up of logging has changed: a sink was added to a Logger, or taken away.
+LOGGING_CHANGED: Final = "branchline.logging.changed"
+
 # ── attributes of lifecycle events ────────────────────────────────────────────────────────────────
 SPAN_NAME: Final = "branchline.span.name"
 SPAN_PARENT_ID: Final = "branchline.span.parent_id"
@@ -111,6 +114,7 @@ COST_ESTIMATED: Final = "branchline.cost.estimated"
 COST_SOURCE: Final = "branchline.cost.source"
 GIVEN: Final = "given"
 USAGE_LATENCY: Final = "branchline.usage.latency"
+USAGE_TIER: Final = "branchline.usage.service_tier"
 USAGE_CALLS: Final = "branchline.usage.calls"
 # Whether it was picked up from the span of an instrumentation.
 USAGE_PICKED_UP: Final = "branchline.usage.picked_up"
@@ -157,6 +161,15 @@ SELF_REJECTED: Final = "branchline.self.rejected"
 SELF_SPOOLED: Final = "branchline.self.spooled"
 SELF_QUEUE: Final = "branchline.self.queue.size"
 SELF_OVERHEAD: Final = "branchline.self.overhead"
+SELF_SINK_CREATED: Final = "branchline.self.sink.created"
+SELF_SINK_WRITTEN: Final = "branchline.self.sink.written"
+SELF_SINK_DROPPED: Final = "branchline.self.sink.dropped"
+SELF_SINK_WAITING: Final = "branchline.self.sink.waiting"
+SELF_SINK_BYTES: Final = "branchline.self.sink.bytes"
+SELF_SINK_ROTATIONS: Final = "branchline.self.sink.rotations"
+SELF_SINK_COMPRESSION: Final = "branchline.self.sink.compression_ratio"
+SELF_SINK_TIME: Final = "branchline.self.sink.time"
+SINK: Final = "branchline.sink"
 SIGNAL: Final = "branchline.signal"
 REASON: Final = "branchline.reason"
 FOLLOWER: Final = "branchline.follower"

@@ -1,11 +1,11 @@
-"""Price lists: what a user says that models cost, in US dollars for a million tokens."""
+"""Price lists: what a user says that models cost, in US dollars for a million tokens, and who else may know."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from decimal import Decimal
-from typing import Final
+from typing import Final, Protocol
 
 from .money import money
 
@@ -57,3 +57,21 @@ def _price(prices: object) -> ModelPrice:
     if not isinstance(prices, Mapping) or not prices or not set(prices) <= set(_KINDS):
         raise ValueError
     return ModelPrice(**{kind: money(price) for kind, price in prices.items()})
+
+
+class PriceBook(Protocol):
+    """Who knows what models cost."""
+
+    def rates(
+        self, model: str, provider: str | None, time_unix_nano: int, service_tier: str | None = None
+    ) -> RatesLike | None:
+        """Return what *model* costs at that time, served that way; None where nobody knows."""
+
+
+class RatesLike(Protocol):
+    """What the tokens of one model cost."""
+
+    source: str
+
+    def cost(self, given: int, made: int, cached: int, written: int, thought: int) -> Decimal | None:
+        """Return what a call costs that was *given* and *made* so many tokens; None where a price is missing."""

@@ -8,12 +8,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from contextvars import copy_context
 from datetime import UTC, datetime
 from decimal import Decimal
 from importlib.util import find_spec
 from typing import Any, Final, NamedTuple
 
-from .money import CONTEXT, PLACES, of_units
+from .money import CONTEXT, of_units, units
 from .price_list import ModelPrice, PriceList
 
 
@@ -22,8 +23,6 @@ _DAY_NS: Final = 86_400 * 1_000_000_000
 _MINUTE_NS: Final = 60 * 1_000_000_000
 _FOR_EVER: Final = 1 << 63
 _MOST_KNOWN: Final = 4_096
-# From dollars for a million tokens to the smallest units for one.
-_SHIFT: Final = PLACES - 6
 
 # What OpenTelemetry and others call providers, where genai-prices does not know them by that name.
 _PROVIDERS: Final[Mapping[str, str]] = {
@@ -36,6 +35,8 @@ _PROVIDERS: Final[Mapping[str, str]] = {
 }
 # Of models that say whose they are by their name alone, where genai-prices does not take that for enough.
 _BY_PREFIX: Final = (("text-embedding-", "openai"), ("dall-e-", "openai"), ("whisper-", "openai"), ("tts-", "openai"))
+# How the package calls ways of being served that are no tiers there.
+_SERVED: Final = {"batch": {"processing": "batch"}, "standard": None, "auto": None}
 _REGION: Final = re.compile(r"(us|eu|apac|au|jp|ca|us-gov|global)\.(?=[a-z0-9-]+\.)")
 
 
@@ -104,7 +105,7 @@ class Rates:
             yield (
                 start,
                 {
-                    kind: CONTEXT.normalize(CONTEXT.scaleb(Decimal(price), -_SHIFT))
+                    kind: CONTEXT.scaleb(of_units(price), 6)
                     for kind, price in row._asdict().items()
                     if price is not None
                 },
@@ -121,24 +122,32 @@ class Prices:
         """Go by what is *listed*, then by genai-prices, where it is installed."""
         self._listed = {name: _listed_rates(name, price) for name, price in (listed or {}).items()}
         # By model and provider: the rates, and the time from which and until which they hold.
-        self._known: dict[tuple[str, str | None], tuple[Rates | None, int, int]] = {}
+        self._known: dict[tuple[str, str | None, str | None], tuple[Rates | None, int, int]] = {}
 
-    def rates(self, model: str, provider: str | None, time_unix_nano: int) -> Rates | None:
-        """Return what *model* costs at that time; None where nobody knows."""
-        known = self._known.get((model, provider))
+    def rates(
+        self, model: str, provider: str | None, time_unix_nano: int, service_tier: str | None = None
+    ) -> Rates | None:
+        """Return what *model* costs at that time, served that way; None where nobody knows."""
+        known = self._known.get((model, provider, service_tier))
         if known is None or not known[1] <= time_unix_nano < known[2]:
             if len(self._known) >= _MOST_KNOWN:
                 self._known.clear()
-            known = self._known[model, provider] = self._found(model, provider, time_unix_nano)
+            known = self._found(model, provider, time_unix_nano, service_tier)
+            self._known[model, provider, service_tier] = known
         return known[0]
 
-    def _found(self, model: str, provider: str | None, time_unix_nano: int) -> tuple[Rates | None, int, int]:
+    def _found(
+        self, model: str, provider: str | None, time_unix_nano: int, service_tier: str | None
+    ) -> tuple[Rates | None, int, int]:
         name = model.lower()
         listed = self._listed.get(f"{provider.lower()}/{name}") if provider else None
         listed = listed or self._listed.get(name)
         if listed is not None:
             return listed, 0, _FOR_EVER
-        rates, length = _shipped_rates(name, provider, time_unix_nano) if is_installed() else (None, _DAY_NS)
+        rates, length = None, _DAY_NS
+        if is_installed():
+            # The package asks for this thread's decimal context; a copy can be thrown away.
+            rates, length = copy_context().run(_shipped_rates, name, provider, time_unix_nano, service_tier)
         since = time_unix_nano // length * length
         return rates, since, since + length
 
@@ -156,22 +165,27 @@ def _listed_rates(name: str, price: ModelPrice) -> Rates:
 
 def _token_units(price: Any) -> int | None:  # noqa: ANN401  # of the package, which has more kinds of prices than we take
     """Return a *price* of a million tokens as the smallest units for one."""
-    return int(CONTEXT.scaleb(price, _SHIFT)) if isinstance(price, Decimal) else None
+    return units(CONTEXT.scaleb(price, -6)) if isinstance(price, Decimal) else None
 
 
 # ── genai-prices ──────────────────────────────────────────────────────────────────────────────────
 
 
-def _shipped_rates(model: str, provider: str | None, time_unix_nano: int) -> tuple[Rates | None, int]:
+def _shipped_rates(
+    model: str, provider: str | None, time_unix_nano: int, service_tier: str | None
+) -> tuple[Rates | None, int]:
     """Return what the package says of *model*, and for how long, in nanoseconds."""
     # Optional, and it takes a third of a second: whoever has no tokens to price does not pay for it.
     import genai_prices
 
+    served = _SERVED.get(service_tier or "", {"service_tier": service_tier}) if service_tier else None
     when = datetime.fromtimestamp(time_unix_nano // 1_000_000_000, UTC)
     for name, whose in _references(model, provider):
         with suppress(Exception):  # it raises several kinds for what it does not know
             nothing = genai_prices.Usage()
-            found: Any = genai_prices.calc_price(nothing, name, provider_id=whose, genai_request_timestamp=when)
+            found: Any = genai_prices.calc_price(
+                nothing, name, provider_id=whose, genai_request_timestamp=when, price_context=served
+            )
             rates = _rates_of(found, f"genai-prices {genai_prices.__version__}")
             return rates, _MINUTE_NS if _depends_on_hour(found.model) else _DAY_NS
     return None, _DAY_NS

@@ -51,6 +51,8 @@ _TOKEN_MARK = re.compile(
 ).search
 
 # An AWS secret has no mark at all but its length: nothing else of forty characters mixes cases so much.
+# It has eight capitals at least. Most texts have none, and this is found out twenty times as fast.
+_EIGHT_CAPITALS = re.compile(r"[A-Z](?:[a-z0-9/+]*+[A-Z]){7}").search
 _AWS_SECRET = re.compile(r"(?<![A-Za-z0-9/+=])[A-Za-z0-9/+]{40}(?![A-Za-z0-9/+=])")
 
 _CARD = re.compile(
@@ -59,6 +61,8 @@ _CARD = re.compile(
 )
 _CARD_LENGTHS = {"2": {16}, "3": {14, 15, 16}, "4": {13, 16}, "5": {16}, "6": {16, 17, 18, 19}}
 _SSN = re.compile(r"\d\d\d-(?<![\w-]\d{3}-)(?<!000-)(?<!666-)(?<!9\d\d-)(?!00)\d\d-(?!0000)\d{4}(?![\w-])", re.ASCII)
+# Where its second part begins: a hyphen is found many times faster than three digits are.
+_SSN_MARK = re.compile(r"-(?<=[0-9]{3}-)[0-9]{2}-").search
 _DOMAIN = re.compile(r"@[A-Za-z0-9.-]{1,255}")
 _LOCAL_CHARACTERS = ascii_letters + digits + "_.-+%"
 
@@ -79,7 +83,7 @@ def without_credentials(text: str, longest: int) -> str:
     """
     if _TOKEN_MARK(text):
         text = _TOKEN.sub(_token, text)
-    if longest >= 40 and ("/" in text or "+" in text):
+    if longest >= 40 and ("/" in text or "+" in text) and _EIGHT_CAPITALS(text):
         text = _AWS_SECRET.sub(_aws_secret, text)
     if "earer " in text or "asic " in text:
         text = _SCHEME.sub(_scheme, text)
@@ -91,7 +95,7 @@ def without_personal(text: str) -> str:
     if "@" in text:
         text = _without_mail_addresses(text)
     text = _CARD.sub(_card, text)
-    return _SSN.sub(REDACTED, text) if "-" in text else text
+    return _SSN.sub(REDACTED, text) if "-" in text and _SSN_MARK(text) else text
 
 
 def looks_random(text: str) -> bool:

@@ -22,6 +22,7 @@ class Reading(NamedTuple):
     provider: str | None = None
     operation: str | None = None
     response_id: str | None = None
+    service_tier: str | None = None
     cost: object = None
     """What the library that made the call has worked out."""
 
@@ -52,6 +53,7 @@ def _around(response: object, found: Reading) -> dict[str, Any]:
         "model": _text(response, "model", "model_version", "modelVersion"),
         "provider": _text(hidden, "custom_llm_provider"),
         "response_id": _text(response, "id", "response_id", "responseId"),
+        "service_tier": _text(response, "service_tier") or _text(_get(response, "usage"), "service_tier"),
         "operation": "embeddings" if _get(response, "object") == "list" else None,
         "cost": _get(hidden, "response_cost"),
     }

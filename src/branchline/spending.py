@@ -10,8 +10,9 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from . import foreign, names, prices, responses
-from .context import CURRENT, Identity, PriceBook, Recording, UsagePlace
+from .context import CURRENT, Identity, Recording, UsagePlace
 from .money import A_COST, money
+from .price_list import PriceBook
 from .usage_values import TokenBreakdown, Usage
 from .values import freeze_name
 
@@ -77,10 +78,11 @@ def record_on(
     # A response is somebody else's object, which may raise whatever it is asked.
     said = None if response is None else _read(response, provider, place)
     modalities: Mapping[str, int] = {}
-    operation = response_model = response_id = None
+    operation = response_model = response_id = tier = None
     if said is not None:
         numbers = _either(numbers, said)
-        modalities, response_model, response_id = said.modalities, said.model, said.response_id
+        response_model, response_id, tier = map(_named, (said.model, said.response_id, said.service_tier))
+        modalities = said.modalities
         model, provider, operation = model or said.model, provider or said.provider, said.operation
         cost = said.cost if cost is None else cost  # type: ignore[assignment]  # whatever it is, it is looked at below
     name = _NOT_SAID if model is None else freeze_name(model)
@@ -89,7 +91,7 @@ def record_on(
     amount = None if cost is None else _money(cost, place)
     source: str | None = names.GIVEN
     if amount is None:
-        amount, source = _worked_out(name, response_model, whose, counted, place)
+        amount, source = _worked_out(name, response_model, whose, tier, counted, place)
     identity = place.identity
     return place.take(
         Usage(
@@ -110,6 +112,7 @@ def record_on(
             None if response_model == name else response_model,
             response_id,
             labels,
+            tier,
             1,
             place.usage_id,
             place.time_unix_nano,
@@ -155,7 +158,12 @@ def known_prices() -> PriceBook:
 
 
 def _worked_out(
-    model: str, response_model: str | None, provider: str | None, counted: tuple[int, ...], place: UsagePlace
+    model: str,
+    response_model: str | None,
+    provider: str | None,
+    tier: str | None,
+    counted: tuple[int, ...],
+    place: UsagePlace,
 ) -> tuple[Decimal | None, str | None]:
     given, made, cached, written, thought = counted
     try:
@@ -163,8 +171,8 @@ def _worked_out(
         rates = None
         if response_model is not None and response_model != model:
             # An alias is not what it was last month; what has answered is.
-            rates = book.rates(response_model, provider, place.time_unix_nano)
-        rates = rates or book.rates(model, provider, place.time_unix_nano)
+            rates = book.rates(response_model, provider, place.time_unix_nano, tier)
+        rates = rates or book.rates(model, provider, place.time_unix_nano, tier)
         cost = None if rates is None else rates.cost(given, made, cached, written, thought)
     except Exception as error:  # somebody else's data
         place.remark("usage_price", f"the price of {model!r} cannot be looked up: {type(error).__name__}: {error}")
@@ -260,6 +268,10 @@ def _read(response: object, provider: str | None, place: UsagePlace) -> response
         kind = type(response).__name__
         place.remark("usage_response", f"a response of type {kind} does not say what it took: {hint}", about=kind)
     return found
+
+
+def _named(text: str | None) -> str | None:
+    return None if text is None else freeze_name(text)
 
 
 def _either(numbers: tuple[Any, ...], said: responses.Reading) -> Any:  # noqa: ANN401  # five of them, not looked at yet

@@ -6,12 +6,12 @@ import functools
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from types import MethodType, TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypeVar, overload
+from typing import Any, ClassVar, Final, Self, TypeVar, overload
 
 from opentelemetry import trace
 from opentelemetry.trace import SpanContext
 
-from . import foreign, generators, names, stamps
+from . import foreign, generators, names, stamps, step_usage
 from .callables import TracedObject, TracedPartial
 from .captures import Call, Capture, wanted
 from .context import CURRENT, Recorder, Recording
@@ -19,12 +19,6 @@ from .metrics import record_on
 from .outcomes import error_type, is_worth_recording, outcome_of
 from .values import MAX_NAME, freeze, freeze_key, freeze_name
 
-
-if TYPE_CHECKING:
-    from datetime import timedelta
-    from decimal import Decimal
-
-    from .usage_values import TokenBreakdown, Usage
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -97,36 +91,13 @@ class Step:
         self.__exit__(kind, error, stack)
 
     stamp = stamps.mark_step
+    usage = step_usage.usage
 
     def metric(
         self, name: str, value: float, /, *, unit: str | None = None, step: int | None = None, **attributes: object
     ) -> None:
         """Record one value of a metric of this step; `branchline.record_metric` says what is taken."""
         record_on(self._recording, name, value, unit, step, attributes)
-
-    def usage(
-        self,
-        model: str | None,
-        /,
-        *,
-        input_tokens: int = 0,
-        output_tokens: int = 0,
-        cached_tokens: int = 0,
-        cache_write_tokens: int = 0,
-        reasoning_tokens: int = 0,
-        provider: str | None = None,
-        breakdown: TokenBreakdown | Mapping[str, int] | None = None,
-        cost: Decimal | float | str | None = None,
-        estimated: Decimal | float | str | None = None,
-        latency: float | timedelta | None = None,
-        response: object = None,
-    ) -> Usage:
-        """Record what a call of a model took in this step; `branchline.record_usage` says what is taken."""
-        # Whoever calls no models must not pay for exact decimals.
-        from .spending import record_on
-
-        numbers = (input_tokens, output_tokens, cached_tokens, cache_write_tokens, reasoning_tokens)
-        return record_on(self._recording, model, numbers, provider, breakdown, cost, estimated, latency, response)
 
     def set(self, /, **attributes: object) -> None:
         """Set attributes."""

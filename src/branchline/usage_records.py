@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from . import names
-from .money import money, plain
+from .money import CONTEXT, as_float, money, plain
 from .tally import Tally
 from .usage_values import TokenBreakdown, Usage
 
@@ -45,6 +45,7 @@ _SPELLINGS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 _MODELS: Final = (names.MODEL, names.RESPONSE_MODEL, "llm.model_name")
 _PROVIDERS: Final = (names.PROVIDER, "gen_ai.system", "llm.provider", "llm.system")
+_TIERS: Final = ("openai.response.service_tier", "gen_ai.openai.response.service_tier")
 _COSTS: Final = (names.COST_EXACT, names.COST_USD, "gen_ai.usage.cost", "operation.cost", "llm.cost.total")
 # Whoever sets one of these says what a call took.
 SPENDING_KEYS: Final = frozenset((*_SPELLINGS["input_tokens"], *_SPELLINGS["output_tokens"]))
@@ -64,7 +65,7 @@ def usage_attributes(usage: Usage) -> dict[str, Any]:
     if usage.step is not None:
         found[names.STEP_NAME] = usage.step
     if usage.cost is not None:
-        found[names.COST_USD] = float(usage.cost)
+        found[names.COST_USD] = as_float(usage.cost)
         found[names.COST_EXACT] = plain(usage.cost)
         found[names.COST_SOURCE] = usage.cost_source
     if usage.cached_tokens or usage.cache_write_tokens or usage.reasoning_tokens:
@@ -73,15 +74,11 @@ def usage_attributes(usage: Usage) -> dict[str, Any]:
         found[names.REASONING_TOKENS] = usage.reasoning_tokens
     if usage.latency is not None:
         found[names.USAGE_LATENCY] = usage.latency
-    if usage[_RARE:_PLACED] != _NOTHING_RARE:
+    is_rare = usage.estimated is not None or usage.breakdown is not None or usage.service_tier is not None
+    is_rare = is_rare or usage.calls != 1
+    if is_rare or usage.response_id is not None or usage.response_model is not None or usage.modalities:
         _add_rare(found, usage)
     return found
-
-
-# What comes in Usage before where it was made, and few have.
-_RARE: Final = Usage._fields.index("breakdown")
-_PLACED: Final = Usage._fields.index("usage_id")
-_NOTHING_RARE: Final = Usage("")[_RARE:_PLACED]
 
 
 def _add_rare(found: dict[str, Any], usage: Usage) -> None:
@@ -89,6 +86,8 @@ def _add_rare(found: dict[str, Any], usage: Usage) -> None:
         found[names.COST_ESTIMATED] = plain(usage.estimated)
     if usage.response_model is not None:
         found[names.RESPONSE_MODEL] = usage.response_model
+    if usage.service_tier is not None:
+        found[names.USAGE_TIER] = usage.service_tier
     if usage.response_id is not None:
         found[names.RESPONSE_ID] = usage.response_id
     if usage.calls != 1:
@@ -131,6 +130,7 @@ def usage_of(
         response_model=_text(attributes, names.RESPONSE_MODEL),
         response_id=_text(attributes, names.RESPONSE_ID),
         labels=_labels(attributes),
+        service_tier=_text(attributes, names.USAGE_TIER),
         calls=_count(attributes.get(names.USAGE_CALLS, 1)),
         usage_id=usage_id,
         time_unix_nano=time_unix_nano,
@@ -163,6 +163,7 @@ def span_usage(attributes: Mapping[str, Any]) -> Usage | None:
         cost_source=None if cost is None else names.GIVEN,
         response_model=_text(attributes, names.RESPONSE_MODEL),
         response_id=_text(attributes, names.RESPONSE_ID),
+        service_tier=_text(attributes, *_TIERS),
     )
 
 
@@ -188,7 +189,7 @@ def cost_attributes(tally: Tally) -> dict[str, Any]:
     """Return what a span says of the cost of its own *tally*."""
     cost = tally.cost
     priced = {names.PRICED_RATIO: tally.priced_ratio}
-    return priced if cost is None else {names.COST_USD: float(cost), **priced}
+    return priced if cost is None else {names.COST_USD: as_float(cost), **priced}
 
 
 def total_attributes(tally: Tally) -> dict[str, Any]:
@@ -199,7 +200,7 @@ def total_attributes(tally: Tally) -> dict[str, Any]:
         names.TOTAL_PRICED_RATIO: tally.priced_ratio,
     }
     cost = tally.cost
-    return found if cost is None else {**found, names.TOTAL_COST_USD: float(cost)}
+    return found if cost is None else {**found, names.TOTAL_COST_USD: as_float(cost)}
 
 
 # ── values ────────────────────────────────────────────────────────────────────────────────────────
@@ -225,7 +226,8 @@ def _money(attributes: Mapping[str, Any], *keys: str) -> Decimal | None:
     if isinstance(found, str | int | float) and not isinstance(found, bool):
         with suppress(ValueError, OverflowError):
             # A correction may take something back.
-            return -money(found[1:]) if isinstance(found, str) and found.startswith("-") else money(found)
+            is_taken_back = isinstance(found, str) and found.startswith("-")
+            return CONTEXT.minus(money(found[1:])) if is_taken_back else money(found)  # type: ignore[index]  # text
     return None
 
 

@@ -66,6 +66,8 @@ class Usage(NamedTuple):
     """What the provider calls its answer."""
     labels: Mapping[str, str] = MappingProxyType({})
     """What else its recorder calls things: an experiment, a run or a step of its own."""
+    service_tier: str | None = None
+    """How it was served, where its price depends on that: ``flex``, ``priority``, ``batch``."""
     calls: int = 1
     """How many calls this is: 0 where it only corrects what was known of one."""
     usage_id: str = ""

@@ -56,6 +56,7 @@ class Backlog:
         """Keep them in *folder*; *dropped* is told how many of the oldest had to go for others."""
         self.folder = folder
         self._max_bytes = max_bytes
+        self._segment_bytes = min(_SEGMENT_BYTES, max_bytes // 4)
         self._dropped = dropped
         self._mutex = threading.RLock()
         self._segments: list[Segment] = []
@@ -88,9 +89,9 @@ class Backlog:
         """Add *lines*, none of which has a newline in it. Raises OSError, and then none of them is there."""
         data = b"".join(line + b"\n" for line in lines)
         with self._mutex:
-            self._bound(len(data))
             writing = self._writing
-            if writing is None or writing.size + len(data) > _SEGMENT_BYTES:
+            if writing is None or (writing.size and writing.size + len(data) > self._segment_bytes):
+                self._bound(max(len(data), self._segment_bytes))
                 writing = self._begin()
             written = 0
             try:
@@ -103,14 +104,13 @@ class Backlog:
 
     def _begin(self) -> Segment:
         places.private_folder(self.folder)
-        while True:
-            path = self.folder / f"{time.time_ns():020d}-{os.getpid()}-{self._number}{SUFFIX}"
-            self._number += 1
-            descriptor, is_new = places.open_to_append(path)
-            if is_new:
-                break
-            os.close(descriptor)
+        path = self.folder / f"{time.time_ns():020d}-{os.getpid()}-{self._number}{SUFFIX}"
+        self._number += 1
+        # Nobody may find it before it is locked: who finds an empty one that nobody has, removes it.
+        hidden = path.with_name(f".{path.name}.tmp")
+        descriptor, _ = places.open_to_append(hidden)
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        hidden.rename(path)
         self._writing = Segment(path=path, descriptor=descriptor, size=0)
         self._segments.append(self._writing)
         return self._writing
@@ -178,7 +178,7 @@ class Backlog:
 
     def _paths(self) -> list[Path]:
         try:
-            return sorted(path for path in self.folder.iterdir() if path.suffix == SUFFIX and not path.is_symlink())
+            return [self.folder / name for name in sorted(os.listdir(self.folder)) if name.endswith(SUFFIX)]  # noqa: PTH208 - only the names, of which there may be many
         except OSError:
             return []
 

@@ -11,7 +11,7 @@ from ..redaction import REDACTED, Redactor
 from .jsontext import INT64_MAX, INT64_MIN, any_value, quoted
 from .log_texts import LogTexts
 from .plans import Plan, Plans, Writer
-from .records import Bond, LogLike, Mark, SpanLike
+from .records import SCOPE_AT, Bond, Mark, SpanLike
 
 
 T = TypeVar("T")
@@ -63,6 +63,7 @@ class Encoder:
             identity=self._identity,
             attributes=self._attributes,
             attributes_within=self._attributes_within,
+            learn=self._learn_texts,
         )
         self.spilled: list[tuple[SpanLike, Mark]] = []
 
@@ -84,9 +85,9 @@ class Encoder:
         texts = [text for start in starts for text in self._spans(spans[start : start + SPANS_PER_LINE])]
         return self._lines([span.scope for span in spans], texts, "resourceSpans", "scopeSpans", "spans")
 
-    def log_lines(self, records: Sequence[LogLike]) -> bytes:
-        """Return log *records* as whole lines."""
-        scopes = [record.scope for record in records]
+    def log_lines(self, records: Sequence[Any]) -> bytes:
+        """Return log *records*, which may come as lists, as whole lines."""
+        scopes = [record[SCOPE_AT] if record.__class__ is list else record.scope for record in records]
         texts = [text.encode() for text in self._logs.texts(records)]
         return self._lines(scopes, texts, "resourceLogs", "scopeLogs", "logRecords")
 
@@ -157,6 +158,16 @@ class Encoder:
             known.clear()
         for text in unknown:
             known[text] = quoted(text).encode()
+
+    def _learn_texts(self, texts: Iterable[str]) -> None:
+        """Do the same for texts that are no part of a plan."""
+        known = self._texts
+        unknown = {text for text in texts if text not in known and len(text) <= _REMEMBERED_LENGTH}
+        if not unknown or (self._redactor is not None and not self._redactor.are_clean(unknown)):
+            return
+        if len(known) + len(unknown) > _REMEMBERED:
+            known.clear()
+        known |= {text: quoted(text) for text in unknown}
 
     def _filled(self, plan: Plan, values: list[Any]) -> bytes | None:
         """Return the span that *plan* makes of *values*, or None if one of them needs a closer look."""

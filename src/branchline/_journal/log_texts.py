@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from .. import names
 from ..redaction import Redactor
 from ..values import freeze
 from .jsontext import quoted
-from .records import LogLike, Origin, origin_attributes
+from .records import BODY_AT, DATA_AT, LogLike, Origin, log_record, origin_attributes
 
 
 # What a message may take of a line.
@@ -30,65 +30,91 @@ class LogTexts:
         identity: Callable[[Any], str],
         attributes: Callable[[Mapping[str, Any]], str],
         attributes_within: Callable[[Mapping[str, Any], int], tuple[str, int]],
+        learn: Callable[[Iterable[str]], None],
     ) -> None:
         """Write what *redactor* leaves, by the encoder's ways to write the parts of a record."""
         self._redactor = redactor
         self._text, self._value, self._identity = text, value, identity
         self._attributes, self._attributes_within = attributes, attributes_within
+        self._learn = learn
         # A callback is asked about every single value.
         is_asked = redactor is not None and redactor.callback is not None
         self._is_remembering = not is_asked
         self._is_body_text = redactor is None or not (is_asked or redactor.is_secret("body"))
         self._origins: dict[Origin, str] = {}
-        self._forms: dict[tuple[Any, ...], str] = {}
+        self._forms: dict[tuple[Any, ...], tuple[str, str]] = {}
+        self._places: dict[tuple[Any, ...], str] = {}
         # The messages of the records at hand, as they are written.
         self._bodies: dict[str, str] = {}
 
-    def texts(self, records: Sequence[LogLike]) -> list[str]:
-        """Return *records*, each as an OTLP/JSON object."""
+    def texts(self, records: Sequence[Any]) -> list[str]:
+        """Return *records*, each as an OTLP/JSON object; one may come as a list."""
         self._bodies = self._clean_bodies(records) if self._is_body_text else {}
-        return [self._common(record) or self._any(record) for record in records]
+        if self._is_remembering:
+            said = [record[DATA_AT] for record in records if record.__class__ is list and record[DATA_AT]]
+            self._learn(value for data in said for value in data.values() if value.__class__ is str)
+        return [
+            (record.__class__ is list and self._common(record)) or self._any(log_record(record)) for record in records
+        ]
 
-    def _clean_bodies(self, records: Sequence[LogLike]) -> dict[str, str]:
+    def _clean_bodies(self, records: Sequence[Any]) -> dict[str, str]:
         """Return the messages as they are written, if nothing is to be redacted in them: cheaper to tell of many."""
-        bodies = {record.body for record in records if record.body.__class__ is str}
+        found = [record[BODY_AT] if record.__class__ is list else record.body for record in records]
+        bodies = {body for body in found if body.__class__ is str}
         if not bodies or (self._redactor is not None and not self._redactor.are_clean(bodies)):
             return {}
         return {body: quoted(body) for body in bodies}
 
     # ── by a form ─────────────────────────────────────────────────────────────────────────────────
 
-    def _common(self, record: LogLike) -> str | None:
+    def _common(self, fields: list[Any]) -> str | None:
         """Return a record that has no more than most of them, or None for one that wants a closer look."""
-        body = self._bodies.get(record.body) if record.body.__class__ is str else None
-        if body is None or record.data or record.name or record.span_number is None or not record.uid.isalnum():
+        _, uid, name, time, number, severity, said, *place, identity, data, _, observed, origin, _ = fields
+        body = self._bodies.get(said) if said.__class__ is str else None
+        if body is None or name:
             return None
-        identity = "" if record.identity is None else self._identity(record.identity)
+        own = ""
+        if data:
+            own, dropped = self._attributes_within(data, len(body))
+            if dropped:
+                return None
+            own = f",{own}"
         try:
-            shape = (record.origin, record.severity, record.severity_text, identity)
-            form = self._forms.get(shape) or self._made_form(shape)
+            shape = (origin, number, severity, "" if identity is None else self._identity(identity))
+            before, after = self._forms.get(shape) or self._made_form(shape)
         except TypeError:  # its place in the code is not as the logging module has it
             return None
-        time = record.time
-        return form % (
-            *(time, record.observed or time, body, record.uid, record.trace_hex, record.span_number, record.flags),
+        written = self._places.get(here := tuple(place)) or self._made_place(here)
+        # The same in most of them, and a number is slow to write.
+        moment = str(time)
+        seen = str(observed) if observed else moment
+        return (
+            f'{{"timeUnixNano":"{moment}","observedTimeUnixNano":"{seen}","severityNumber":{before}{body}'
+            f'}},"attributes":[{_UID}"{uid}"}}}}{after}{own}]{written}}}'
         )
 
-    def _made_form(self, shape: tuple[Any, ...]) -> str:
+    def _made_form(self, shape: tuple[Any, ...]) -> tuple[str, str]:
+        """Return what stands before the message of all records of *shape*, and what after their ids."""
         origin, number, severity, identity = shape
         parts = (identity, "" if origin is None else self._origin(origin))
-        attributes = "".join([f",{part}" for part in parts if part]).replace("%", "%%")
-        said = f',"severityText":{self._text(severity)}'.replace("%", "%%") if severity else ""
-        form = (
-            f'{{"timeUnixNano":"%d","observedTimeUnixNano":"%d","severityNumber":{number}{said},'
-            f'"body":{{"stringValue":%s}},"attributes":[{_UID}"%s"}}}}{attributes}],'
-            '"traceId":"%s","spanId":"%016x","flags":%d}'
-        )
+        said = f',"severityText":{self._text(severity)}' if severity else ""
+        form = f'{number}{said},"body":{{"stringValue":', "".join([f",{part}" for part in parts if part])
         if self._is_remembering:
             if len(self._forms) >= _REMEMBERED:
                 self._forms.clear()
             self._forms[shape] = form
         return form
+
+    def _made_place(self, place: tuple[Any, ...]) -> str:
+        """Return what is written of the span in which a record was made: many are made in one."""
+        trace_hex, span_number, flags = place
+        text = "" if trace_hex is None else f',"traceId":"{trace_hex}"'
+        text += "" if span_number is None else f',"spanId":"{span_number:016x}"'
+        text += f',"flags":{flags}' if flags else ""
+        if len(self._places) >= _REMEMBERED:
+            self._places.clear()
+        self._places[place] = text
+        return text
 
     # ── field by field ────────────────────────────────────────────────────────────────────────────
 
@@ -117,13 +143,7 @@ class LogTexts:
         text += f',"attributes":[{",".join(filter(None, parts))}]'
         if dropped:
             text += f',"droppedAttributesCount":{dropped}'
-        if record.trace_hex is not None:
-            text += f',"traceId":"{record.trace_hex}"'
-        if record.span_number is not None:
-            text += f',"spanId":"{record.span_number:016x}"'
-        if record.flags:
-            text += f',"flags":{record.flags}'
-        return text + "}"
+        return text + self._made_place((record.trace_hex, record.span_number, record.flags)) + "}"
 
     def _origin(self, origin: Origin) -> str:
         """Return the attributes for where a record was made: most are made in few places."""

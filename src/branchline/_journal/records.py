@@ -316,6 +316,39 @@ def log_tuple(record: LogLike) -> tuple[Any, ...]:
     )
 
 
+# A log record that is like most goes through the queue as a list: its compact form, as ``log_tuple`` has it, but with
+# the identity and the scope themselves in their places, and behind all that its place in the ring.
+BODY_AT: Final = 6
+IDENTITY_AT: Final = 10
+DATA_AT: Final = 11
+SCOPE_AT: Final = 12
+
+
+def log_record(record: Any) -> Any:
+    """Return *record* as an object; one that comes as a list is made one."""
+    if record.__class__ is not list:
+        return record
+    _, uid, name, time, severity, severity_text, body, *place, identity, data, scope, observed, origin, slots = record
+    made = LogRecord(
+        uid=uid,
+        name=name,
+        time=time,
+        severity=severity,
+        severity_text=severity_text,
+        body=body,
+        trace_hex=place[0],
+        span_number=place[1],
+        flags=place[2],
+        identity=identity,
+        data=data,
+        scope=scope,
+        observed=observed,
+        origin=origin,
+    )
+    made.slots = slots
+    return made
+
+
 def origin_attributes(origin: Origin) -> dict[str, Any]:
     """Return the attributes that say where a log record was made."""
     return {key: value for key, value in zip(_ORIGIN, origin, strict=True) if value is not None}

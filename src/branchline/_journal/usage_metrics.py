@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from .. import names
 from ..boundaries import BY_NAME
-from ..money import of_units, units
+from ..money import as_float, of_units, units
 from ..usage_values import Usage
 from .snapshots import HISTOGRAM, SUM, Distribution, Metric, Series
 
@@ -104,7 +104,7 @@ class UsageMetrics:
     def metrics(self) -> tuple[Metric, ...]:
         """Return what it all comes to; a metric of nothing is left out."""
         costs = tuple(
-            Series(_attributes(_CALLS, values), float(of_units(count))) for values, count in self._costs.items()
+            Series(_attributes(_CALLS, values), as_float(of_units(count))) for values, count in self._costs.items()
         )
         found = (
             _metric(names.TOKEN_USAGE, "How many tokens calls of models took.", "{token}", _TOKENS, self._tokens),

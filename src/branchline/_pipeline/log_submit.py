@@ -5,8 +5,56 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from .._journal.records import LogRecord, dumps, ring_default
+from .._journal.records import IDENTITY_AT, SCOPE_AT, LogRecord, dumps, log_record, ring_default
 from .._journal.ring import NOWHERE, Ring
+
+
+Fields = list[Any]
+
+
+def made_submit_fields(pipeline: Any, ring: Ring) -> Callable[[Fields, Any, Any, int], None]:
+    """Return what takes log records that come as lists, for *pipeline* and into *ring*.
+
+    A closure, because this runs for every record: what it uses is looked up once.
+    """
+    queue, append = pipeline.queue, pipeline.queue.append
+    encoded: Callable[..., bytes] = dumps
+    default = ring_default
+    memory, take, checksum, writers = ring.inside
+
+    def submit(fields: Fields, identity: Any, scope: Any, weight: int) -> None:
+        """Take the compact form of a log record, whose *identity* and *scope* it has as plain values."""
+        try:
+            data = encoded(fields, default)
+            write, described = writers[len(data)]
+            slots = take()
+            write(memory, slots, described, checksum(data), slots, data)
+        except Exception:  # a value that JSON cannot take, no room for it at once, or a ring that was closed meanwhile
+            submit_fields_as_record(pipeline, fields, identity, scope, weight)
+            return
+        fields[IDENTITY_AT] = identity
+        fields[SCOPE_AT] = scope
+        fields.append(slots)
+        if weight or len(queue) > pipeline.wake_at:
+            record = log_record(fields)
+            record.weight = weight
+            pipeline.submit_placed_log(record)
+            return
+        append(fields)
+        if pipeline.is_direct:
+            pipeline.write_here()
+
+    return submit
+
+
+def submit_fields_as_record(pipeline: Any, fields: Fields, identity: Any, scope: Any, weight: int) -> None:
+    """Take the same the long way."""
+    fields[IDENTITY_AT] = identity
+    fields[SCOPE_AT] = scope
+    fields.append(-1)
+    record = log_record(fields)
+    record.weight = weight
+    pipeline.submit_log(record)
 
 
 def made_submit_log(

@@ -11,7 +11,7 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Span as ApiSpan
 
 from .. import names
-from .._journal.records import LogRecord, Origin, Scope, origin_attributes
+from .._journal.records import LOG_RECORD, LogRecord, Origin, Scope, origin_attributes
 from ..context import IDENTITY_KEY, PIPELINE_KEY
 from ..log_api import PLAIN_SUPPRESSION, SUPPRESSION, Said, is_of_exporters, is_suppressed
 from ..tracebacks import qualified_name, said, stack_of
@@ -29,9 +29,8 @@ Place = tuple[Any, str | None, int | None, int, Any]
 
 _LONG: Final = 2048
 _ELEMENT: Final = 64
-_NOTHING: Final[Mapping[str, Any]] = {}
+_NOTHING: Final[dict[str, Any]] = {}
 _END_OF_TIME: Final = 2**64
-_new: Final = object.__new__
 _now: Final = time.time_ns
 
 
@@ -136,30 +135,60 @@ class LogTaker:
             # A handler of OpenTelemetry's has given it to a logger of theirs just now.
             self._here.echo = None
             return
-        record = _new(LogRecord)
-        record.name = name
-        record.time = moment
-        record.observed = None
-        record.severity = number
-        record.severity_text = text
-        record.body = body
-        record.scope = scope
-        record.trace_hex = trace_hex
-        record.span_number = span_number
-        record.flags = flags
-        record.identity = identity
-        record.uid = pipeline.uid + next(pipeline.uids).to_bytes(8, "big").hex()
-        record.origin = origin
-        record.slots = -1
-        record.weight = 0 if body.__class__ is str and len(body) <= _LONG else _weight(body)
+        uid = pipeline.uid + next(pipeline.uids).to_bytes(8, "big").hex()
+        weight = 0 if body.__class__ is str and len(body) <= _LONG else _weight(body)
         if data is None:
-            record.data = _NOTHING
+            data = _NOTHING
         else:
-            record.data = data
-            record.weight += sum(map(_weight, data.values()))
+            # As `_weight`, without its call for most of them.
+            for value in data.values():
+                kind = value.__class__
+                if kind is not int and (kind is not str or len(value) > _LONG):
+                    weight += _weight(value)
         if name or self.show is not None:
+            record = LogRecord(
+                name=name,
+                time=moment,
+                uid=uid,
+                severity=number,
+                severity_text=text,
+                body=body,
+                trace_hex=trace_hex,
+                span_number=span_number,
+                flags=flags,
+                identity=identity,
+                data=data,
+                scope=scope,
+                origin=origin,
+            )
+            record.weight = weight
             self._share(record, context, span, pipeline)
-        pipeline.submit_log(record)
+            pipeline.submit_log(record)
+            return
+        told = identity and (identity.experiment_name, identity.branch_id, identity.branch_name)
+        # As `log_tuple` has it.
+        pipeline.submit_log_fields(
+            [
+                LOG_RECORD,
+                uid,
+                name,
+                moment,
+                number,
+                text,
+                body,
+                trace_hex,
+                span_number,
+                flags,
+                told,
+                data,
+                scope.compact,
+                None,
+                origin,
+            ],
+            identity,
+            scope,
+            weight,
+        )
 
     # ── from loggers of OpenTelemetry, and from ``event`` ─────────────────────────────────────────
 

@@ -6,7 +6,9 @@ import os
 import platform
 import socket
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +80,10 @@ def for_children(config: Config, directory: Path, run_id: str) -> dict[str, Any]
         "directory": str(directory),
         "run_id": run_id,
         "console": False,
+        "verbosity": config.verbosity,
+        "log_file": config.log_file if _is_plain(config.log_file) else None,
+        "capture_warnings": config.capture_warnings,
+        "capture_uncaught": config.capture_uncaught,
         "capture_logs": False if config.capture_logs is None else config.capture_logs,
         "capture": config.capture,
         "prices": dict(config.prices),
@@ -93,3 +99,12 @@ def for_children(config: Config, directory: Path, run_id: str) -> dict[str, Any]
 def _for_a_child(budget: BudgetConfig) -> BudgetConfig:
     """Return *budget* as it can be pickled: what is called when it is exceeded may be of this process alone."""
     return replace(budget, on_exceed="inform") if callable(budget.on_exceed) else budget
+
+
+def _is_plain(value: object) -> bool:
+    """Whether a child process can be told of *value*: text and numbers, and no functions or streams."""
+    if isinstance(value, Mapping):
+        return all(_is_plain(item) for item in value.values())
+    if isinstance(value, list | tuple):
+        return all(map(_is_plain, value))
+    return value is None or isinstance(value, str | int | float | Path | timedelta)

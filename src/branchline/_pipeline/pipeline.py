@@ -20,7 +20,7 @@ from opentelemetry.trace import SpanContext
 
 from .. import names
 from .._journal import layout
-from .._journal.records import LogRecord, dumps, loads, log_tuple, ring_default, span_tuple
+from .._journal.records import IDENTITY_AT, SCOPE_AT, LogRecord, dumps, loads, log_tuple, ring_default, span_tuple
 from .._journal.recovery import home_of, make_room, mounts
 from .._journal.ring import NOWHERE, Ring, create_ring, ring_folder, rings
 from .._journal.seen import Follows, Listener
@@ -33,7 +33,7 @@ from ..values import freeze, freeze_key
 from . import ids
 from .branch_values import BranchValues
 from .endings import unwatch_forks
-from .log_submit import made_submit_log
+from .log_submit import made_submit_fields, made_submit_log, submit_fields_as_record
 from .metric_settings import MetricSettings
 from .notices import Notices
 
@@ -141,6 +141,8 @@ class Pipeline:
         self.followers: tuple[Follows, ...] = ()
         # What it comes to itself; asked by the writer, with all other metrics.
         self.measured: Callable[[], tuple[Metric, ...]] = lambda: ()
+        # What others have to say of themselves in process.json.
+        self.told: Callable[[], dict[str, Any]] = dict
         # Who is told of every usage at once, in the thread that recorded it: a budget. It must not raise.
         self.usage_heard: Callable[[Usage], None] | None = None
         # Of those who are told at the end: how much of each limit is used.
@@ -166,6 +168,7 @@ class Pipeline:
         self._put: Callable[[bytes], int | tuple[int, ...]] | None = None
         self.submit: Callable[[Any], None] = self._submit
         self.submit_log: Callable[[LogRecord], None] = self._submit_log
+        self.submit_log_fields: Callable[[list[Any], Any, Any, int], None] = self._submit_log_fields
         # Whether the writer reads the ring: then the queue holds no more of a common span than its slot.
         self.reads_ring = False
         self.wake_at = -1
@@ -268,13 +271,26 @@ class Pipeline:
 
         return submit
 
-    def _submit_log(self, record: LogRecord) -> None:
-        """Take a log record, where there is no ring or not yet."""
+    def submit_placed_log(self, record: LogRecord) -> None:
+        """Take a log record, which is in the ring already if it can be."""
         if (len(self.queue) > self.wake_at or record.weight) and not self._attend(record, "logs"):
             return
         self.queue.append(record)
         if self.is_direct:
             self.write_here()
+
+    # Where there is no ring, or not yet.
+    _submit_log = submit_placed_log
+
+    def _submit_log_fields(self, fields: list[Any], identity: Any, scope: Any, weight: int) -> None:
+        # As what `made_submit_fields` makes, where there is no ring or not yet.
+        if self.is_closed or weight or len(self.queue) > self.wake_at or self.is_direct:
+            submit_fields_as_record(self, fields, identity, scope, weight)
+            return
+        fields[IDENTITY_AT] = identity
+        fields[SCOPE_AT] = scope
+        fields.append(-1)
+        self.queue.append(fields)
 
     def submit_snapshot(self, snapshot: Snapshot) -> None:
         """Take a look at all metrics; it is counted by its data points."""
@@ -594,6 +610,8 @@ class Pipeline:
         self.reads_ring = is_recoverable and getattr(sys, "_is_gil_enabled", lambda: True)()
         self.submit = self._made_submit(self._put, ring if is_recoverable else None)
         self.submit_log = made_submit_log(self, self._put, ring if is_recoverable else None)
+        if is_recoverable:
+            self.submit_log_fields = made_submit_fields(self, ring)
 
     @property
     def resource(self) -> Mapping[str, Any]:
@@ -673,6 +691,7 @@ class Pipeline:
         self._put = None
         self.submit = self._submit
         self.submit_log = self._submit_log
+        self.submit_log_fields = self._submit_log_fields
         self.reads_ring = False
         self.is_simple = False
         self.is_direct = self._goes_direct if is_direct is None else is_direct

@@ -148,7 +148,7 @@ def _correction(usage: Usage, counted: Usage) -> Usage | None:
     """Return what *usage* says beyond what was *counted* of the same call; None where that is nothing."""
     cost: Decimal | None = None
     if usage.cost is not None and usage.cost_source == names.GIVEN and usage.cost != counted.cost:
-        cost = CONTEXT.subtract(usage.cost, counted.cost or Decimal(0))
+        cost = usage.cost if counted.cost is None else CONTEXT.subtract(usage.cost, counted.cost)
     if cost is None and usage.breakdown is None and usage.estimated is None:
         return None
     return usage._replace(
@@ -239,7 +239,7 @@ def priced(usage: Usage, time_unix_nano: int) -> Usage:
     if usage.cost is not None or prices is None:
         return usage
     for model in (usage.response_model, usage.model):
-        rates = prices.rates(model, usage.provider, time_unix_nano) if model else None
+        rates = prices.rates(model, usage.provider, time_unix_nano, usage.service_tier) if model else None
         if rates is not None:
             cost = rates.cost(
                 usage.input_tokens,

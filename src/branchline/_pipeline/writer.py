@@ -14,7 +14,16 @@ from typing import Any, Final
 from .. import names
 from .._journal import layout
 from .._journal.encode import SPANS_PER_LINE, Encoder
-from .._journal.records import LogRecord, dumps, from_tuple, loads, ring_default, spilled_records
+from .._journal.records import (
+    LOG_RECORD,
+    LogRecord,
+    dumps,
+    from_tuple,
+    loads,
+    log_record,
+    ring_default,
+    spilled_records,
+)
 from .._journal.ring import Progress
 from .._journal.seen import Seen, Summary
 from .._journal.segments import Appender
@@ -226,9 +235,11 @@ class Writer:
             pipeline.drop("metrics", "disk_error", lost)
         for record in pipeline.queue:
             if record.__class__ is not Marker and record.__class__ is not Snapshot:
-                signal = "logs" if record.__class__ is LogRecord else "spans"
+                is_listed = record.__class__ is list and record[0] == LOG_RECORD
+                signal = "logs" if is_listed or record.__class__ is LogRecord else "spans"
                 self.recorded[signal] += 1
-                waiting.append((signal, record if record.__class__ is int else getattr(record, "slots", -1)))
+                slots = record if record.__class__ is int else getattr(record, "slots", -1)
+                waiting.append((signal, record[-1] if is_listed else slots))
         pipeline.queue.clear()
         self._unwritten.clear()
         kept = 0
@@ -258,11 +269,11 @@ class Writer:
                 break
             most = None if most is None else most - _BATCH
             spans: list[Any] = []
-            logs: list[LogRecord] = []
+            logs: list[Any] = []
             snapshots: list[Snapshot] = []
             for _ in range(min(len(queue), _BATCH)):
                 record = queue.popleft()
-                if record.__class__ is LogRecord:
+                if record.__class__ is LogRecord or (record.__class__ is list and record[0] == LOG_RECORD):
                     logs.append(record)
                 elif record.__class__ is Marker:
                     self._markers.append(record)
@@ -271,8 +282,9 @@ class Writer:
                 else:
                     spans.append(record)
             if self._rescued:
-                logs = [record for record in logs if record.uid not in self._rescued]
+                logs = [record for record in map(log_record, logs) if record.uid not in self._rescued]
             if pipeline.options.listeners:
+                logs = [log_record(record) for record in logs]
                 self._points += sum(record.name == names.METRIC_EVENT for record in logs)
             self._encode(spans, logs, snapshots)
             if pipeline.options.listeners:
@@ -302,7 +314,7 @@ class Writer:
                 self._write_metrics()
             self._write_state("ended")
 
-    def _encode(self, spans: list[Any], logs: list[LogRecord], snapshots: Sequence[Snapshot] = ()) -> None:
+    def _encode(self, spans: list[Any], logs: list[Any], snapshots: Sequence[Snapshot] = ()) -> None:
         if snapshots:
             self._encode_metrics(snapshots)
         encoder = self._encoder
@@ -321,14 +333,21 @@ class Writer:
             logs.extend(spilled_records(encoder.spilled))
             encoder.spilled = []
         log_lines = self._encoded(encoder.log_lines, logs, "logs")
-        self._guarded(functools.partial(self._metric_lines.add_usage, logs))
+        # Of those that come as lists, none is of ours.
+        own = [record for record in logs if record.__class__ is not list]
+        self._guarded(functools.partial(self._metric_lines.add_usage, own))
         for appender, lines, places, signal in (
-            (self._logs, log_lines, [record.slots for record in logs], "logs"),
+            (
+                self._logs,
+                log_lines,
+                [record[-1] if record.__class__ is list else record.slots for record in logs],
+                "logs",
+            ),
             (self._traces, b"".join(span_lines), slots, "spans"),
         ):
             if places:
                 self.recorded[signal] += len(places)
-                notes = sum(record.name in names.LIFECYCLE for record in logs) if signal == "logs" else 0
+                notes = sum(record.name in names.LIFECYCLE for record in own) if signal == "logs" else 0
                 self._unwritten.append(_Unwritten(appender, lines, places, signal, len(places), notes))
 
     def _encode_metrics(self, snapshots: Sequence[Snapshot]) -> None:
@@ -351,6 +370,8 @@ class Writer:
             return encode(records)
         except BaseException:  # one record is to blame: the others must not go with it
             self._encoder.spilled = already
+        if signal == "logs":
+            records[:] = map(log_record, records)
         parts: list[bytes] = []
         for record in list(records):
             spilled = list(self._encoder.spilled)
@@ -491,6 +512,7 @@ class Writer:
             "counters": self.counters(),
             "usage": self._metric_lines.spent.document(),
             "oddities": dict(pipeline.notices.counts),
+            **pipeline.told(),
         }
         try:
             layout.private_directory(pipeline.directory)

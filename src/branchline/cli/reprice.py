@@ -63,7 +63,8 @@ def repriced(usage: Usage, book: Prices, model: str | None, provider: str | None
         return usage._replace(cost=None)
     when = _when(usage, day)
     asked = [(model, provider)] if model else [(usage.response_model, usage.provider), (usage.model, usage.provider)]
-    rates = next((rates for name, whose in asked if name and (rates := book.rates(name, whose, when))), None)
+    found = (book.rates(name, whose, when, usage.service_tier) for name, whose in asked if name)
+    rates = next((rates for rates in found if rates is not None), None)
     counted = usage.cached_tokens, usage.cache_write_tokens, usage.reasoning_tokens
     cost = None if rates is None else rates.cost(usage.input_tokens, usage.output_tokens, *counted)
     return usage._replace(cost=cost)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .logger import Logger
+    from .peers import loguru_sink, structlog_processor
     from .prepared import get_rt_logger, prepare_logger
     from .registry import get_logger
     from .structured import LogContext, OutputFormat, StructuredLogger
@@ -19,7 +20,9 @@ __all__ = [
     "StructuredLogger",
     "get_logger",
     "get_rt_logger",
+    "loguru_sink",
     "prepare_logger",
+    "structlog_processor",
 ]
 
 # Whoever only decorates functions must not pay for sinks and formats.
@@ -30,7 +33,9 @@ _LATER = {
     "StructuredLogger": "structured",
     "get_logger": "registry",
     "get_rt_logger": "prepared",
+    "loguru_sink": "peers",
     "prepare_logger": "prepared",
+    "structlog_processor": "peers",
 }
 
 

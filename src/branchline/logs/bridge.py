@@ -57,6 +57,8 @@ _MOST_SCOPES: Final = 10_000
 # What OpenTelemetry's own instrumentation puts there: the record has it already.
 _IDS: Final = ("otelTraceID", "otelSpanID", "otelTraceSampled", "otelServiceName")
 _NO_FIELDS: Final = frozenset({*STANDARD, *_IDS})
+# Of these classes we know what their messages are; one of somebody's own may have another style.
+_ORDINARY: Final = frozenset({logging.LogRecord, Record})
 _STANDARD_COUNT: Final = len(vars(logging.makeLogRecord({})))
 
 
@@ -141,21 +143,15 @@ class Bridge(logging.Handler):
 
     # ── a record ──────────────────────────────────────────────────────────────────────────────────
 
-    def handle(self, record: logging.LogRecord) -> bool:
-        """Take *record*, and say it where nobody else does; never raises."""
-        self.take(record)
-        if not _ROOT.handlers:
-            _say_as_without_us(record)
-        return True
-
-    def take(self, record: logging.LogRecord) -> None:
-        """Take *record*; never raises."""
+    # Not in parts: it runs for every record, and a call has its price.
+    def handle(self, record: logging.LogRecord, is_said: bool = False) -> bool:  # noqa: C901
+        """Take *record*; never raises. Where nobody else says it, nor has said it already, the last resort does."""
         if self._depth > _DEEPEST and self._is_recursive():
-            return
+            return False
         # Without a call in it, this is one step for other threads and for signal handlers.
         self._depth += 1
         try:
-            level = record.levelno
+            level, kind = record.levelno, record.__class__
             try:
                 scope, lowest = self._scopes[record.name]
                 number, word = self._severities[level]
@@ -163,26 +159,45 @@ class Bridge(logging.Handler):
                 scope, lowest = self._known(record.name)
                 number, word = self._severity(level)
             if level >= lowest:
-                message = record.msg
-                if record.args or message.__class__ is not str or len(message) > MAX_TEXT:
+                message, args = record.msg, record.args
+                # Said at once what `getMessage` says, for it runs for every record.
+                if message.__class__ is not str or kind not in _ORDINARY:
                     message = self._body(record)
+                elif args:
+                    try:
+                        message = message % args
+                    except Exception:  # what is logged does not go with its format, or has a __str__ that raises
+                        message = self._body(record)
+                if message.__class__ is str and len(message) > MAX_TEXT:
+                    message = freeze(message, self._taker.odd)
                 name, data = "", None
-                if (
-                    len(record.__dict__) > _STANDARD_COUNT
-                    or record.exc_info
-                    or record.exc_text
-                    or record.stack_info
-                    or (record.__class__ is Record and record.fields)
-                ):
+                if record.exc_info or record.exc_text or record.stack_info:
+                    name, data = self._beside(record)
+                elif kind is Record:
+                    data = record.fields  # type: ignore[attr-defined]  # one of ours has
+                    if names.EVENT_NAME_FIELD in data or data.__class__ is not dict:
+                        name, data = self._beside(record)
+                elif len(record.__dict__) > _STANDARD_COUNT:
                     name, data = self._beside(record)
                 origin = (record.pathname, record.funcName, record.lineno, record.levelname)
                 self._give(scope, level, int(record.created * 1e9), number, word, message, name, data, origin)
-            for sinks in self._sinks:
-                sinks.handle(Record.of(record))
+            if self._sinks:
+                self._share(record)
         except Exception as error:  # recording never raises
             self._taker.failed(error)
         finally:
             self._depth -= 1
+        if not (is_said or self._sinks or _ROOT.handlers):
+            _say_as_without_us(record)
+        return True
+
+    def take(self, record: logging.LogRecord) -> None:
+        """Take a *record* that somebody has said already; never raises."""
+        self.handle(record, True)
+
+    def _share(self, record: logging.LogRecord) -> None:
+        for sinks in self._sinks:
+            sinks.handle(Record.of(record))
 
     def emit(self, record: logging.LogRecord) -> None:
         """Take *record*."""
@@ -191,7 +206,7 @@ class Bridge(logging.Handler):
     def _is_recursive(self) -> bool:
         """Whether this record is made by what is logged, and that again: so many threads at once are rare."""
         frame: FrameType | None = sys._getframe()  # noqa: SLF001  # the only way to see it without a cost to all others
-        code, depth = Bridge.take.__code__, 0
+        code, depth = Bridge.handle.__code__, 0
         while frame is not None and depth <= _DEEPEST:
             depth += frame.f_code is code
             frame = frame.f_back

@@ -24,7 +24,7 @@ class Wish:
 
 
 # What files have and terminals have not.
-_OF_FILES: Final = ("rotation", "retention", "max_total", "compression", "archive", "mode", "delay")
+_OF_FILES: Final = ("rotation", "retention", "max_total", "min_free", "compression", "archive", "mode", "delay")
 _OF_ALL: Final = (
     *("filter", "formatter", "format", "json", "serialize", "fields", "redact", "mask_pii", "sanitize_messages"),
     *("add_runtime_context", "enqueue", "queue_size", "overflow", "rate_limit", "deduplicate", "catch"),
@@ -66,10 +66,11 @@ def _sinks(name: str, config: Mapping[str, object]) -> list[Mapping[str, object]
         # Whoever says what a line looks like wants no JSON.
         shared["json"] = config.get("format") is None and config.get("formatter") is None
     sinks: list[Mapping[str, object]] = []
+    of_file = _of_file(config)
     if config.get("sink") is not None:
         sinks.append({**shared, **{key: config[key] for key in ("sink", *_OF_FILES, *_OF_TERMINALS) if key in config}})
     if config.get("log_dir"):
-        sinks.append({"sink": _folder(config["log_dir"]) / file_name(name), **shared, **_of_file(config)})
+        sinks.append({"sink": _folder(config["log_dir"]) / file_name(name), **shared, **of_file})
     if sinks:
         # On the disk only: a terminal shows what the level lets through.
         shared.pop("filter", None)

@@ -36,7 +36,8 @@ KEYS: Final = (
 
 # What else is personal: telephone numbers, and addresses inside of a network.
 _PERSONAL: Final = (
-    r"(?<![\w.])\+?\d{1,3}[ .-]?\(?\d{2,4}\)?[ .-]\d{3,4}[ .-]\d{3,4}(?![\w.])",
+    r"(?<![\w.])\+\d[\d ().-]{6,18}\d(?!\w)",
+    r"(?<![\w.])\(?\d{3}\)?[ .-]\d{3}[ .-]\d{4}(?![\w.-])",
     r"\b(?:10\.\d{1,3}|192\.168|172\.(?:1[6-9]|2\d|3[01]))\.\d{1,3}\.\d{1,3}\b",
 )
 
@@ -64,7 +65,7 @@ def formatter_of(config: Mapping[str, object], *, stream: TextIO | None = None) 
     if is_json:
         lines = JsonLines(is_whole=_flag(config, "serialize", default=False), has_runtime=has_runtime, chosen=chosen)
         return _json(lines, _Cleaner(redactor, is_sanitizing=False))
-    kept = Template(template or PLAIN, is_coloured=is_painted, is_whole=not is_sanitizing)
+    kept = Template(PLAIN if template is None else template, is_coloured=is_painted, is_whole=not is_sanitizing)
     return _plain(kept, _Cleaner(redactor, is_sanitizing=is_sanitizing, chosen=chosen))
 
 
@@ -132,7 +133,7 @@ def _below(record: Record, cleaner: _Cleaner) -> str:
 
 def _custom(made: Callable[[logging.LogRecord], object], cleaner: _Cleaner) -> Formatter:
     def formatted(record: Record) -> str:
-        clean = copy.copy(record)
+        clean = copy.copy(record).complete()
         # Formatters of the logging module put the message together again.
         clean.msg = clean.message = cleaner.message(record)
         clean.args = ()

@@ -8,6 +8,7 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,7 +21,7 @@ from .sinks.places import CallableSink, HandlerSink, Sink
 
 
 # What is logged while a line is made or written belongs there too; what a sink logs about each line has no end.
-_DEEPEST: Final = 8
+_DEEPEST: Final = 32
 # A forked child may end at any moment without saying so. What it says first is written at once; one that says more is
 # worth a thread.
 _WRITTEN_AT_ONCE: Final = 1000
@@ -151,9 +152,12 @@ class Handler:
         for _ in range(_DEEPEST):
             self._is_busy = True
             self._write_now(records, is_catching=is_catching)
-            # From here on a signal handler writes by itself what it logs: nothing is forgotten between the two.
+            # From here on a signal handler writes by itself what it logs, and what it finds here.
             self._is_busy = False
-            records = [self._nested.popleft() for _ in range(len(self._nested))]
+            records = []
+            with suppress(IndexError):
+                while True:
+                    records.append(self._nested.popleft())
             if not records:
                 return
         self.account.drop("recursive", len(records))

@@ -5,23 +5,31 @@ from __future__ import annotations
 import atexit
 import itertools
 import logging
+import os
 import threading
 import weakref
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
+from .. import names
+from ..context import CURRENT
 from .accounts import complain, said
 from .handler import Handler, Until
 from .handler_config import handler_of
 from .records import Record
+from .reports import SinkReport, report_of
 from .sinks.files import FileSink
 
 
 # What is not written at the end of the process within this time is counted, and given up.
 EXIT_SECONDS: Final = 2.0
 
+_TOLD: Final = (str, int, float, bool)
 _BLOCK: Final = 64 * 1024
+# Whose reports are kept though they are closed.
+_MOST_ENDED: Final = 100
 
 
 class _Registry:
@@ -34,6 +42,7 @@ class _Registry:
         """Begin with the first id again; for tests."""
         self.ids = itertools.count(1)
         self.owners: weakref.WeakSet[Handlers] = weakref.WeakSet()
+        self.ended: deque[SinkReport] = deque(maxlen=_MOST_ENDED)
 
 
 registry: Final = _Registry()
@@ -59,6 +68,9 @@ class Handlers:
     def __bool__(self) -> bool:
         return True
 
+    def __iter__(self) -> Iterator[Handler]:
+        return iter(self._handlers)
+
     # ── which ones ────────────────────────────────────────────────────────────────────────────────
 
     def add(self, config: Mapping[str, object]) -> int:
@@ -69,7 +81,11 @@ class Handlers:
         """
         handler = handler_of(config, next(registry.ids))
         with self._mutex:
+            # What is set up before anything is logged is no change.
+            is_change = any(other.account.created for other in self._handlers)
             self._use((*self._handlers, handler))
+        if is_change:
+            _tell("added", handler, config)
         return handler.id
 
     def remove(self, handler_id: int) -> None:
@@ -78,11 +94,14 @@ class Handlers:
             gone = [handler for handler in self._handlers if handler.id == handler_id]
             self._use(tuple(handler for handler in self._handlers if handler.id != handler_id))
         for handler in gone:
-            handler.close()
+            _end(handler, None)
+            if handler.account.created:
+                _tell("removed", handler, {})
 
     def remove_all(self) -> None:
         """Do the same for every sink."""
-        self.close()
+        for handler in self._handlers:
+            self.remove(handler.id)
 
     def _use(self, handlers: tuple[Handler, ...]) -> None:
         self._handlers = handlers
@@ -132,7 +151,33 @@ class Handlers:
             gone = self._handlers
             self._use(())
         until = Until(timeout)
-        return not [handler for handler in gone if not handler.close(until.left())]
+        return not [handler for handler in gone if not _end(handler, until.left())]
+
+
+def _end(handler: Handler, timeout: float | None) -> bool:
+    is_complete = handler.close(timeout)
+    registry.ended.append(report_of(handler))
+    return is_complete
+
+
+def _tell(what: str, handler: Handler, config: Mapping[str, object]) -> None:
+    """Note in the run that is being recorded that a sink was added or removed, and how it was set up."""
+    recorder = CURRENT.recorder
+    if recorder is None:
+        return
+    # A URL may have a password in it; what is no text or number says little.
+    told = {f"set.{key}": value for key, value in config.items() if key != "sink" and isinstance(value, _TOLD)}
+    body = f"sink {handler.id} {what}: {handler.account.name}"
+    try:
+        recorder.event(names.LOGGING_CHANGED, {names.SINK: handler.account.name, **told}, severity="DEBUG", body=body)
+    except Exception as error:  # a change of logging is no reason for anything else to fail
+        complain(f"could not record that a sink was {what}: {said(error)}")
+
+
+def reports() -> tuple[SinkReport, ...]:
+    """Return what became of the records of every sink of the process, those that are closed first."""
+    found = [report_of(handler) for handlers in list(registry.owners) for handler in handlers]
+    return (*registry.ended, *sorted(found, key=lambda report: report.handler_id))
 
 
 def last_lines(path: Path, n: int) -> list[str]:
@@ -162,3 +207,11 @@ def close_all(timeout: float | None = EXIT_SECONDS) -> None:
 
 
 atexit.register(close_all)
+
+
+def _forget_ended() -> None:
+    registry.ended.clear()
+
+
+# A forked child counts its own.
+os.register_at_fork(after_in_child=_forget_ended)

@@ -10,13 +10,16 @@ from types import FrameType, TracebackType
 from typing import Any, Final, Self, TypeAlias
 
 from opentelemetry import context as otel_context
+from opentelemetry.context import Context
+from opentelemetry.trace import INVALID_SPAN
 
 from ..errors import ConfigError
 from ..tracebacks import said as told
 from ..values import Value
+from .bridge import Bridge
 from .desks import Desk
 from .levels import SUCCESS, TRACE, level_number
-from .records import Record, made_record
+from .records import SPAN_KEY, Record, made_record
 from .scoped_fields import FIELDS_KEY, contextualized, frozen
 
 
@@ -26,8 +29,10 @@ ErrorInfo: TypeAlias = bool | BaseException | _Found | None
 _NOTHING: Final[Mapping[str, Value]] = {}
 _TRACE, _DEBUG, _INFO, _SUCCESS = TRACE, logging.DEBUG, logging.INFO, SUCCESS
 _WARNING, _ERROR, _CRITICAL = logging.WARNING, logging.ERROR, logging.CRITICAL
+_SPECIAL: Final = frozenset({"exc_info", "stack_info", "stacklevel", "extra"})
+_current_context: Final = otel_context.get_current
 # Frames of these are not the caller's: adapters of the logging module call us for somebody.
-_OUR_FILES: Final = frozenset({contextualized.__code__.co_filename, logging.getLevelName.__code__.co_filename})
+_OUR_FILES: Final = frozenset({__file__, logging.getLevelName.__code__.co_filename})
 
 
 class Logger(logging.Logger):
@@ -55,53 +60,44 @@ class Logger(logging.Logger):
 
     def trace(self, msg: object, /, *args: object, **fields: object) -> None:
         """Log what only whoever looks for a fault wants to know."""
-        if self.isEnabledFor(_TRACE) or self._desk.deepest <= _TRACE:
-            self._say(_TRACE, msg, args, fields)
+        self._say(_TRACE, msg, args, fields)
 
     def debug(self, msg: object, /, *args: object, **fields: object) -> None:  # type: ignore[override]  # msg may be a field
         """Log a detail."""
-        if self.isEnabledFor(_DEBUG) or self._desk.deepest <= _DEBUG:
-            self._say(_DEBUG, msg, args, fields)
+        self._say(_DEBUG, msg, args, fields)
 
     def info(self, msg: object, /, *args: object, **fields: object) -> None:  # type: ignore[override]  # msg may be a field
         """Log what happens."""
-        if self.isEnabledFor(_INFO) or self._desk.deepest <= _INFO:
-            self._say(_INFO, msg, args, fields)
+        self._say(_INFO, msg, args, fields)
 
     def success(self, msg: object, /, *args: object, **fields: object) -> None:
         """Log that something went well: above INFO, below WARNING."""
-        if self.isEnabledFor(_SUCCESS) or self._desk.deepest <= _SUCCESS:
-            self._say(_SUCCESS, msg, args, fields)
+        self._say(_SUCCESS, msg, args, fields)
 
     def warning(self, msg: object, /, *args: object, **fields: object) -> None:  # type: ignore[override]  # msg may be a field
         """Log what somebody should look at."""
-        if self.isEnabledFor(_WARNING) or self._desk.deepest <= _WARNING:
-            self._say(_WARNING, msg, args, fields)
+        self._say(_WARNING, msg, args, fields)
 
     warn = warning  # type: ignore[assignment]  # the same
 
     def error(self, msg: object, /, *args: object, **fields: object) -> None:  # type: ignore[override]  # msg may be a field
         """Log what went wrong."""
-        if self.isEnabledFor(_ERROR) or self._desk.deepest <= _ERROR:
-            self._say(_ERROR, msg, args, fields)
+        self._say(_ERROR, msg, args, fields)
 
     def critical(self, msg: object, /, *args: object, **fields: object) -> None:  # type: ignore[override]  # msg may be a field
         """Log what cannot go on like this."""
-        if self.isEnabledFor(_CRITICAL) or self._desk.deepest <= _CRITICAL:
-            self._say(_CRITICAL, msg, args, fields)
+        self._say(_CRITICAL, msg, args, fields)
 
     fatal = critical  # type: ignore[assignment]  # the same
 
     def exception(self, msg: object, /, *args: object, exc_info: ErrorInfo = True, **fields: object) -> None:  # type: ignore[override]  # msg may be a field
         """Log what went wrong, with the exception that is being handled, if one is."""
-        if self.isEnabledFor(_ERROR) or self._desk.deepest <= _ERROR:
-            self._say(_ERROR, msg, args, {**fields, "exc_info": exc_info})
+        self._say(_ERROR, msg, args, {**fields, "exc_info": exc_info})
 
     def log(self, level: int | str, msg: object, /, *args: object, **fields: object) -> None:  # type: ignore[override]  # msg may be a field
         """Log at a *level* that has a name or a number."""
         number = level if isinstance(level, int) else _known(level)
-        if self.isEnabledFor(number) or self._desk.deepest <= number:
-            self._say(number, msg, args, fields)
+        self._say(number, msg, args, fields)
 
     def log_structured(
         self, message: object, level: int | str = "INFO", data: Mapping[str, object] | None = None
@@ -174,9 +170,10 @@ class Logger(logging.Logger):
         """Write what waits, within *timeout* seconds; true if all of it is written."""
         return self._desk.flush(timeout)
 
-    def close(self, timeout: float | None = 5.0) -> bool:
+    def close(self, timeout: float | None = None) -> bool:
         """Write what waits, close its sinks, and forget them; true if nothing was dropped.
 
+        Without a *timeout* a slow sink gets the time it takes; one that takes nothing for half a minute is given up.
         What is logged after that still goes to the run, and to handlers of the logging module.
         """
         return self._desk.leave(timeout)
@@ -187,11 +184,18 @@ class Logger(logging.Logger):
     # ── the record ────────────────────────────────────────────────────────────────────────────────
 
     def _say(self, level: int, msg: object, args: tuple[object, ...], said: dict[str, object]) -> None:
+        # As `isEnabledFor`, without its call: this runs for every record.
+        is_wanted = self._cache.get(level)  # type: ignore[attr-defined]  # the logging module keeps it
+        if is_wanted is None:
+            is_wanted = self.isEnabledFor(level)
+        if (not is_wanted and self._desk.deepest > level) or self.disabled:
+            return
         try:
-            record: logging.LogRecord = self._record(level, msg, args, said)
+            context = _current_context()
+            record: logging.LogRecord = self._record(level, msg, args, said, context)
             if self.filters:
                 # Filters of others may put another record in its place.
-                kept = self.filter(record)
+                kept = self.filter(_whole(record))
                 if not kept:
                     return
                 record = kept if isinstance(kept, logging.LogRecord) else record  # type: ignore[redundant-expr]
@@ -199,19 +203,45 @@ class Logger(logging.Logger):
             self._desk.handleError(logging.makeLogRecord({"msg": msg, "args": args}))
             return
         # What raises here was asked to: a sink with `catch=False`, a handler that does not look after itself.
-        if self.isEnabledFor(level):
-            self.callHandlers(record)
+        if is_wanted:
+            self._hand_out(record, level, context)
         else:
             self._desk.handle_below(record)
 
-    def _record(self, level: int, msg: object, args: tuple[object, ...], said: dict[str, object]) -> Record:
+    def _hand_out(self, record: logging.LogRecord, level: int, context: Context) -> None:
+        """Give *record* to all who would get it from the logging module; only for others than ours it is completed."""
+        logger: logging.Logger | None = self
+        is_handled = False
+        while logger is not None:
+            for handler in logger.handlers:
+                is_handled = True
+                if level < handler.level:
+                    continue
+                kind = handler.__class__
+                if kind is Desk:
+                    if isinstance(record, Record) and record.span is None:
+                        found: Any = context.get(SPAN_KEY, INVALID_SPAN)
+                        record.span = found
+                    handler.handle(record)
+                elif kind is Bridge:
+                    handler.handle(record)
+                elif kind is not logging.NullHandler:
+                    handler.handle(_whole(record))
+            logger = logger.parent if logger.propagate else None
+        last = logging.lastResort
+        if not is_handled and last is not None and level >= last.level:
+            last.handle(_whole(record))
+
+    def _record(
+        self, level: int, msg: object, args: tuple[object, ...], said: dict[str, object], context: Context
+    ) -> Record:
         error: object = self._error
         has_stack, above = False, 1
-        if said:
+        if not _SPECIAL.isdisjoint(said):
             error = said.pop("exc_info", error)
             has_stack = bool(said.pop("stack_info", False))
-            level_above = said.pop("stacklevel", 1)
-            above = level_above if isinstance(level_above, int) else 1
+            levels_above = said.pop("stacklevel", 1)
+            above = levels_above if isinstance(levels_above, int) else 1
             extra = said.pop("extra", None)
             if extra is not None:
                 said = {**extra, **said} if isinstance(extra, Mapping) else {"extra": extra, **said}
@@ -219,14 +249,22 @@ class Logger(logging.Logger):
             args = tuple([_evaluated(arg) for arg in args])
             said = {key: _evaluated(value) for key, value in said.items()}
         fields = self._bound
-        around: Any = otel_context.get_current().get(FIELDS_KEY)
+        around: Any = context.get(FIELDS_KEY)
         if around:
             fields = {**around, **fields}
         if said:
-            fields = {**fields, **frozen(said)}
+            fields = {**fields, **frozen(said)} if fields else frozen(said)
+        # Whoever has called the method that called `_say`.
+        frame: FrameType | None = sys._getframe(3)  # noqa: SLF001  # as the logging module does
+        if above != 1 or frame is None or frame.f_code.co_filename in _OUR_FILES:
+            frame = _caller(frame, above)
         return made_record(
-            self.name, level, msg, args, fields, _caller(above), error=_error_info(error), has_stack=has_stack
+            self.name, level, msg, args, fields, frame, error=error and _error_info(error), has_stack=has_stack
         )
+
+
+def _whole(record: logging.LogRecord) -> logging.LogRecord:
+    return record.complete() if isinstance(record, Record) else record
 
 
 def _evaluated(value: object) -> object:
@@ -248,13 +286,13 @@ def _error_info(error: object) -> Any:  # noqa: ANN401  # what the logging modul
     return found if found[1] is not None else None
 
 
-def _caller(above: int) -> FrameType | None:
-    """Return the frame of whoever logs, or one of those *above* it."""
-    frame: FrameType | None = sys._getframe(4)  # noqa: SLF001  # as the logging module does
-    while frame is not None and (frame.f_code.co_filename in _OUR_FILES or above > 1):
-        above -= frame.f_code.co_filename not in _OUR_FILES
-        frame = frame.f_back
-    return frame
+def _caller(frame: FrameType | None, above: int) -> FrameType | None:
+    """Return the frame of whoever logs, or one of those *above* it; *frame* is the first that may be it."""
+    found = frame
+    while found is not None and (found.f_code.co_filename in _OUR_FILES or above > 1):
+        above -= found.f_code.co_filename not in _OUR_FILES
+        found = found.f_back
+    return found
 
 
 def _known(level: object) -> int:

@@ -24,6 +24,7 @@ MOST_AT_ONCE: Final = 1000
 # only after some time of silence has to be woken.
 _LOOK_SECONDS: Final = 0.01
 _LOOKS_BEFORE_SLEEP: Final = 100
+_STUCK_SECONDS: Final = 30.0
 # How long one waits for room before it looks again.
 _ROOM_SECONDS: Final = 0.001
 
@@ -174,7 +175,10 @@ class Queue:
     # ── the end ───────────────────────────────────────────────────────────────────────────────────
 
     def flush(self, timeout: float | None) -> bool:
-        """Wait until what is there now is written; return whether it is."""
+        """Wait until what is there now is written; return whether it is.
+
+        Without a *timeout* that is as long as it takes, unless nothing at all is written for half a minute.
+        """
         if not self._waiting and self._thread is None:
             return True
         if self._thread is None or not self._thread.is_alive() or self.is_own(threading.get_ident()):
@@ -183,7 +187,17 @@ class Queue:
         reached = threading.Event()
         self._waiting.append(reached)
         self._wake.set()
-        return reached.wait(timeout)
+        return reached.wait(timeout) if timeout is not None else self._is_reached(reached)
+
+    def _is_reached(self, reached: threading.Event) -> bool:
+        """Wait while there is progress: a sink that is slow is given its time, and one that hangs is not."""
+        before = -1
+        while not reached.wait(_STUCK_SECONDS):
+            done = self._account.written + self._account.lost
+            if done == before:
+                return False
+            before = done
+        return True
 
     def close(self, timeout: float | None) -> bool:
         """Write what waits, and end the thread; what is left after *timeout* seconds is dropped, and counted."""

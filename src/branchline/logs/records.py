@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import logging
+import os
 import socket
+import sys
+import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import cache, cached_property
 from itertools import islice
+from pathlib import Path
+from threading import current_thread, get_ident
 from types import FrameType, TracebackType
 from typing import Any, Final, Self, TypeAlias
 
 from opentelemetry import trace
+from opentelemetry.context import Context
 
 from ..values import Value, freeze, freeze_key
-from .levels import level_name
+from .levels import LEVELS, level_name
 
 
 ExceptionInfo: TypeAlias = tuple[type[BaseException], BaseException, TracebackType | None]
@@ -24,6 +30,12 @@ ExceptionInfo: TypeAlias = tuple[type[BaseException], BaseException, TracebackTy
 _LEFT_BY_FORMATTERS: Final = ("message", "asctime")
 STANDARD: Final = frozenset({*vars(logging.makeLogRecord({})), "taskName", *_LEFT_BY_FORMATTERS})
 _STANDARD_COUNT: Final = len(vars(logging.makeLogRecord({})))
+
+
+# The key under which OpenTelemetry keeps the current span.
+SPAN_KEY: Final = next(iter(trace.set_span_in_context(trace.INVALID_SPAN, Context())))
+_NAMES: Final = {number: name for name, number in LEVELS.items()}
+_new: Final = object.__new__
 
 
 class Record(logging.LogRecord):
@@ -51,6 +63,25 @@ class Record(logging.LogRecord):
         made.span = trace.get_current_span()
         return made
 
+    def __getattr__(self, name: str) -> object:
+        # Only asked for what the record does not have: few sinks want all that the logging module puts into each.
+        if name not in _LATER:
+            msg = f"{type(self).__name__!r} object has no attribute {name!r}"
+            raise AttributeError(msg)
+        found = self.__dict__[name] = _LATER[name](self)
+        return found
+
+    def complete(self) -> Record:
+        """Return itself with all that a record of the logging module has, where handlers of others look for it."""
+        said = self.__dict__
+        for name, known in _LATER.items():
+            if name not in said:
+                said[name] = known(self)
+        for key, value in self.fields.items():
+            if key not in STANDARD:
+                said[key] = value
+        return self
+
     def __copy__(self) -> Record:
         made = Record.__new__(Record)
         made.__dict__.update(self.__dict__)
@@ -59,7 +90,7 @@ class Record(logging.LogRecord):
 
     def __reduce__(self) -> tuple[object, ...]:
         # In another process it is one of the logging module's own, whose extra attributes are the fields.
-        return logging.makeLogRecord, (self.__dict__,)
+        return logging.makeLogRecord, (self.complete().__dict__,)
 
     @property
     def level(self) -> str:
@@ -136,6 +167,29 @@ def foreign_fields(record: logging.LogRecord) -> dict[str, Value]:
     return {freeze_key(key): freeze(value) for key, value in said if key not in STANDARD}
 
 
+def _module(record: Record) -> str:
+    return Path(record.pathname).stem
+
+
+def _process_name(_: Record) -> str:
+    # Whoever has started others has it.
+    multiprocessing = sys.modules.get("multiprocessing")
+    return "MainProcess" if multiprocessing is None else multiprocessing.current_process().name
+
+
+_started: Final = (origin := logging.makeLogRecord({})).created - origin.relativeCreated / 1000
+
+# What is left out of a record until somebody wants it. Names of threads and tasks are not: they are of a moment.
+_LATER: Final[Mapping[str, Callable[[Record], object]]] = {
+    "filename": lambda record: Path(record.pathname).name,
+    "module": _module,
+    "msecs": lambda record: int((record.created - int(record.created)) * 1000) + 0.0,
+    "relativeCreated": lambda record: (record.created - _started) * 1000,
+    "processName": _process_name,
+    **({"taskName": lambda _: None} if "taskName" in vars(origin) else {}),
+}
+
+
 def made_record(
     name: str,
     level: int,
@@ -148,24 +202,41 @@ def made_record(
     has_stack: bool,
 ) -> Record:
     """Return a record that says *msg* and *fields*, logged in *frame*."""
-    place = ("(unknown file)", 0, "(unknown function)")
+    pathname, line, function = "(unknown file)", 0, "(unknown function)"
     if frame is not None:
-        place = (frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name)
+        code = frame.f_code
+        pathname, line, function = code.co_filename, frame.f_lineno, code.co_name
     stack = None
     if has_stack:
         stack = "Stack (most recent call last):\n" + "".join(traceback.format_stack(frame)).rstrip("\n")
     factory = logging.getLogRecordFactory()
-    if factory is logging.LogRecord:
-        record = Record(name, level, *place[:2], msg, args, error, place[2], stack)
-        record.fields, record.span = fields, None
-    else:
+    if factory is not logging.LogRecord:
         # Somebody else's, which may add fields of its own.
-        record = Record.of(factory(name, level, *place[:2], msg, args, error, place[2], stack))
+        record = Record.of(factory(name, level, pathname, line, msg, args, error, function, stack))
         record.fields = {**record.fields, **fields}
-    record.levelname = level_name(level)
-    if fields:
-        # Handlers of others look for them there.
-        record.__dict__.update({key: value for key, value in fields.items() if key not in STANDARD})
+        return record.complete()
+    record = _new(Record)
+    if len(args) == 1 and isinstance(args[0], Mapping) and args[0]:
+        # As the logging module has it: "%(rows)d" % {"rows": 3}
+        args = args[0]  # type: ignore[assignment]  # the same
+    record.__dict__ = {
+        "name": name,
+        "msg": msg,
+        "args": args,
+        "levelname": _NAMES.get(level) or level_name(level),
+        "levelno": level,
+        "pathname": pathname,
+        "lineno": line,
+        "funcName": function,
+        "created": time.time(),
+        "thread": get_ident(),
+        "threadName": current_thread().name,
+        "process": os.getpid(),
+        "exc_info": error,
+        "exc_text": None,
+        "stack_info": stack,
+    }
+    record.fields, record.span = fields, None
     return record
 
 

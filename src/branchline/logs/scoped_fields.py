@@ -9,16 +9,39 @@ from typing import Any, Final
 from opentelemetry import context as otel_context
 
 from ..context import attached
-from ..values import Value, freeze, freeze_key
+from ..values import MAX_TEXT, Value, freeze, freeze_key
 
 
 # In OpenTelemetry's context, which goes wherever the current step goes.
 FIELDS_KEY: Final = otel_context.create_key("branchline-log-fields")
 
 
-def frozen(fields: Mapping[Any, object]) -> dict[str, Value]:
-    """Return *fields* as they are now."""
-    return {freeze_key(key): freeze(value) for key, value in fields.items()}
+_LARGE: Final = 1 << 63
+# Keys that were found good once: looking one up is cheaper than judging it again.
+_KNOWN: Final[set[object]] = set()
+_MOST_KNOWN: Final = 10_000
+
+
+def frozen(fields: Mapping[Any, Any]) -> dict[str, Value]:
+    """Return *fields* as they are now; a dictionary in which nothing can change is returned itself."""
+    for key, value in fields.items():
+        kind = value.__class__
+        if kind is str:
+            is_plain = len(value) <= MAX_TEXT and value.isascii()
+        elif kind is int:
+            is_plain = -_LARGE < value < _LARGE
+        else:
+            # What is not finite is NaN here, and equals nothing.
+            is_plain = kind is bool or value is None or (kind is float and value - value == 0.0)
+        if not is_plain or key not in _KNOWN:
+            break
+    else:
+        return fields if isinstance(fields, dict) else dict(fields)
+    made = {freeze_key(key): freeze(value) for key, value in fields.items()}
+    if len(_KNOWN) >= _MOST_KNOWN:
+        _KNOWN.clear()
+    _KNOWN.update([key for key in made if key in fields])
+    return made
 
 
 @contextmanager

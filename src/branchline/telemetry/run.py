@@ -35,6 +35,7 @@ from .environment import Exported, export, join_trace, take_back
 from .log_wiring import LogWiring
 from .providers import Providers, foreign_tracers
 from .results import FlushResult, counters_of, result_of
+from .sink_reports import sink_document, sink_metrics
 
 
 if TYPE_CHECKING:
@@ -233,6 +234,7 @@ class Telemetry:
         )
         self._followers.register()
         pipeline.followers = self._followers.each
+        pipeline.told = sink_document
 
     def _budget(self, pipeline: Pipeline) -> None:
         budgeting = self._budgeting = Budgeting(pipeline, self.config, self.directory, point=self._home.point)
@@ -249,6 +251,7 @@ class Telemetry:
             # Whoever is delivered nothing has `process.json`.
             queued = pipeline.queue_bytes
             found += self._followers.metrics(pipeline.process, counters_of(pipeline), queue_bytes=queued)
+            found += sink_metrics()
         return found
 
     def _meter(self, pipeline: Pipeline, collector: Collector) -> None:

@@ -124,7 +124,7 @@ class HandlerSink:
         for line in lines:
             try:
                 if line.record.levelno >= self._handler.level:
-                    self._handler.handle(line.record)
+                    self._handler.handle(line.record.complete())
             except Exception as error:  # somebody else's
                 failure = error
                 self._account.drop("sink")

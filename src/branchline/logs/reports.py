@@ -1,0 +1,68 @@
+"""Reports: what became of the records that each sink of the process was given."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from .handler import Handler
+from .sinks.files import FileSink
+
+
+@dataclass(frozen=True, kw_only=True)
+class SinkReport:
+    """One sink: created = written + kept + dropped by reason + waiting."""
+
+    handler_id: int
+    sink: str
+    created: int = 0
+    """Records that passed its level and its filter."""
+    written: int = 0
+    dropped: Mapping[str, int] = field(default_factory=dict)
+    kept: int = 0
+    """Left on the disk for the next process."""
+    caught_up: int = 0
+    """Written for a process before this one."""
+    waiting: int = 0
+    """In its queue."""
+    seconds: float = 0.0
+    """Spent making lines and writing them."""
+    bytes_written: int = 0
+    rotations: int = 0
+    removed: int = 0
+    """Rotated files that were too many, too old or too much."""
+    archived: int = 0
+    compression_ratio: float | None = None
+    """How much smaller rotated files became: 0.1 is a tenth."""
+
+    def document(self) -> dict[str, Any]:
+        """Return what of it is worth a place in a file."""
+        return {key: value for key, value in asdict(self).items() if value or key in ("created", "written")}
+
+
+def report_of(handler: Handler) -> SinkReport:
+    """Return what became of the records of *handler* so far."""
+    account, sink = handler.account, handler.sink
+    of_file: dict[str, Any] = {}
+    if isinstance(sink, FileSink):
+        tally = sink.file.tidying.tally
+        of_file = {
+            "bytes_written": sink.file.bytes_written,
+            "rotations": sink.file.rotations,
+            "removed": tally.removed,
+            "archived": tally.archived,
+            "compression_ratio": round(tally.packed_bytes / tally.plain_bytes, 4) if tally.plain_bytes else None,
+        }
+    return SinkReport(
+        handler_id=handler.id,
+        sink=account.name,
+        created=account.created,
+        written=account.written,
+        dropped=dict(account.dropped),
+        kept=account.kept,
+        caught_up=account.caught_up,
+        waiting=0 if handler.queue is None else handler.queue.depth,
+        seconds=round(account.seconds, 6),
+        **of_file,
+    )
