@@ -13,6 +13,7 @@ import pytest
 
 from branchline.config import NOT_YET, OPTIONS, UNSET, Config, find_pyproject, load_config
 from branchline.errors import BranchlineError, ConfigError
+from branchline.limits import BudgetConfig
 from branchline.redaction import Redactor
 from branchline.scripts import default_service_name
 
@@ -387,6 +388,27 @@ def test_what_this_version_does_not_have(name):
 
     with pytest.raises(ConfigError, match=f"does not have {name} yet"):
         load({name: True})
+
+
+def test_a_budget(tmp_path):
+    """
+    A budget is an argument or a table of the file; False as an argument turns off what the file says.
+    """
+    path = written(tmp_path, '[tool.branchline.budget]\ndaily = 10.1\ntimezone = "Europe/Berlin"')
+    budget = BudgetConfig(daily="10.1", timezone="Europe/Berlin")
+
+    assert load(pyproject=path).budget == load({"budget": budget}).budget == budget
+    assert load({"budget": {"daily": 10.1, "timezone": "Europe/Berlin"}}).budget == budget
+    assert load({"budget": False}, pyproject=path).budget is None
+
+
+@pytest.mark.parametrize("said", [True, 5, {"daily": -1}, {"hourly": 1}, "10"])
+def test_no_budget(said):
+    """
+    What is no budget is refused.
+    """
+    with pytest.raises(ConfigError, match=r"accepted: |known are"):
+        load({"budget": said})
 
 
 def test_a_run_inherited_from_the_parent_process_is_joined():

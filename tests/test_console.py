@@ -12,6 +12,7 @@ import subprocess
 import sys
 import termios
 import time
+from decimal import Decimal
 from itertools import count
 
 import pytest
@@ -25,6 +26,7 @@ from branchline.exporters.console.picture import MAX_GROUPS, MAX_KEPT, Picture
 from branchline.exporters.console.summary import summary_rows
 from branchline.exporters.console.text import ASCII, UNICODE, ansi, duration, elapsed, figure, plain, safe
 from branchline.exporters.console.tree import LiveTree
+from branchline.limits import BudgetConfig
 
 
 MS = 1_000_000
@@ -855,6 +857,28 @@ def test_summary_of_losses(tmp_path, monkeypatch):
         "  oddities  3 surrogate",
         "  next      branchline show 20231115-120000-k3f9 --directory 'else where/.branchline'",
     ]
+
+
+def test_summary_of_budgets(tmp_path, monkeypatch):
+    """
+    A bar for each limit says how much of it is used; in a terminal that knows only ASCII, in signs that it can show.
+    """
+    monkeypatch.chdir(tmp_path)
+    budget = BudgetConfig(daily=10, branch=1, calls=50)
+    budgets = (
+        budget.status("daily", Decimal("8.5")),
+        budget.status("branch", Decimal("1.2"), name="chunks=256"),
+        budget.status("calls", Decimal(1)),
+    )
+
+    assert told(Story(), summary(tmp_path, budgets=budgets))[3:6] == [
+        "  daily     █████████████████░░░   85.0 %  $8.50 of $10.00",
+        "  branch    ████████████████████  120.0 %  $1.20 of $1.00  chunks=256",
+        "  calls     █░░░░░░░░░░░░░░░░░░░    2.0 %  1 of 50 calls",
+    ]
+    assert told(Story(), summary(tmp_path, budgets=budgets[:1]), ASCII)[3] == (
+        "  daily     #################---   85.0 %  $8.50 of $10.00"
+    )
 
 
 def test_summary_of_many_branches(tmp_path):

@@ -127,6 +127,8 @@ NAMES = {
     "Branch",
     "BranchContainer",
     "BranchlineError",
+    "BudgetConfig",
+    "BudgetExceeded",
     "ConfigError",
     "Experiment",
     "FlushResult",

@@ -64,7 +64,7 @@ LEAVES = (
         "redaction_shapes",
         "redaction",
     ),
-    *("destinations", "config", "context", "log_api"),
+    *("periods", "limits", "totals", "destinations", "config", "context", "log_api"),
 )
 RECORD = (*LEAVES, *RECORD_MODULES)
 ABOVE_TELEMETRY = (*RECORD, "_files", "_journal", "_pipeline", "_mlflow", "backends", "engines", "exporters")
@@ -75,6 +75,7 @@ READING = (
     "_files",
     "prices",
     "price_list",
+    "limits",
     "money",
     "tally",
     "usage_values",
@@ -99,9 +100,12 @@ ROWS: Mapping[str, Row] = {
     "errors": row(),
     "redaction_shapes": row(),
     "redaction": row("redaction_shapes"),
+    "periods": row(),
+    "limits": row("errors", "money", "quantities"),
+    "totals": row("limits", "money", "periods", "usage_values"),
     "destinations": row("errors", "redaction"),
-    "config": row("errors", "redaction", "destinations", "quantities", "scripts", "price_list"),
-    "context": row("names", "errors", "price_list", "usage_values", packages=(API,)),
+    "config": row("errors", "redaction", "destinations", "limits", "quantities", "scripts", "price_list"),
+    "context": row("names", "errors", "limits", "totals", "price_list", "usage_values", packages=(API,)),
     "log_api": row(packages=(API,)),
     # Record modules import each other downward: there is no list of what is below what, there are no cycles.
     **{name: row(*RECORD, packages=(API,)) for name in RECORD_MODULES},
@@ -119,7 +123,9 @@ ROWS: Mapping[str, Row] = {
             "values",
             "boundaries",
             "money",
+            "limits",
             "tally",
+            "totals",
             "usage_values",
             "usage_records",
             "_files",
@@ -135,6 +141,8 @@ ROWS: Mapping[str, Row] = {
             "boundaries",
             "money",
             "tally",
+            "limits",
+            "totals",
             "usage_values",
             "usage_records",
             "tracebacks",
@@ -150,7 +158,7 @@ ROWS: Mapping[str, Row] = {
     "engines": row(*RECORD_MODULES, "context", "config", "errors", packages=("ray", "pyspark")),
     "exporters": row("names", "errors", "config", "redaction", "values", "_journal", "_mlflow"),
     "exporters.console": row(
-        "names", "errors", "config", "redaction", "values", "money", "tally", "_journal", packages=("rich",)
+        "names", "errors", "config", "limits", "redaction", "values", "money", "tally", "_journal", packages=("rich",)
     ),
     "exporters.otlp": row(
         "names",
@@ -176,8 +184,10 @@ ROWS: Mapping[str, Row] = {
             "names",
             "errors",
             "values",
+            "limits",
             "money",
             "tally",
+            "totals",
             "usage_values",
             "usage_records",
             "_files",

@@ -22,6 +22,7 @@ __version__ = VERSION
 
 if TYPE_CHECKING:
     from .destinations import OTLP
+    from .limits import BudgetConfig, BudgetExceeded
     from .logs.registry import get_logger
     from .redaction import Redactor
     from .telemetry import FlushResult, Telemetry, configure, flush, shutdown
@@ -32,6 +33,8 @@ __all__ = [
     "Branch",
     "BranchContainer",
     "BranchlineError",
+    "BudgetConfig",
+    "BudgetExceeded",
     "ConfigError",
     "Experiment",
     "FlushResult",
@@ -67,6 +70,8 @@ __all__ = [
 
 # Whoever only decorates functions must not pay for the OpenTelemetry SDK, for patterns of secrets, for exact decimals.
 _LATER = {
+    "BudgetConfig": "limits",
+    "BudgetExceeded": "limits",
     "OTLP": "destinations",
     "FlushResult": "telemetry",
     "Redactor": "redaction",

@@ -16,6 +16,7 @@ from urllib.parse import unquote
 
 from .destinations import OTLP as OTLP  # noqa: PLC0414  # the options of set-up are found here
 from .errors import ConfigError
+from .limits import BudgetConfig
 from .price_list import A_PRICE_LIST, PriceList, price_list
 from .quantities import A_DURATION, A_SIZE, seconds, size
 from .redaction import Redactor
@@ -56,6 +57,7 @@ class Config:
     events_on_spans: bool = False
     capture: bool | Literal["args", "result"] = False
     prices: PriceList = field(default_factory=dict)  # of models; what is not in it is looked up
+    budget: BudgetConfig | None = None
     redact: bool | Redactor = True
     sampler: object | None = None  # anything with should_sample(); None: OTEL_TRACES_SAMPLER, else everything
     resource: Mapping[str, ResourceValue] = field(default_factory=dict)  # without service.name
@@ -221,6 +223,16 @@ def _otlp(value: object) -> OTLP | bool:
     raise ValueError
 
 
+def _budget(value: object) -> BudgetConfig | None:
+    if isinstance(value, BudgetConfig):
+        return value
+    if isinstance(value, Mapping):
+        return BudgetConfig.from_dict(value)
+    if value is False:
+        return None
+    raise ValueError
+
+
 def _sampler(value: object) -> object:
     if callable(getattr(value, "should_sample", None)) and not isinstance(value, type):
         return value
@@ -275,6 +287,7 @@ OPTIONS: Final[Mapping[str, Option]] = {
         read=_flag_or("args", "result"), accepted=f'"args", "result", {_ON_OR_OFF}', variable="BRANCHLINE_CAPTURE"
     ),
     "prices": Option(read=price_list, accepted=A_PRICE_LIST),
+    "budget": Option(read=_budget, accepted="a BudgetConfig, a table of its fields, or False"),
     "redact": Option(read=_redact, accepted=f"a Redactor, {_ON_OR_OFF}", variable="BRANCHLINE_REDACT"),
     "sampler": Option(read=_sampler, accepted="an OpenTelemetry Sampler (it has should_sample())", in_file=False),
     "resource": Option(
@@ -307,7 +320,7 @@ OPTIONS: Final[Mapping[str, Option]] = {
 }
 
 # Named in the signature of configure() already; saying more than None or False is an error until they do something.
-NOT_YET: Final = ("mlflow", "upload", "budget", "system_metrics")
+NOT_YET: Final = ("mlflow", "upload", "system_metrics")
 
 
 # ── where they come from ──────────────────────────────────────────────────────────────────────────

@@ -18,7 +18,10 @@ from opentelemetry.trace import SpanContext
 
 
 if TYPE_CHECKING:
+
+    from .limits import BudgetStatus
     from .price_list import PriceBook
+    from .totals import Counts, Spent
     from .usage_values import Usage
 
 P = ParamSpec("P")
@@ -159,10 +162,26 @@ class EventTaker(Protocol):
         """
 
 
+class Purse(Protocol):
+    """What this run spends, and may spend."""
+
+    def join(self, counting: Counts) -> None:
+        """Let *counting* know what was spent, and of everything that is spent from now on."""
+
+    def history(self) -> list[Spent]:
+        """Return everything that was spent in the directory, in order of time."""
+
+    def statuses(self) -> tuple[BudgetStatus, ...]:
+        """Return how much of each limit of this run's budget is used."""
+
+    def progressed(self, work: str, done: int, total: int) -> None:
+        """Take note that *done* items of *total* of a piece of *work* are done; warn of a budget that will not do."""
+
+
 class _Current:
     """The process-wide state: what records, and the run it writes to. Set by ``telemetry``."""
 
-    __slots__ = ("directory", "events", "logs", "prices", "recorder", "run_id")
+    __slots__ = ("directory", "events", "logs", "prices", "purse", "recorder", "run_id")
 
     def __init__(self) -> None:
         self.reset()
@@ -174,6 +193,7 @@ class _Current:
         self.logs: Callable[[LogRecord], object] | None = None
         # None: those that everybody finds who asks for the first time.
         self.prices: PriceBook | None = None
+        self.purse: Purse | None = None
         self.run_id: str | None = None
         self.directory: str | None = None
 

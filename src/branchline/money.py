@@ -16,6 +16,7 @@ A_COST: Final = "US dollars as a Decimal, a number or text; not below zero"
 PLACES: Final = 18
 # Of our own: the application's may round to three digits, or raise where it has to round. It never traps.
 CONTEXT: Final = Context(prec=60, rounding=ROUND_HALF_EVEN, Emin=MIN_EMIN, Emax=MAX_EMAX, capitals=1, clamp=0, traps=[])
+ZERO: Final = CONTEXT.create_decimal(0)
 _ONE: Final = CONTEXT.create_decimal(1)
 _UNIT: Final = CONTEXT.scaleb(_ONE, -PLACES)
 # Digits before the point, and characters.

@@ -119,6 +119,7 @@ USAGE_CALLS: Final = "branchline.usage.calls"
 # Whether it was picked up from the span of an instrumentation.
 USAGE_PICKED_UP: Final = "branchline.usage.picked_up"
 BREAKDOWN_PREFIX: Final = "branchline.usage.breakdown."
+USAGE_LABEL_PREFIX: Final = "branchline.usage.label."
 
 # ── what steps, branches and experiments took, with all inside that has ended in this process ─────
 TOTAL_INPUT_TOKENS: Final = "branchline.usage.input_tokens"
@@ -131,6 +132,19 @@ TOKEN_USAGE: Final = "gen_ai.client.token.usage"  # noqa: S105  # no secret: how
 OPERATION_DURATION: Final = "gen_ai.client.operation.duration"
 COST: Final = "branchline.cost"
 TOKEN_TYPE: Final = "gen_ai.token.type"  # noqa: S105  # the same
+
+# ── budgets ───────────────────────────────────────────────────────────────────────────────────────
+BUDGET_WARNING: Final = "branchline.budget.warning"
+BUDGET_EXCEEDED: Final = "branchline.budget.exceeded"
+BUDGET_PERIOD: Final = "branchline.budget.period"
+BUDGET_NAME: Final = "branchline.budget.name"
+BUDGET_LIMIT: Final = "branchline.budget.limit"
+BUDGET_USED: Final = "branchline.budget.used"
+BUDGET_FORECAST: Final = "branchline.budget.forecast"
+BUDGET_USED_RATIO: Final = "branchline.budget.used_ratio"
+BUDGET_REMAINING: Final = "branchline.budget.remaining"
+# Of a process: the budget that it was told.
+BUDGET: Final = "budget"
 
 # ── metrics made of finished spans, and what tells their series apart ─────────────────────────────
 STEP_DURATION: Final = "branchline.step.duration"

@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 from datetime import timedelta
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Any, Final
 
 from . import foreign, names, prices, responses
@@ -18,6 +19,7 @@ from .values import freeze_name
 
 _NOT_SAID: Final = "unknown"
 _MOST: Final = 2**63
+NO_LABELS: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 def record_usage(
@@ -68,6 +70,7 @@ def record_on(
     estimated: Decimal | float | str | None,
     latency: float | timedelta | None,
     response: object,
+    labels: Mapping[str, str] = NO_LABELS,
 ) -> Usage:
     """Record what one call of a model took, for *recording* if given, wherever this is called."""
     recorder = CURRENT.recorder or foreign.recorder()
@@ -108,6 +111,7 @@ def record_on(
             modalities,
             None if response_model == name else response_model,
             response_id,
+            labels,
             tier,
             1,
             place.usage_id,

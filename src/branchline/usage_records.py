@@ -95,6 +95,8 @@ def _add_rare(found: dict[str, Any], usage: Usage) -> None:
     if usage.breakdown is not None:
         for part in _PARTS:
             found[names.BREAKDOWN_PREFIX + part] = getattr(usage.breakdown, part)
+    for name, text in usage.labels.items():
+        found[names.USAGE_LABEL_PREFIX + name] = text
     for kind, count in usage.modalities.items():
         found[names.GEN_AI_USAGE_PREFIX + kind] = count
 
@@ -127,6 +129,7 @@ def usage_of(
         breakdown=TokenBreakdown(**parts) if any(parts.values()) else None,
         response_model=_text(attributes, names.RESPONSE_MODEL),
         response_id=_text(attributes, names.RESPONSE_ID),
+        labels=_labels(attributes),
         service_tier=_text(attributes, names.USAGE_TIER),
         calls=_count(attributes.get(names.USAGE_CALLS, 1)),
         usage_id=usage_id,
@@ -226,6 +229,14 @@ def _money(attributes: Mapping[str, Any], *keys: str) -> Decimal | None:
             is_taken_back = isinstance(found, str) and found.startswith("-")
             return CONTEXT.minus(money(found[1:])) if is_taken_back else money(found)  # type: ignore[index]  # text
     return None
+
+
+def _labels(attributes: Mapping[str, Any]) -> dict[str, str]:
+    return {
+        key.removeprefix(names.USAGE_LABEL_PREFIX): str(value)
+        for key, value in attributes.items()
+        if key.startswith(names.USAGE_LABEL_PREFIX)
+    }
 
 
 def _modalities(attributes: Mapping[str, Any]) -> dict[str, int]:

@@ -64,6 +64,8 @@ class Usage(NamedTuple):
     """What the provider calls the model that answered."""
     response_id: str | None = None
     """What the provider calls its answer."""
+    labels: Mapping[str, str] = MappingProxyType({})
+    """What else its recorder calls things: an experiment, a run or a step of its own."""
     service_tier: str | None = None
     """How it was served, where its price depends on that: ``flex``, ``priority``, ``batch``."""
     calls: int = 1

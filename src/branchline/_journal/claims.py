@@ -69,10 +69,13 @@ class Claim:
         return f"<Claim on {self._path.parent}>"
 
 
-def claimed(folder: Path) -> Claim | None:
-    """Return the claim on a follower's *folder* of one run, or None while somebody else has it. Raises OSError."""
+def claimed(folder: Path, name: str = LOCK_NAME) -> Claim | None:
+    """Return the claim on a follower's *folder* of one run, or None while somebody else has it. Raises OSError.
+
+    By another *name* it is a claim on something else in a folder.
+    """
     layout.private_directory(folder)
-    path = folder / LOCK_NAME
+    path = folder / name
     with _held.opening:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:

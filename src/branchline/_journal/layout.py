@@ -32,6 +32,11 @@ def rings_directory(directory: str | os.PathLike[str]) -> Path:
     return Path(directory) / "rings"
 
 
+def ledger_path(directory: str | os.PathLike[str]) -> Path:
+    """Return where the ledger of all runs below the configured *directory* is."""
+    return Path(directory) / "ledger.sqlite"
+
+
 def new_run_id(now: float | None = None) -> str:
     """Return a fresh run id; ids sort by time."""
     seconds, milliseconds = divmod(round((time.time() if now is None else now) * 1000), 1000)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
+from ..limits import BudgetStatus
 from ..tally import Tally
 from .usage_totals import UsageTotals
 
@@ -60,6 +61,8 @@ class Summary(NamedTuple):
     """How many log records there were for a person to read, by severity."""
     spent: UsageTotals | None = None
     """What the run took of models, all of its processes together."""
+    budgets: Sequence[BudgetStatus] = ()
+    """How much of each limit is used."""
 
 
 class Follows(Protocol):

@@ -18,6 +18,7 @@ from .. import names
 from .._journal.seen import Listener
 from ..config import Config
 from ..context import attached
+from ..limits import BudgetConfig
 from ..log_api import SUPPRESSION
 from ..redaction import Redactor, redactor_from
 from .metric_settings import metric_settings
@@ -50,7 +51,11 @@ def options_of(config: Config, run_id: str, run_directory: Path, listeners: tupl
         strict=config.strict,
         log_level=config.capture_logs,
         events_on_spans=config.events_on_spans,
-        metadata={"python": platform.python_version(), "branchline": names.VERSION},
+        metadata={
+            "python": platform.python_version(),
+            "branchline": names.VERSION,
+            **({} if config.budget is None else {names.BUDGET: config.budget.to_dict()}),
+        },
         metrics=metric_settings(os.environ),
     )
 
@@ -87,7 +92,13 @@ def for_children(config: Config, directory: Path, run_id: str) -> dict[str, Any]
         "durability": config.durability,
         "memory_limit": config.memory_limit,
         "exit_timeout": config.exit_timeout,
+        "budget": False if config.budget is None else _for_a_child(config.budget),
     }
+
+
+def _for_a_child(budget: BudgetConfig) -> BudgetConfig:
+    """Return *budget* as it can be pickled: what is called when it is exceeded may be of this process alone."""
+    return replace(budget, on_exceed="inform") if callable(budget.on_exceed) else budget
 
 
 def _is_plain(value: object) -> bool:

@@ -26,6 +26,7 @@ from .._journal.ring import NOWHERE, Ring, create_ring, ring_folder, rings
 from .._journal.seen import Follows, Listener
 from .._journal.snapshots import Metric, Snapshot
 from ..errors import BranchlineError, JournalError
+from ..limits import BudgetStatus
 from ..redaction import Redactor
 from ..usage_values import Usage
 from ..values import freeze, freeze_key
@@ -144,6 +145,8 @@ class Pipeline:
         self.told: Callable[[], dict[str, Any]] = dict
         # Who is told of every usage at once, in the thread that recorded it: a budget. It must not raise.
         self.usage_heard: Callable[[Usage], None] | None = None
+        # Of those who are told at the end: how much of each limit is used.
+        self.budgets: Callable[[], tuple[BudgetStatus, ...]] = tuple
         self.notices = Notices(strict=options.strict)
         self.odd = self.notices.odd
         self.failed = self.notices.failed

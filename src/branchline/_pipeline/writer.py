@@ -568,6 +568,7 @@ class Writer:
             seconds=(time.time_ns() - pipeline.started_unix_nano) / 1e9,
             points=self._points,
             spent=self._spent(),
+            budgets=pipeline.budgets(),
             levels={names.SEVERITIES[level]: count for level, count in sorted(self._levels.items())},
         )
 

@@ -14,7 +14,7 @@ from .options import CommandError
 
 
 _COMMANDS: Final = (
-    *("demo", "run", "runs", "show", "tail", "logs", "archive", "restore", "cost", "prices", "reprice"),
+    *("demo", "run", "runs", "show", "tail", "logs", "archive", "restore", "cost", "flame", "prices", "reprice"),
     *("ship", "doctor"),
 )
 

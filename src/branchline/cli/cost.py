@@ -11,9 +11,12 @@ import click
 from rich.text import Text
 
 from ..exporters.console.text import plural
+from ..limits import BudgetStatus
 from ..read import Run, Usage
+from ..read.budgets import budget_statuses
 from ..read.spending import spending_in
 from ..read.tree import printable
+from .budgets import budget_bar, budget_document
 from .options import common_options, found_run, found_runs, print_json, terminal
 from .spent import dearest_first, tallied, usage_cells, usage_document, usage_table
 
@@ -64,6 +67,7 @@ def cost(run: str, directory: Path, *, by: str, is_whole: bool, is_json: bool) -
                 "by": by,
                 "rows": [{by: key, **usage_document(tally)} for key, tally in rows],
                 "total": usage_document(total),
+                "budgets": [budget_document(status) for each in chosen for status in _statuses(each, is_whole)],
             }
         )
         return
@@ -78,7 +82,16 @@ def cost(run: str, directory: Path, *, by: str, is_whole: bool, is_json: bool) -
         drawn.add_row(Text(f"… {plural(len(rows) - len(shown), 'more row')}; --json has them", "dim"))
     drawn.add_section()
     drawn.add_row(Text("total", "bold"), *usage_cells(total))
-    terminal().print(drawn)
+    console = terminal()
+    console.print(drawn)
+    bars = [budget_bar(console, status) for each in chosen for status in _statuses(each, is_whole)]
+    if bars:
+        console.print(Text(), *bars, sep="\n")
+
+
+def _statuses(run: Run, is_one_of_many: bool) -> tuple[BudgetStatus, ...]:
+    # Of all runs, each would say the same of a day once more.
+    return () if is_one_of_many else budget_statuses(run)
 
 
 def _said(chosen: list[Run]) -> str:

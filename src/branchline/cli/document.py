@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from ..read import Branch, ExceptionInfo, LogLine, Point, ProcessInfo, Run, Stamp, Step
+from ..read.budgets import budget_statuses
 from ..read.values import walk
+from .budgets import budget_document
 from .options import iso
 from .spent import call_document, usage_document
 
@@ -26,6 +28,7 @@ def run_document(run: Run) -> dict[str, Any]:
         "points": [point_document(point) for point in run.points],
         "usages": [call_document(usage) for usage in run.usages],
         "usage": usage_document(run.usage),
+        "budgets": [budget_document(status) for status in budget_statuses(run)],
         "dropped": dict(run.dropped),
         "skipped": [
             {"file": skip.file, "line": skip.line, "reason": skip.reason, "count": skip.count} for skip in run.skipped

@@ -16,6 +16,7 @@ from ..read import Run, Stamp
 from ..read.load import uncollected
 from ..read.tree import ending_of, items_of, printable, stamp_line
 from ..read.values import walk
+from .budgets import budget_bars
 from .comparison import comparisons
 from .document import run_document
 from .logs import lines_of
@@ -66,6 +67,9 @@ def run_picture(console: Console, run: Run, *, now: float, is_whole: bool = Fals
     for comparison in comparisons(console, run, is_whole=is_whole):
         yield Text()
         yield comparison
+    bars = list(budget_bars(console, run))
+    if bars:
+        yield Group(Text(), *bars)
     measured = loose_metrics(run.points, is_whole=is_whole)
     if measured is not None:
         yield Group(Text(), measured)

@@ -14,6 +14,7 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from .. import foreign, names
 from .._journal import layout
 from .._journal.seen import Listener
+from .._journal.snapshots import Metric
 from .._pipeline.active import detach
 from .._pipeline.collector import Collector
 from .._pipeline.endings import Endings, watch_forks
@@ -26,9 +27,10 @@ from .._pipeline.propagation import PROPAGATION
 from .._pipeline.recorder import NativeRecorder
 from .._pipeline.writer import Writer
 from ..config import OTLP, Config
-from ..context import EventTaker, Recorder
+from ..context import EventTaker, Purse, Recorder
 from ..exporters.followers import Followers, Makers, followers_of
 from ..prices import Prices
+from .budgets import Budgeting
 from .environment import Exported, export, join_trace, take_back
 from .log_wiring import LogWiring
 from .providers import Providers, foreign_tracers
@@ -67,7 +69,8 @@ class Telemetry:
         self.leaves_place = home.providers.leaves_place
         # Set by ``wire``.
         self.pipeline: Pipeline | None = None
-        self.recorder: Recorder | None = None
+        self._recorder: Recorder | None = None
+        self._budgeting: Budgeting | None = None
         self.events: EventTaker | None = None
         self.exported: Exported = {}
         self._collector: Collector | None = None
@@ -85,6 +88,16 @@ class Telemetry:
     def run_directory(self) -> Path:
         """Where the run's files are."""
         return layout.runs_directory(self.directory) / self.run_id
+
+    @property
+    def recorder(self) -> Recorder | None:
+        """What records here now."""
+        return self._recorder if self._budgeting is None else self._budgeting.guarded(self._recorder)
+
+    @property
+    def purse(self) -> Purse | None:
+        """What it spends, and may spend."""
+        return self._budgeting
 
     def flush(self, timeout: float = 5.0) -> FlushResult:
         """Write everything recorded so far, and deliver it where it goes to, within *timeout* seconds."""
@@ -119,6 +132,7 @@ class Telemetry:
         if os.getpid() == pipeline.pid and pipeline.writer is not None:
             pipeline.event(names.RUN_ENDED, {names.PROCESS: pipeline.process})
         is_written = pipeline.flush(deadline - time.monotonic())
+        self._close_books(deadline)
         pipeline.close(max(deadline - time.monotonic(), 0.05), reason="shutdown")
         self._part(deadline)
         return self._result(pipeline, counters_of(pipeline), is_complete=is_written)
@@ -139,6 +153,7 @@ class Telemetry:
             pipeline.event(names.RUN_ENDED, {names.PROCESS: pipeline.process, "reason": reason})
         deadline = time.monotonic() + self.config.exit_timeout
         self._finish_collecting(self.config.exit_timeout)
+        self._close_books(deadline)
         pipeline.go_direct(deadline - time.monotonic(), reason=reason)
         self._part(deadline)
 
@@ -146,6 +161,10 @@ class Telemetry:
         """Collect for the last time; what hangs in it must leave time for the rest."""
         if self._collector is not None:
             self._collector.finish(limit / 2)
+
+    def _close_books(self, deadline: float) -> None:
+        if self._budgeting is not None:
+            self._budgeting.finish(max(deadline - time.monotonic(), 0.05) / 2)
 
     def _result(self, pipeline: Pipeline, counters: Mapping[str, Any], *, is_complete: bool) -> FlushResult:
         return result_of(counters, self._followers.accounts(pipeline.process, counters), is_complete=is_complete)
@@ -186,11 +205,12 @@ class Telemetry:
         else:
             provider = providers.set_tracers(config)
             provider.use(pipeline)
-            self.recorder = NativeRecorder(provider, pipeline, capture=capture)
+            self._recorder = NativeRecorder(provider, pipeline, capture=capture)
         self._meter(pipeline, metering(pipeline, providers.meters, takes_place=not providers.leaves_place))
         self.events = providers.event_taker()
         self._logging = logging
         logging.attach(providers.bridge)
+        self._budget(pipeline)
         watch_forks(pipeline)
         self.exported = export(self.run_id, self.directory, leaves_place=self.leaves_place)
         self._endings = Endings(self.end, signals=config.signals)
@@ -215,12 +235,24 @@ class Telemetry:
         self._followers.register()
         pipeline.followers = self._followers.each
         pipeline.told = sink_document
-        if self._followers.each:
+
+    def _budget(self, pipeline: Pipeline) -> None:
+        budgeting = self._budgeting = Budgeting(pipeline, self.config, self.directory, point=self._home.point)
+        budgeting.inner = self._recorder
+        pipeline.companions.append(budgeting)
+        pipeline.measured = self._measured
+        pipeline.budgets = budgeting.statuses
+        budgeting.begin()
+
+    def _measured(self) -> tuple[Metric, ...]:
+        pipeline, budgeting = self.pipeline, self._budgeting
+        found: tuple[Metric, ...] = () if budgeting is None else budgeting.metrics()
+        if pipeline is not None and self._followers.each:
             # Whoever is delivered nothing has `process.json`.
-            pipeline.measured = lambda: (
-                *self._followers.metrics(pipeline.process, counters_of(pipeline), queue_bytes=pipeline.queue_bytes),
-                *sink_metrics(),
-            )
+            queued = pipeline.queue_bytes
+            found += self._followers.metrics(pipeline.process, counters_of(pipeline), queue_bytes=queued)
+            found += sink_metrics()
+        return found
 
     def _meter(self, pipeline: Pipeline, collector: Collector) -> None:
         before, self._collector = self._collector, collector
@@ -233,7 +265,7 @@ class Telemetry:
         processor = self._home.providers.processor_of(provider)
         processor.use(pipeline)
         self._processor = processor
-        self.recorder = foreign.ForeignRecorder(
+        self._recorder = foreign.ForeignRecorder(
             provider,
             capture=capture,
             noted=processor.noted,

@@ -21,6 +21,7 @@ from .._pipeline.notices import say
 from .._pipeline.propagation import on_join
 from ..config import OTLP, UNSET, Config, Durability, ResourceValue, Unset, Verbosity, find_pyproject, load_config
 from ..exporters.followers import makers_for
+from ..limits import BudgetConfig
 from ..redaction import Redactor
 from .environment import inherited, is_child
 from .log_wiring import LogWiring
@@ -45,8 +46,8 @@ def configure(
     capture_uncaught: bool | Unset | None = UNSET,
     events_on_spans: bool | Unset | None = UNSET,
     capture: bool | Literal["args", "result"] | Unset | None = UNSET,
-    budget: Literal[False] | Unset | None = UNSET,
     prices: Mapping[str, Mapping[str, Decimal | float | str]] | Unset | None = UNSET,
+    budget: BudgetConfig | Mapping[str, object] | Literal[False] | Unset | None = UNSET,
     redact: bool | Redactor | Unset | None = UNSET,
     sampler: Sampler | Unset | None = UNSET,
     system_metrics: Literal[False] | Unset | None = UNSET,

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ..._journal.seen import Summary
 from ..._journal.usage_totals import UsageTotals
+from ...limits import BudgetStatus, bar
 from ...tally import Tally
 from .picture import Node, Picture
 from .text import Glyphs, Piece, Row, cells, dollars, duration, figure, plural, safe, spending
@@ -38,6 +39,8 @@ def summary_rows(summary: Summary, picture: Picture, glyphs: Glyphs) -> list[Row
     branches = list(picture.branches())
     if branches:
         rows += [(), *_branch_table(branches, picture.unkept(), summary.spent)]
+    if summary.budgets:
+        rows += [(), *_budget_rows(summary.budgets, glyphs)]
     return [*rows, (), *_facts(summary)]
 
 
@@ -150,6 +153,22 @@ def _table_row(row: tuple[Piece, ...], widths: list[int]) -> Iterator[Piece]:
         else:
             yield gap, ""
             yield piece
+
+
+_BUDGET_STYLES = {"ok": "green", "warning": "yellow", "exceeded": "red"}
+
+
+def _budget_rows(budgets: Sequence[BudgetStatus], glyphs: Glyphs) -> Iterator[Row]:
+    """Yield a bar for each limit: how much of it is used."""
+    signs = {} if glyphs.success == "✓" else {"full": "#", "empty": "-"}
+    for status in budgets:
+        style = _BUDGET_STYLES[status.status]
+        percent = f"  {status.percent_used:5.1f} %  "
+        name = f"  {safe(status.name, 32)}" if status.name else ""
+        yield (
+            *(("  ", ""), (f"{status.period:<8}  ", "dim"), (bar(status, **signs), style), (percent, style)),
+            *((status.spent, ""), (name, "dim")),
+        )
 
 
 def _facts(summary: Summary) -> Iterator[Row]:
