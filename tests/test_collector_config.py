@@ -57,7 +57,7 @@ def test_what_is_shipped():
         ("gateway-secure.yaml", "cert_file:", "certificate_file:", "unknown key"),
         ("gateway-sampling.yaml", "threshold_ms:", "threshold:", "did you mean threshold_ms?"),
         ("agent.yaml", "start_at:", "startat:", "did you mean start_at?"),
-        ("scale-ingest.yaml", "partition_traces_by_id:", "partition_by_trace_id:", "unknown key"),
+        ("scale-ingest.yaml", "required_acks:", "require_acks:", "did you mean required_acks?"),
         ("scale-sink.yaml", "async_insert:", "asynchronous_insert:", "did you mean async_insert?"),
         ("jaeger.yaml", "max_clock_skew_adjust:", "max_clock_skew:", "did you mean max_clock_skew_adjust?"),
     ],
