@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 from applications import branchline, run
 from servers import Gateway, eventually
-from told import contents, logs_in, spans_in
+from told import Item, contents, logs_in, spans_in
 
 from endpoints import certificates
 
@@ -197,7 +197,7 @@ def expected_of(journal):
     """
     The spans that have to be kept.
     """
-    traces = {}
+    traces: dict[str, dict[str, Item]] = {}
     for span_id, span in journal.items():
         traces.setdefault(span["trace"], {})[span_id] = span
     return {
