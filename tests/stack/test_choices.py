@@ -106,7 +106,6 @@ def test_tls_and_a_token(tmp_path, made, protocol, token):
 
         assert eventually(lambda: spans_in(gateway.archive), lambda spans: len(spans) >= 5) == spans_in(home)
         assert eventually(lambda: logs_in(gateway.archive), lambda logs: len(logs) >= 2) == logs_in(home)
-        assert gateway.said("deprecated") == []
 
 
 @pytest.mark.parametrize("protocol", ["grpc", "http/protobuf", "http/json"])
@@ -185,7 +184,6 @@ def test_a_part_of_the_traces(tmp_path):
 
         assert found == expected
         assert calls == len(journal) == 900
-        assert gateway.said("deprecated") == []
     kept = Counter(
         span["attributes"]["branchline.branch.name"] for span_id, span in journal.items() if span_id in found
     )
