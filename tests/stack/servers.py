@@ -137,10 +137,10 @@ class Collector(Server):
         super().__init__(home, "collector", command, f"http://127.0.0.1:{health}/", texts)
         self.is_up_to_date = True
 
-    def __exit__(self, kind: object, *rest: object) -> None:
-        super().__exit__(kind, *rest)
+    def __exit__(self, *raised: object) -> None:
+        super().__exit__(*raised)
         # A name that is going out of use warns for a few releases, and is then an error.
-        if kind is None and self.is_up_to_date:
+        if raised == (None, None, None) and self.is_up_to_date:
             assert self.said("deprecated") == []
 
 
