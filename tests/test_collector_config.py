@@ -192,3 +192,15 @@ def test_the_modules_are_those_of_the_manifest():
 
     assert len(named) == 25
     assert [f"{module} {version}" for module, version in named if f"{module} {version}\n" not in modules] == []
+
+
+def test_without_go_the_build_says_why_not(tmp_path):
+    """
+    Where there is no Go, the build of the real programs says so and succeeds.
+    """
+    ran = subprocess.run(
+        [sys.executable, STACK / "build.py"], capture_output=True, text=True, check=False, env={"PATH": str(tmp_path)}
+    )
+
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert ran.stdout == "skipped: Go builds the collector, Jaeger and Prometheus, and there is no `go` here\n"

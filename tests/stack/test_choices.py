@@ -10,7 +10,7 @@ from applications import branchline, run
 from servers import Gateway, eventually
 from told import Item, contents, logs_in, spans_in
 
-from endpoints import certificates
+from endpoints import HttpEndpoint, certificates
 
 
 pytestmark = pytest.mark.stack
@@ -262,3 +262,23 @@ def points_of(archive, name):
                             for point in metric["sum"]["dataPoints"]
                         ]
     return found
+
+
+@pytest.mark.parametrize("experiment", ["7", None])
+def test_traces_for_mlflow(tmp_path, experiment):
+    """
+    MLflow gets traces when it is named, each request with the experiment that the application says, else the default.
+    """
+    home = tmp_path / "application"
+    with HttpEndpoint() as mlflow:
+        to = {"GATEWAY_TRACES_TO": "[file/traces, otlp_http/mlflow]", "MLFLOW_OTLP": f"{mlflow.url}/v1/traces"}
+        with Gateway(tmp_path / "gateway", **ARCHIVE | to, MLFLOW_EXPERIMENT_ID=3) as gateway:
+            env = {"OTEL_EXPORTER_OTLP_ENDPOINT": gateway.endpoint("http/protobuf")}
+            if experiment is not None:
+                env["OTEL_EXPORTER_OTLP_HEADERS"] = f"x-mlflow-experiment-id={experiment}"
+            run(home, FEW, "mlflow", env=env)
+            found = eventually(lambda: Counter(mlflow.received.spans), lambda spans: len(spans) >= 5)
+
+    assert sorted(found.values()) == [1] * 5
+    assert {request.headers["x-mlflow-experiment-id"] for request in mlflow.requests} == {experiment or "3"}
+    assert {request.path for request in mlflow.requests} == {"/v1/traces"}
