@@ -62,7 +62,7 @@ test-sdk: $(READY)
 # Without Go there is nothing to test against: the build says so, and nothing is installed for it.
 test-stack: $(READY)
 	@$(BIN)/python tests/stack/build.py
-	@if command -v go >/dev/null 2>&1; then \
+	@if $(BIN)/python tests/stack/build.py --can; then \
 	  $(MAKE) --no-print-directory $(STACK) && $(BIN)/python -m pytest -m stack tests/stack; \
 	fi
 
