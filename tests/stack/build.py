@@ -153,7 +153,7 @@ def build(parts: Iterable[Part]) -> None:
 def _run(folder: Path, *command: str) -> None:
     environment = {
         # As it is noted, whatever the machine's own settings are.
-        "GOFLAGS": "-mod=mod",
+        "GOFLAGS": "-mod=mod -buildvcs=false",
         "GOWORK": "off",
         "CGO_ENABLED": "0",
         "GOTOOLCHAIN": "local",
@@ -162,7 +162,7 @@ def _run(folder: Path, *command: str) -> None:
 
 
 def _go(*arguments: str, at: Path = HERE) -> str:
-    environment = os.environ | {"GOFLAGS": "-mod=mod", "GOTOOLCHAIN": "local"}
+    environment = os.environ | {"GOFLAGS": "-mod=mod -buildvcs=false", "GOTOOLCHAIN": "local"}
     return subprocess.run(
         ["go", *arguments], cwd=at, env=environment, check=True, capture_output=True, text=True
     ).stdout.strip()
