@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 import collector_config
 from collector_config import BASES, FOLDER, PAGE, Problem, configurations, documented, everything, problems
@@ -53,11 +54,12 @@ def test_what_is_shipped():
         ("gateway.yaml", "queue_size: $", "queue_sise: $", "did you mean queue_size?"),
         ("gateway.yaml", "max_recv_msg_size_mib: 16", "max_recv_msg_mib: 16", "did you mean max_recv_msg_size_mib?"),
         ("gateway.yaml", "  redaction:\n", "  redactoin:\n", "did you mean redaction?"),
+        ("gateway.yaml", "  otlp_grpc/tempo:\n", "  otlp/tempo:\n", "unknown key exporters.otlp/tempo"),
         ("gateway.yaml", "  telemetry:\n", "  telemetri:\n", "did you mean telemetry?"),
         ("gateway-secure.yaml", "cert_file:", "certificate_file:", "unknown key"),
         ("gateway-sampling.yaml", "threshold_ms:", "threshold:", "did you mean threshold_ms?"),
         ("agent.yaml", "start_at:", "startat:", "did you mean start_at?"),
-        ("scale-ingest.yaml", "partition_traces_by_id:", "partition_by_trace_id:", "unknown key"),
+        ("scale-ingest.yaml", "required_acks:", "require_acks:", "did you mean required_acks?"),
         ("scale-sink.yaml", "async_insert:", "asynchronous_insert:", "did you mean async_insert?"),
         ("jaeger.yaml", "max_clock_skew_adjust:", "max_clock_skew:", "did you mean max_clock_skew_adjust?"),
     ],
@@ -190,5 +192,39 @@ def test_the_modules_are_those_of_the_manifest():
 
     named = re.findall(r"gomod: (\S+) (\S+)", manifest)
 
-    assert len(named) == 25
+    assert len(named) == 23
     assert [f"{module} {version}" for module, version in named if f"{module} {version}\n" not in modules] == []
+
+
+def test_without_go_the_build_says_why_not(tmp_path):
+    """
+    Where there is no Go, the build of the real programs says so and succeeds.
+    """
+    ran = subprocess.run(
+        [sys.executable, STACK / "build.py"], capture_output=True, text=True, check=False, env={"PATH": str(tmp_path)}
+    )
+
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert ran.stdout == "skipped: Go builds the collector, Jaeger and Prometheus, and there is no `go` here\n"
+
+
+def test_what_is_built_is_what_is_used():
+    """
+    The collector is built from the components that the configurations name, and no others.
+    """
+    sections = ("extensions", "receivers", "processors", "exporters", "connectors")
+    built = {
+        (section, pattern.strip("^").removesuffix("(/.+)?$"))
+        for section in sections
+        for pattern in collector_config.schema_of("gateway.yaml")["properties"][section]["patternProperties"]
+    }
+    used = {
+        (section, name.partition("/")[0])
+        for path in configurations()
+        if path.name != "jaeger.yaml"
+        for section, names in yaml.safe_load(path.read_text(encoding="utf-8")).items()
+        if section in sections
+        for name in names
+    }
+
+    assert used == built

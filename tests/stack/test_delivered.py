@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from applications import EXPERIMENT, run
 from series import of_journal, of_prometheus
-from servers import Gateway, Jaeger, Prometheus, eventually
+from servers import Gateway, Jaeger, Prometheus, eventually, get
 from told import LIFECYCLE, as_jaeger_tells, logs_in, spans_in, told, tree, uids_in
 
 from endpoints import GrpcEndpoint, HttpEndpoint
@@ -42,7 +44,6 @@ def gateway(backends, tmp_path_factory):
     }
     with Gateway(home, **to) as gateway:
         yield gateway
-        assert gateway.said("deprecated") == []
         assert gateway.refused_or_dropped() == {}
 
 
@@ -165,6 +166,47 @@ def test_spans_are_counted_by_branch(backends, home):
         }
 
     assert is_right(eventually(counted, is_right))
+
+
+def test_a_measured_span_leads_to_its_trace(backends, home):
+    """
+    Among the exemplars of the durations of spans are spans of this run, which Jaeger has.
+    """
+    _, prometheus, *_ = backends
+    journal = spans_in(home)
+    [trace] = {span["trace"] for span in journal.values()}
+
+    def exemplars():
+        query, end = "traces_span_metrics_duration_milliseconds_bucket", time.time()
+        found = get(
+            f"{prometheus.url}/api/v1/query_exemplars", query=query, start=f"{end - 600:.0f}", end=f"{end + 60:.0f}"
+        )
+        return {
+            (exemplar["labels"]["trace_id"], exemplar["labels"]["span_id"])
+            for series in found["data"]
+            for exemplar in series["exemplars"]
+        }
+
+    found = eventually(exemplars, lambda pairs: any(of == trace for of, _ in pairs))
+
+    assert {span for of, span in found if of == trace} <= set(journal)
+    assert any(of == trace for of, _ in found)
+
+
+def test_jaeger_shows_durations(backends, home):
+    """
+    Jaeger's Monitor tab finds the calls of the service, which it asks Prometheus for.
+    """
+    jaeger, *_ = backends
+
+    found = eventually(
+        lambda: get(f"{jaeger.page}/api/metrics/calls", service="shop", spanKind="internal", groupByOperation="true"),
+        lambda answer: bool(answer["metrics"]),
+    )
+
+    labels = [{label["name"]: label["value"] for label in metric["labels"]} for metric in found["metrics"]]
+    assert {"shop"} == {label["service_name"] for label in labels}
+    assert {"load", "split", "answer", "threshold"} <= {label["operation"] for label in labels}
 
 
 def test_all_backends_get_the_same(backends, gateway, home):

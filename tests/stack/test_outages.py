@@ -73,9 +73,16 @@ with bl.configure("late", run_id=sys.argv[1], console=False, otlp=False), bl.exp
 
 
 @pytest.fixture
-def places():
-    """What stands in the places of Prometheus, Tempo and Loki, and counts."""
-    with HttpEndpoint() as prometheus, GrpcEndpoint() as tempo, HttpEndpoint() as loki:
+def tempo():
+    """An endpoint in the place of Tempo, which counts."""
+    with GrpcEndpoint() as endpoint:
+        yield endpoint
+
+
+@pytest.fixture
+def places(tempo):
+    """What stands in the places of Prometheus, Tempo and Loki."""
+    with HttpEndpoint() as prometheus, HttpEndpoint() as loki:
         yield {
             "PROMETHEUS_OTLP": f"{prometheus.url}/api/v1/otlp",
             "TEMPO_OTLP": f"127.0.0.1:{tempo.port}",
@@ -132,9 +139,10 @@ def test_the_collector_is_killed_in_mid_run(tmp_path, places):
             )
 
 
-def test_jaeger_is_away(tmp_path, places):
+def test_jaeger_is_away(tmp_path, places, tempo):
     """
-    What is delivered while Jaeger is away waits on the gateway's disk, through a kill of that too, and comes once.
+    What is delivered while Jaeger is away waits on the gateway's disk, through a kill of that too, and comes once; the
+    other backends get it meanwhile.
     """
     home = tmp_path / "application"
     jaeger = Jaeger(tmp_path / "jaeger")
@@ -145,15 +153,17 @@ def test_jaeger_is_away(tmp_path, places):
         (home / "enough").touch()
         run(home, MANY.replace("while not enough.exists()", "while number < 1000"), "away", env=env)
         left = branchline(home, "ship", "--dry-run", env=env)
+        journal = spans_in(home)
+        meanwhile = eventually(lambda: Counter(tempo.received.spans), lambda ids: len(ids) >= len(journal))
         gateway.kill()
         gateway.start()
         jaeger.start()
-        journal = spans_in(home)
         [trace] = {span["trace"] for span in journal.values()}
 
         arrived = eventually(lambda: Counter(jaeger.ids(trace)), lambda ids: len(ids) >= len(journal))
 
         assert "nothing" in left.lower()
+        assert sorted(meanwhile.values()) == [1] * len(journal)
         assert arrived == Counter(dict.fromkeys(journal, 1))
         assert len(journal) == 1011
 

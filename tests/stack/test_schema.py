@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 from build import HERE, program
-from servers import CONFIGS
+from servers import CONFIGS, Gateway
 
 
 pytestmark = pytest.mark.stack
@@ -54,3 +54,15 @@ def test_the_programs_accept_what_is_shipped(configs, tmp_path):
 
     assert ran.returncode == 0, ran.stderr
     assert "deprecated" not in ran.stdout + ran.stderr
+
+
+def test_a_name_out_of_use_is_seen(tmp_path):
+    """
+    The collector says that a name is deprecated in words that fail every other test here.
+    """
+    overlay = tmp_path / "old.yaml"
+    overlay.write_text("exporters: {otlp/old: {endpoint: '127.0.0.1:9'}}\n")
+    with Gateway(tmp_path, overlay, GATEWAY_TRACES_TO="[otlp/old]") as gateway:
+        gateway.is_up_to_date = False
+
+    assert "alias is deprecated" in gateway.said("deprecated")[0]

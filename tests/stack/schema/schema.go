@@ -159,6 +159,10 @@ func (s *schemas) component(configuration component.Config) any {
 func section[F component.Factory](s *schemas, factories map[component.Type]F) any {
 	kinds := object{}
 	for kind, factory := range factories {
+		if kind != factory.Type() {
+			// A name that is going out of use is unknown here, before it is unknown there.
+			continue
+		}
 		kinds["^"+kind.String()+"(/.+)?$"] = s.component(factory.CreateDefaultConfig())
 	}
 	return object{"type": "object", "patternProperties": kinds, "additionalProperties": false}
