@@ -128,6 +128,11 @@ OPERATION_DURATION: Final = "gen_ai.client.operation.duration"
 COST: Final = "branchline.cost"
 TOKEN_TYPE: Final = "gen_ai.token.type"  # noqa: S105  # the same
 
+# ── what is left of a budget ──────────────────────────────────────────────────────────────────────
+BUDGET_USED_RATIO: Final = "branchline.budget.used_ratio"
+BUDGET_REMAINING: Final = "branchline.budget.remaining"
+BUDGET_PERIOD: Final = "branchline.budget.period"
+
 # ── metrics made of finished spans, and what tells their series apart ─────────────────────────────
 STEP_DURATION: Final = "branchline.step.duration"
 BRANCH_DURATION: Final = "branchline.branch.duration"
