@@ -230,6 +230,22 @@ def test_variables_have_a_default():
     assert [name for name in {*SECRETS, *(name for name, _, _ in found)} if f"`{name}`" not in documented] == []
 
 
+def test_what_it_takes_is_documented():
+    """
+    docs/viewing.md says how many services each profile has, and what they take at most.
+    """
+    documented = (ROOT / "docs" / "viewing.md").read_text(encoding="utf-8")
+    said = re.findall(r"^\| `?(\w+)`? \| (\d+) \| ([\d.]+) GiB \|$", documented, re.MULTILINE)
+
+    assert {name: (int(count), float(memory)) for name, count, memory in said} == {
+        name or "default": (
+            len(services(name)),
+            round(sum(size(service["mem_limit"]) for service in services(name).values()) / 2**30, 1),
+        )
+        for name in profiles()
+    }
+
+
 def test_what_has_no_default_is_given():
     """
     What a mounted configuration asks of the environment and has no default for, its service gets: secrets from a file.

@@ -51,6 +51,7 @@ LEAVES = (
     *(
         "quantities",
         "scripts",
+        "links",
         "money",
         "price_list",
         "usage_values",
@@ -79,6 +80,7 @@ READING = (
     "tally",
     "usage_values",
     "config",
+    "links",
     "errors",
     "names",
 )
@@ -87,6 +89,7 @@ READING = (
 ROWS: Mapping[str, Row] = {
     "quantities": row(),
     "scripts": row(),
+    "links": row("errors"),
     "money": row(),
     "price_list": row("money"),
     "usage_values": row(),
@@ -100,7 +103,7 @@ ROWS: Mapping[str, Row] = {
     "redaction_shapes": row(),
     "redaction": row("redaction_shapes"),
     "destinations": row("errors", "redaction"),
-    "config": row("errors", "redaction", "destinations", "quantities", "scripts", "price_list"),
+    "config": row("errors", "redaction", "destinations", "links", "quantities", "scripts", "price_list"),
     "context": row("names", "errors", "usage_values", packages=(API,)),
     "log_api": row(packages=(API,)),
     # Record modules import each other downward: there is no list of what is below what, there are no cycles.
@@ -150,7 +153,8 @@ ROWS: Mapping[str, Row] = {
     "engines": row(*RECORD_MODULES, "context", "config", "errors", packages=("ray", "pyspark")),
     "exporters": row("names", "errors", "config", "redaction", "values", "_journal", "_mlflow"),
     "exporters.console": row(
-        "names", "errors", "config", "redaction", "values", "money", "tally", "_journal", packages=("rich",)
+        *("names", "errors", "config", "links", "redaction", "values", "money", "tally", "_journal"),
+        packages=("rich",),
     ),
     "exporters.otlp": row(
         "names",

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..._journal.seen import Summary
 from ..._journal.usage_totals import UsageTotals
+from ...links import NOWHERE, Links, Trace
 from ...tally import Tally
 from .picture import Node, Picture
 from .text import Glyphs, Piece, Row, cells, dollars, duration, figure, plural, safe, spending
@@ -32,13 +33,13 @@ _STATUS_STYLES = {
 LEVEL_STYLES = {"WARN": "yellow", "ERROR": "red", "FATAL": "red"}
 
 
-def summary_rows(summary: Summary, picture: Picture, glyphs: Glyphs) -> list[Row]:
+def summary_rows(summary: Summary, picture: Picture, glyphs: Glyphs, links: Links = NOWHERE) -> list[Row]:
     """Return the summary of a run, an empty row before it and each of its parts."""
     rows: list[Row] = [(), _headline(summary, picture, glyphs)]
     branches = list(picture.branches())
     if branches:
         rows += [(), *_branch_table(branches, picture.unkept(), summary.spent)]
-    return [*rows, (), *_facts(summary)]
+    return [*rows, (), *_facts(summary), *_viewers(picture, links)]
 
 
 def _headline(summary: Summary, picture: Picture, glyphs: Glyphs) -> Row:
@@ -161,6 +162,19 @@ def _facts(summary: Summary) -> Iterator[Row]:
     if summary.oddities:
         yield _fact("oddities", _numbers(summary.oddities), "yellow")
     yield _fact("next", _next_command(summary), "cyan")
+
+
+def _viewers(picture: Picture, links: Links) -> Iterator[Row]:
+    """Yield where the run's trace can be looked at, and of several, where they are compared."""
+    seen = [node.seen for node in picture.root.kept if node.seen is not None]
+    traces = {one.trace_id: Trace(one.trace_id, one.start_unix_nano, one.end_unix_nano) for one in reversed(seen)}
+    if len(traces) == 1:
+        [trace] = traces.values()
+        for viewer, url in links.to(trace).items():
+            yield _fact(viewer, url, "cyan")
+    compared = links.compared(reversed(traces.values()))
+    if compared is not None:
+        yield _fact("compare", compared, "cyan")
 
 
 def _levels(levels: Mapping[str, int]) -> Iterator[Piece]:
