@@ -217,6 +217,21 @@ def test_variables_ask_for_what_we_write():
     assert None not in asked
 
 
+def test_data_sources_name_what_we_write():
+    """
+    What leads from a trace to metrics, and from a log record to its branch, has names that we write.
+    """
+    text = (GRAFANA / "datasources" / "branchline.yaml").read_text(encoding="utf-8")
+
+    found = set(re.findall(r"\bbranchline_\w+", text))
+    assert found == {
+        f"{names.STEP_DURATION.replace('.', '_')}_seconds_bucket",
+        names.STEP_NAME.replace(".", "_"),
+        names.BRANCH_NAME.replace(".", "_"),
+    }
+    assert set(re.findall(r"\bbranchline\.[\w.]+", text)) == {names.BRANCH_NAME}
+
+
 def test_links_lead_somewhere():
     """
     A link leads to a dashboard that there is beside it, with variables that it has; in data sources as well.

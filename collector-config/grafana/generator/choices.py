@@ -14,7 +14,7 @@ OF_BRANCH: Final = (*OF_EXPERIMENT, f'{BRANCH}=~"$branch"')
 OF_STEP: Final = (*OF_BRANCH, f'{STEP}=~"$step"')
 
 TOTALS: Final = "What each process has come to, summed up: also right for processes that ended within seconds."
-RATES: Final = "From rates: a process needs two points, so it has to last for more than half a minute to be seen here."
+RATES: Final = "From rates: a process has to last for more than ten seconds to be seen here."
 
 
 def values_of(instrument_series: str, attribute: str, *matchers: str) -> Json:

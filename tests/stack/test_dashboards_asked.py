@@ -1,0 +1,163 @@
+"""The dashboards, asked: each of their queries, put to a Prometheus that the real collector feeds."""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+from programs import run
+from servers import Gateway, Prometheus, eventually, get
+
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+from compose import ROOT, document  # beside the tests, one folder up
+
+
+pytestmark = pytest.mark.stack
+DASHBOARDS = sorted((ROOT / "collector-config" / "grafana" / "dashboards" / "default").glob("*.json"))
+# There is nothing to show when all is well.
+MAY_BE_EMPTY = {("Pipeline health", "Dropped")}
+
+PROGRAM = '''\
+"""Two branches with a model, one of which fails, for long enough that there are rates."""
+
+import time
+
+import branchline as bl
+
+tokens = bl.histogram("gen_ai.client.token.usage", unit="{token}")
+calls = bl.histogram("gen_ai.client.operation.duration", unit="s")
+cost = bl.counter("branchline.cost", unit="{USD}")
+used = bl.gauge("branchline.budget.used_ratio", unit="1")
+left = bl.gauge("branchline.budget.remaining", unit="{USD}")
+
+
+def ask(name, number):
+    where = {"branchline.branch.name": name, "branchline.experiment.name": "prices", "gen_ai.request.model": "tiny"}
+    with bl.step("ask"):
+        time.sleep(0.2)
+    tokens.record(100 * number, {**where, "gen_ai.token.type": "input"})
+    tokens.record(10 * number, {**where, "gen_ai.token.type": "output"})
+    calls.record(0.2, where)
+    cost.add(0.25 * number, where)
+
+
+with bl.configure("shop", console=False) as run:
+    with bl.experiment("prices"):
+        for number, name in ((1, "cheap"), (2, "dear")):
+            try:
+                with bl.branch({"number": number}, name=name):
+                    for _ in range(5):
+                        ask(name, number)
+                    if name == "dear":
+                        with bl.step("pay"):
+                            raise ValueError("too dear")
+            except ValueError:
+                pass
+            used.set(0.25 * number, {"branchline.budget.period": "day"})
+            left.set(10 - number, {"branchline.budget.period": "day"})
+    time.sleep(1)
+    assert bl.flush(timeout=60), bl.flush(timeout=60)
+'''
+
+
+def panels():
+    return [
+        (content["title"], panel["title"], target)
+        for content in map(document, DASHBOARDS)
+        for panel in content["panels"]
+        for target in panel["targets"]
+        if target["datasource"]["type"] == "prometheus"
+    ]
+
+
+def filled(expression: str, *, chosen: str = ".*") -> str:
+    """Return what Grafana makes of an expression when *chosen* is what every variable says."""
+    expression = expression.replace("$__rate_interval", "5m").replace("$__range", "1h")
+    return re.sub(r"\$\w+", chosen, expression)
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory):
+    """A Prometheus that has everything that one process has measured, and the gateway that delivered it."""
+    home = tmp_path_factory.mktemp("boards")
+    with Prometheus(home / "prometheus") as prometheus:
+        to = {
+            "PROMETHEUS_OTLP": prometheus.otlp,
+            "GATEWAY_TRACES_TO": "[file/traces]",
+            "GATEWAY_LOGS_TO": "[file/logs]",
+        }
+        with Gateway(home / "gateway", **to) as gateway:
+            env = {"OTEL_EXPORTER_OTLP_ENDPOINT": gateway.endpoint("http"), "OTEL_METRIC_EXPORT_INTERVAL": "300"}
+            run(home / "run", PROGRAM, env=env)
+            answered = eventually(
+                lambda: prometheus.query('sum(branchline_cost_total{gen_ai_request_model="tiny"})'),
+                lambda found: bool(found) and float(found[0]["value"][1]) == 3.75,
+            )
+            assert answered
+            yield prometheus, gateway
+
+
+@pytest.mark.parametrize(
+    ("board", "panel", "target"), panels(), ids=lambda value: value if isinstance(value, str) else ""
+)
+def test_every_question_is_answered(stack, board, panel, target):
+    """
+    Prometheus understands each query and has an answer; of the collector's own metrics, the collector has the name.
+    """
+    prometheus, gateway = stack
+    expression = filled(target["expr"])
+    if "otelcol_" in expression:
+        # It is not scraped here.
+        with urllib.request.urlopen(f"http://127.0.0.1:{gateway.metrics}/metrics") as answer:
+            exposed = set(re.findall(r"^(otelcol_\w+)\{", answer.read().decode(), re.MULTILINE))
+        assert set(re.findall(r"otelcol_\w+", expression)) <= exposed
+        return
+
+    now = time.time()
+    if target["instant"]:
+        found = get(f"{prometheus.url}/api/v1/query", query=expression)
+    else:
+        window = {"start": f"{now - 600:.3f}", "end": f"{now:.3f}", "step": "5"}
+        found = get(f"{prometheus.url}/api/v1/query_range", query=expression, **window)
+
+    assert found["status"] == "success"
+    assert found["data"]["result"] or (board, panel) in MAY_BE_EMPTY
+
+
+def test_branches_are_compared_exactly(stack):
+    """
+    The table of branches says what the program did: how many ended and failed, their tokens and their cost.
+    """
+    prometheus, _ = stack
+    [table] = [panel for panel in document(DASHBOARDS[0])["panels"] if panel["title"] == "Branches"]
+    titles = table["transformations"][1]["options"]["renameByName"]
+    found: dict[str, dict[str, float]] = {}
+    for target in table["targets"]:
+        for series in prometheus.query(filled(target["expr"])):
+            assert set(series["metric"]) == {"branchline_branch_name"}
+            row = found.setdefault(series["metric"]["branchline_branch_name"], {})
+            row[titles[f"Value #{target['refId']}"]] = float(series["value"][1])
+
+    durations = {name: (row.pop("mean duration"), row.pop("p95 duration")) for name, row in found.items()}
+    assert found == {
+        "cheap": {"ended": 1, "failed": 0, "input tokens": 500, "output tokens": 50, "cost": 1.25},
+        "dear": {"ended": 1, "failed": 1, "input tokens": 1000, "output tokens": 100, "cost": 2.5},
+    }
+    assert all(mean >= 1.0 and p95 >= 1.0 for mean, p95 in durations.values())
+
+
+def test_a_choice_narrows(stack):
+    """
+    What is chosen on top is what is asked: of one branch there is one row, of another service nothing.
+    """
+    prometheus, _ = stack
+    [table] = [panel for panel in document(DASHBOARDS[0])["panels"] if panel["title"] == "Branches"]
+    expression = table["targets"][0]["expr"]
+
+    assert len(prometheus.query(filled(expression.replace("$branch", "(cheap)")))) == 1
+    assert prometheus.query(filled(expression.replace("$service", "another"))) == []
