@@ -29,11 +29,11 @@ FILES = sorted((GRAFANA / "dashboards").rglob("*.json"))
 # What the collector says of itself, in its own names.
 COLLECTOR = {
     *(
-        f"otelcol_receiver_{what}_{kind}_total"
+        f"otelcol_receiver_{what}_{kind}"
         for what in ("accepted", "refused")
         for kind in ("spans", "metric_points", "log_records")
     ),
-    *(f"otelcol_exporter_send_failed_{kind}_total" for kind in ("spans", "metric_points", "log_records")),
+    *(f"otelcol_exporter_send_failed_{kind}" for kind in ("spans", "metric_points", "log_records")),
     "otelcol_exporter_queue_size",
     "otelcol_exporter_queue_capacity",
 }

@@ -136,7 +136,7 @@ def pipeline() -> Json:
                 course(
                     "Collector: received in a second",
                     *(
-                        (total(rate(f"otelcol_receiver_accepted_{kind}_total")), kind.replace("_", " "))
+                        (total(rate(f"otelcol_receiver_accepted_{kind}")), kind.replace("_", " "))
                         for kind in ("spans", "metric_points", "log_records")
                     ),
                     unit="ops",
@@ -145,7 +145,7 @@ def pipeline() -> Json:
                 course(
                     "Collector: refused and failed in a second",
                     *(
-                        (f"{total(rate(f'otelcol_{what}_{kind}_total'))}", f"{kind.replace('_', ' ')} {said}")
+                        (f"{total(rate(f'otelcol_{what}_{kind}'))}", f"{kind.replace('_', ' ')} {said}")
                         for what, said in (("receiver_refused", "refused"), ("exporter_send_failed", "failed"))
                         for kind in ("spans", "metric_points", "log_records")
                     ),
