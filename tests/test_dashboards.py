@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,10 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from branchline import names
 from branchline._journal.durations import Durations
+from branchline._journal.usage_metrics import UsageMetrics
 from branchline.exporters.accounts import Account
 from branchline.exporters.self_metrics import self_metrics
+from branchline.usage_values import Usage
 from compose import ROOT, document, mounts, services
 
 
@@ -37,14 +40,8 @@ COLLECTOR = {
     "otelcol_exporter_queue_size",
     "otelcol_exporter_queue_capacity",
 }
-# What usage and budgets are measured by.
-SPENDING = (
-    (names.TOKEN_USAGE, "{token}", "histogram", False),
-    (names.OPERATION_DURATION, "s", "histogram", False),
-    (names.COST, "{USD}", "sum", True),
-    (names.BUDGET_USED_RATIO, "1", "gauge", False),
-    (names.BUDGET_REMAINING, "{USD}", "gauge", False),
-)
+# What budgets are measured by.
+BUDGETS = ((names.BUDGET_USED_RATIO, "1"), (names.BUDGET_REMAINING, "{USD}"))
 # Labels that Prometheus and the collector give.
 GIVEN = {"job", "instance", "le", "exporter"}
 _SUFFIX = {"s": "_seconds", "By": "_bytes"}
@@ -101,10 +98,12 @@ def written_series() -> set[str]:
     counted = {"spans": {"recorded": 1, "dropped": {"full": 1}}}
     own = self_metrics({"otlp": {"traces": account}}, counted, queue_bytes=1, overhead_seconds=1.0)
     found: set[str] = set()
-    for metric in (*durations.metrics(), *own):
+    usage = UsageMetrics()
+    usage.add(Usage(model="tiny", input_tokens=1, output_tokens=1, latency=1.0, cost=Decimal(1)))
+    for metric in (*durations.metrics(), *usage.metrics(), *own):
         found |= in_prometheus(metric.name, metric.unit, metric.kind, is_monotonic=metric.is_monotonic)
-    for name, unit, kind, is_monotonic in SPENDING:
-        found |= in_prometheus(name, unit, kind, is_monotonic=is_monotonic)
+    for name, unit in BUDGETS:
+        found |= in_prometheus(name, unit, "gauge", is_monotonic=False)
     return found
 
 

@@ -128,10 +128,18 @@ OPERATION_DURATION: Final = "gen_ai.client.operation.duration"
 COST: Final = "branchline.cost"
 TOKEN_TYPE: Final = "gen_ai.token.type"  # noqa: S105  # the same
 
-# ── what is left of a budget ──────────────────────────────────────────────────────────────────────
+# ── budgets ───────────────────────────────────────────────────────────────────────────────────────
+BUDGET_WARNING: Final = "branchline.budget.warning"
+BUDGET_EXCEEDED: Final = "branchline.budget.exceeded"
+BUDGET_PERIOD: Final = "branchline.budget.period"
+BUDGET_NAME: Final = "branchline.budget.name"
+BUDGET_LIMIT: Final = "branchline.budget.limit"
+BUDGET_USED: Final = "branchline.budget.used"
+BUDGET_FORECAST: Final = "branchline.budget.forecast"
 BUDGET_USED_RATIO: Final = "branchline.budget.used_ratio"
 BUDGET_REMAINING: Final = "branchline.budget.remaining"
-BUDGET_PERIOD: Final = "branchline.budget.period"
+# Of a process: the budget that it was told.
+BUDGET: Final = "budget"
 
 # ── metrics made of finished spans, and what tells their series apart ─────────────────────────────
 STEP_DURATION: Final = "branchline.step.duration"

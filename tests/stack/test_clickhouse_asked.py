@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,9 +11,7 @@ from typing import Any
 
 import pytest
 
-
-sys.path.insert(0, str(Path(__file__).parent.parent))
-from compose import ROOT, document  # beside the tests, one folder up
+from compose import ROOT, document
 
 
 pytestmark = pytest.mark.stack

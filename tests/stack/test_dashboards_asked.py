@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import re
-import sys
 import time
-from pathlib import Path
 
 import pytest
-from programs import run
+from applications import run
 from servers import CONFIGS, Gateway, Prometheus, eventually, get
 
-
-sys.path.insert(0, str(Path(__file__).parent.parent))
-from compose import ROOT, document  # beside the tests, one folder up
+from compose import ROOT, document
 
 
 pytestmark = pytest.mark.stack
@@ -31,21 +27,16 @@ import time
 
 import branchline as bl
 
-tokens = bl.histogram("gen_ai.client.token.usage", unit="{token}")
-calls = bl.histogram("gen_ai.client.operation.duration", unit="s")
-cost = bl.counter("branchline.cost", unit="{USD}")
 used = bl.gauge("branchline.budget.used_ratio", unit="1")
 left = bl.gauge("branchline.budget.remaining", unit="{USD}")
 
 
-def ask(name, number):
-    where = {"branchline.branch.name": name, "branchline.experiment.name": "prices", "gen_ai.request.model": "tiny"}
+def ask(number):
     with bl.step("ask"):
         time.sleep(0.2)
-    tokens.record(100 * number, {**where, "gen_ai.token.type": "input"})
-    tokens.record(10 * number, {**where, "gen_ai.token.type": "output"})
-    calls.record(0.2, where)
-    cost.add(0.25 * number, where)
+        bl.record_usage(
+            "tiny", input_tokens=100 * number, output_tokens=10 * number, cost=0.25 * number, latency=0.2
+        )
 
 
 with bl.configure("shop", console=False) as run:
@@ -54,7 +45,7 @@ with bl.configure("shop", console=False) as run:
             try:
                 with bl.branch({"number": number}, name=name):
                     for _ in range(5):
-                        ask(name, number)
+                        ask(number)
                     if name == "dear":
                         with bl.step("pay"):
                             raise ValueError("too dear")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from choices import OF_SERVICE, RATES, SERVICE, TOTALS, values_of
 from panels import PROMETHEUS, Json, bars, choice, course, dashboard
 from promql import (
+    BUDGET,
     COST,
     DELIVERED,
     DROPPED,
@@ -21,6 +22,7 @@ from promql import (
     SPOOLED,
     USED,
     last,
+    newest,
     rate,
     total,
 )
@@ -28,23 +30,25 @@ from promql import (
 
 def budget() -> Json:
     """Return the dashboard of what is spent, and how long the rest lasts."""
-    left = f"min by (job, {PERIOD}) ({last(REMAINING.series, OF_SERVICE)})"
-    used = f"max by (job, {PERIOD}) ({last(USED.series, OF_SERVICE)})"
+    key = f"job, {PERIOD}, {BUDGET}"
+    # Processes that share a budget say the same of it; the last of them is right.
+    left = f"min by ({key}) ({REMAINING.series}{{{OF_SERVICE}}})"
+    used = f"max by ({key}) ({USED.series}{{{OF_SERVICE}}})"
     an_hour = f"sum by (job) (rate({COST.series}{{{OF_SERVICE}}}[1h])) * 3600"
-    named = f"{{{{job}}}} {{{{{PERIOD}}}}}"
+    named = f"{{{{job}}}} {{{{{BUDGET}}}}} {{{{{PERIOD}}}}}"
     return dashboard(
         "branchline-budget",
         "Budget",
         "What is spent, by whom, and how long the rest lasts.",
         [
             [
-                bars("Used", used, named, unit="percentunit"),
-                bars("Left", left, named, unit="currencyUSD"),
+                bars("Used", newest(used), named, unit="percentunit"),
+                bars("Left", newest(left), named, unit="currencyUSD"),
             ],
             [
                 course(
                     "Used, over time",
-                    (f"max by (job, {PERIOD}) ({USED.series}{{{OF_SERVICE}}})", named),
+                    (used, named),
                     unit="percentunit",
                 ),
                 course(
@@ -57,7 +61,7 @@ def budget() -> Json:
             [
                 bars(
                     "Hours until it is used up",
-                    f"{left} / on (job) group_left () ({an_hour} > 0)",
+                    f"{newest(left)} / on (job) group_left () ({an_hour} > 0)",
                     named,
                     unit="h",
                     description="At the speed of the last hour.",

@@ -52,6 +52,7 @@ FOLLOWER: Final = label(names.FOLLOWER)
 MODEL: Final = label(names.MODEL)
 TOKEN_TYPE: Final = label(names.TOKEN_TYPE)
 PERIOD: Final = label(names.BUDGET_PERIOD)
+BUDGET: Final = label(names.BUDGET_NAME)
 
 STEP_DURATION: Final = Instrument(name=names.STEP_DURATION, kind="histogram", unit="s")
 BRANCH_DURATION: Final = Instrument(name=names.BRANCH_DURATION, kind="histogram", unit="s")
@@ -76,6 +77,11 @@ ERRORS: Final = f'{OUTCOME}=~"{"|".join(sorted(names.ERROR_OUTCOMES))}"'
 def last(series: str, *matchers: str) -> str:
     """Return what each process has come to."""
     return f"last_over_time({series}{{{', '.join(matchers)}}}[$__range])"
+
+
+def newest(what: str) -> str:
+    """Return the last that was to be said of *what*, by whoever said it last."""
+    return f"last_over_time(({what})[$__range:1m])"
 
 
 def rate(series: str, *matchers: str) -> str:
