@@ -39,6 +39,7 @@ def test_it_is_in_jaeger_once(tmp_path):
     with Jaeger(tmp_path / "jaeger") as jaeger, Gateway(tmp_path / "gateway", JAEGER_OTLP=jaeger.otlp, **to) as gateway:
         branchline(tmp_path / "run", "ship", "--all", "--to", gateway.endpoint("http"))
         arrived = eventually(lambda: jaeger.ids(trace), lambda ids: len(ids) >= len(journal))
+        assert gateway.said("retry") == []
         assert gateway.refused_or_dropped() == {}
 
     assert len(journal) == SPANS + 1

@@ -80,8 +80,8 @@ def last(series: str, *matchers: str) -> str:
 
 
 def newest(what: str) -> str:
-    """Return the last that was to be said of *what*, by whoever said it last."""
-    return f"last_over_time(({what})[$__range:1m])"
+    """Return what there is to say of *what* now, and where that is nothing, what was to be said last."""
+    return f"({what} or last_over_time(({what})[$__range:1m]))"
 
 
 def rate(series: str, *matchers: str) -> str:
