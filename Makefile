@@ -5,6 +5,7 @@ PYTEST_ARGS ?= -n auto
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
+INSTALL := $(if $(shell command -v uv),uv pip install --quiet --python $(BIN)/python,$(BIN)/pip install --quiet --disable-pip-version-check)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check bench faults test-stack test-sdk clean
@@ -54,6 +55,8 @@ test-sdk: $(READY)
 	$(BIN)/python tests/conformance/run.py
 
 test-stack: $(READY)
+	@$(BIN)/python -c 'import chdb' 2>/dev/null || $(INSTALL) 'chdb>=4' \
+	  || echo "ClickHouse's engine cannot be had here: the tests of its dashboard are skipped"
 	@if command -v go >/dev/null 2>&1; then \
 	  $(BIN)/python tests/stack/build.py && $(BIN)/python -m pytest -m stack tests/stack; \
 	else \
