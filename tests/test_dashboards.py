@@ -246,7 +246,9 @@ def test_links_lead_somewhere():
         links = [link for text in texts for link in re.findall(r"/d/([\w-]+)\?([^\"\s]*)", text)]
         assert links
         for uid, said in links:
-            assert set(re.findall(r"var-(\w+)=", said)) <= found[uid], uid
+            assert set(re.findall(r"var-(\w+)=|\{(\w+):queryparam", said)) <= {
+                pair for name in found[uid] for pair in ((name, ""), ("", name))
+            }, uid
 
 
 def test_data_sources_are_provisioned():
@@ -284,6 +286,18 @@ def test_the_first_page_is_there():
         ]
         home = Path(service["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"])
         assert (ROOT / source / home.relative_to(target)).is_file()
+
+
+def test_the_plugin_is_the_one_that_is_installed():
+    """
+    The dashboard on ClickHouse is written for the release of the plugin that compose installs.
+    """
+    board = document(GRAFANA / "dashboards" / "scale" / "branches-clickhouse.json")
+    versions = {target["pluginVersion"] for panel in board["panels"] for target in panel["targets"]}
+
+    installed = services()["grafana-scale"]["environment"]["GF_PLUGINS_PREINSTALL_SYNC"]
+    assert installed == f"grafana-clickhouse-datasource@{versions.pop()}"
+    assert versions == set()
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)

@@ -79,11 +79,14 @@ BRANCHES_KNOWN_SQL = (
 
 # How Grafana's plugin wants its answer: as rows, as series, as log records.
 _TABLE, _SERIES, _LOGS = 1, 0, 2
+_KINDS = {_TABLE: "table", _SERIES: "timeseries", _LOGS: "logs"}
+_PLUGIN = "4.23.5"
 
 
 def on_clickhouse() -> Json:
     """Return the dashboard."""
-    to_trace = link_to(UID, "What was logged in this trace", trace="${__value.raw}")
+    chosen = ("service", "experiment", "branch")
+    to_trace = link_to(UID, "What was logged in this trace", *chosen, trace="${__value.raw}")
     return dashboard(
         UID,
         "Branches compared, on ClickHouse",
@@ -130,7 +133,16 @@ def _panel(
         title=title,
         type=kind,
         source=CLICKHOUSE,
-        targets=[{"refId": "A", "editorType": "sql", "rawSql": sql.strip(), "format": form}],
+        targets=[
+            {
+                "refId": "A",
+                "editorType": "sql",
+                "queryType": _KINDS[form],
+                "rawSql": sql.strip(),
+                "format": form,
+                "pluginVersion": _PLUGIN,
+            }
+        ],
         width=width,
         height=height,
         unit=unit,

@@ -57,7 +57,7 @@ def branches() -> Json:
         ),
         Column(title="cost", expression=total(spent, BRANCH), unit="currencyUSD"),
     )
-    to_steps = link_to("branchline-steps", "Steps of this branch", branch="${__value.raw}", experiment="$experiment")
+    to_steps = link_to("branchline-steps", "Steps of this branch", "service", "experiment", branch="${__value.raw}")
     named = f"{{{{{BRANCH}}}}}"
     return dashboard(
         "branchline-branches",

@@ -146,9 +146,11 @@ def table(title: str, key: str, called: str, columns: Sequence[Column], **more: 
 
 
 # ── dashboards ────────────────────────────────────────────────────────────────────────────────────
-def link_to(uid: str, title: str, **values: str) -> Json:
-    """Return a link to another dashboard with the same range of time, and *values* for its variables."""
-    said = "".join(f"&var-{name}={value}" for name, value in values.items())
+def link_to(uid: str, title: str, *same: str, **values: str) -> Json:
+    """Return a link to another dashboard with the *same* variables and range of time, and *values* for others."""
+    said = "".join(
+        [*(f"&${{{name}:queryparam}}" for name in same), *(f"&var-{name}={values[name]}" for name in values)]
+    )
     return {"title": title, "url": f"/d/{uid}?${{__url_time_range}}{said}"}
 
 
