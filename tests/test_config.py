@@ -70,9 +70,9 @@ def test_saying_nothing_gives_the_defaults():
 
 def test_every_option_is_a_field():
     """
-    What can be said is what Config has, apart from the two switches that only the environment has.
+    What can be said is what Config has, apart from two switches that only the environment has, and the links.
     """
-    assert {*OPTIONS, "disabled", "strict"} == set(Config.__dataclass_fields__)
+    assert {*OPTIONS, "disabled", "strict", "links"} == set(Config.__dataclass_fields__)
 
 
 def test_arguments_count_more_than_environment_more_than_file(tmp_path):

@@ -16,6 +16,7 @@ import pytest
 import branchline
 from branchline.cli import main
 from branchline.config import OPTIONS, Config, load_config
+from branchline.links import VARIABLES
 
 
 ROOT = Path(__file__).parent.parent
@@ -132,6 +133,16 @@ def test_the_options_of_an_endpoint():
         "signals",
         "lifecycle",
     }
+
+
+def test_the_links_to_viewers():
+    """
+    The page on configuration has every key of the links, and no other, each with its variable.
+    """
+    page = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
+    section = page.partition("## Links to viewers")[2].partition("\n## ")[0]
+
+    assert dict(re.findall(r"^\| `(\w+)` \| `(\w+)` \|", section, re.MULTILINE)) == VARIABLES
 
 
 def test_links_lead_somewhere():

@@ -51,6 +51,7 @@ LEAVES = (
     *(
         "quantities",
         "scripts",
+        "links",
         "money",
         "price_list",
         "usage_values",
@@ -80,6 +81,7 @@ READING = (
     "tally",
     "usage_values",
     "config",
+    "links",
     "errors",
     "names",
 )
@@ -88,6 +90,7 @@ READING = (
 ROWS: Mapping[str, Row] = {
     "quantities": row(),
     "scripts": row(),
+    "links": row("errors"),
     "money": row(),
     "price_list": row("money"),
     "usage_values": row(),
@@ -104,7 +107,7 @@ ROWS: Mapping[str, Row] = {
     "limits": row("errors", "money", "quantities"),
     "totals": row("limits", "money", "periods", "usage_values"),
     "destinations": row("errors", "redaction"),
-    "config": row("errors", "redaction", "destinations", "limits", "quantities", "scripts", "price_list"),
+    "config": row("errors", "redaction", "destinations", "limits", "links", "quantities", "scripts", "price_list"),
     "context": row("names", "errors", "limits", "totals", "price_list", "usage_values", packages=(API,)),
     "log_api": row(packages=(API,)),
     # Record modules import each other downward: there is no list of what is below what, there are no cycles.
@@ -158,7 +161,8 @@ ROWS: Mapping[str, Row] = {
     "engines": row(*RECORD_MODULES, "context", "config", "errors", packages=("ray", "pyspark")),
     "exporters": row("names", "errors", "config", "redaction", "values", "_journal", "_mlflow"),
     "exporters.console": row(
-        "names", "errors", "config", "limits", "redaction", "values", "money", "tally", "_journal", packages=("rich",)
+        *("names", "errors", "config", "limits", "links", "redaction", "values", "money", "tally", "_journal"),
+        packages=("rich",),
     ),
     "exporters.otlp": row(
         "names",

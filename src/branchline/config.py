@@ -17,6 +17,7 @@ from urllib.parse import unquote
 from .destinations import OTLP as OTLP  # noqa: PLC0414  # the options of set-up are found here
 from .errors import ConfigError
 from .limits import BudgetConfig
+from .links import NOWHERE, Links, read_links
 from .price_list import A_PRICE_LIST, PriceList, price_list
 from .quantities import A_DURATION, A_SIZE, seconds, size
 from .redaction import Redactor
@@ -69,6 +70,7 @@ class Config:
     max_total: int | None = 5 * 1024**3  # bytes; None: no bound
     signals: bool = True
     exit_timeout: float = 2.0  # seconds
+    links: Links = NOWHERE  # [tool.branchline.links], BRANCHLINE_JAEGER_URL and so on
     disabled: bool = False  # OTEL_SDK_DISABLED: record nothing
     strict: bool = False  # BRANCHLINE_STRICT: recording errors are raised, for tests
 
@@ -100,8 +102,10 @@ def load_config(
     """
     _refuse_unknown(arguments, "argument", [*OPTIONS, *NOT_YET])
     _refuse_future(arguments)
+    from_file = _file_options(pyproject)
+    links = from_file.pop("links", {})
     said = [
-        _Source(said=_file_options(pyproject), described=f"[tool.branchline] in {pyproject}", is_file=True),
+        _Source(said=from_file, described=f"[tool.branchline] in {pyproject}", is_file=True),
         _Source(said=_environment_options(env), described="environment", is_environment=True),
         _Source(said={key: value for key, value in arguments.items() if key not in NOT_YET}, described="argument"),
     ]
@@ -117,9 +121,20 @@ def load_config(
         chosen |= read
     resource.pop("service.name", None)
     chosen.setdefault("service_name", default_service_name(script, env))
+    chosen["links"] = read_links(env=env, table=links, described=f"[tool.branchline.links] in {pyproject}")
     chosen["disabled"] = env.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
     chosen["strict"] = env.get("BRANCHLINE_STRICT", "").strip().lower() in _TRUE
     return Config(**chosen, resource=resource)
+
+
+def load_links(*, env: Mapping[str, str], pyproject: Path | None = None) -> Links:
+    """Return where traces can be looked at, for those who only read: no other option has to be right.
+
+    Raises:
+        ConfigError: for a value that is not accepted.
+    """
+    table = _table(pyproject).get("links", {})
+    return read_links(env=env, table=table, described=f"[tool.branchline.links] in {pyproject}")
 
 
 def find_pyproject(start: Path) -> Path | None:
@@ -381,6 +396,13 @@ def _resource_attributes(text: str) -> dict[str, str]:
 
 
 def _file_options(path: Path | None) -> dict[str, object]:
+    table = _table(path)
+    _refuse_unknown(table, f"option in [tool.branchline] of {path}:", [*OPTIONS, *NOT_YET, "links"])
+    _refuse_future(table)
+    return {key: value for key, value in table.items() if key not in NOT_YET}
+
+
+def _table(path: Path | None) -> dict[str, object]:
     if path is None:
         return {}
     try:
@@ -391,9 +413,7 @@ def _file_options(path: Path | None) -> dict[str, object]:
     if not isinstance(table, dict):
         msg = f"[tool.branchline] in {path} is {table!r}; accepted: a table of options"
         raise ConfigError(msg)
-    _refuse_unknown(table, f"option in [tool.branchline] of {path}:", [*OPTIONS, *NOT_YET])
-    _refuse_future(table)
-    return {key: value for key, value in table.items() if key not in NOT_YET}
+    return table
 
 
 def _refuse_unknown(said: Iterable[str], described: str, known: Sequence[str]) -> None:

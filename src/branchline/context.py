@@ -18,7 +18,6 @@ from opentelemetry.trace import SpanContext
 
 
 if TYPE_CHECKING:
-
     from .limits import BudgetStatus
     from .price_list import PriceBook
     from .totals import Counts, Spent

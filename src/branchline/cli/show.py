@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -11,7 +12,9 @@ import click
 from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
+from ..config import find_pyproject, load_links
 from ..exporters.console.text import plural, spending
+from ..links import Links
 from ..read import Run, Stamp
 from ..read.load import uncollected
 from ..read.tree import ending_of, items_of, printable, stamp_line
@@ -24,6 +27,7 @@ from .measured import loose_metrics
 from .options import common_options, found_run, found_runs, print_json, terminal
 from .paint import STYLES, ago, level_style, moment, seconds, sign
 from .tree import tree_text, warnings_in
+from .viewers import viewer_documents, viewer_lines
 
 
 # Beside the outcome that needs no word.
@@ -38,20 +42,25 @@ def show(run: str, directory: Path, *, is_whole: bool, is_json: bool) -> None:
     """Show RUN (an id, the beginning of one, or `last`) as a tree; compare its branches."""
     runs = found_runs(directory)
     found = found_run(runs, run)
+    links = load_links(env=os.environ, pyproject=find_pyproject(Path.cwd()))
     with uncollected():
         if is_json:
-            print_json(run_document(found))
+            print_json(run_document(found) | {"viewers": viewer_documents(found, links)})
             return
-        _print_run(found, is_whole=is_whole)
+        _print_run(found, links, is_whole=is_whole)
     for sentence in runs.recovered:
         terminal().print(Text(printable(sentence), "dim"), soft_wrap=True)
 
 
-def _print_run(run: Run, *, is_whole: bool) -> None:
+def _print_run(run: Run, links: Links, *, is_whole: bool) -> None:
     console = terminal()
     for part in run_picture(console, run, now=time.time(), is_whole=is_whole):
         # Cut to the terminal's width, where there is one: a broken tree is hard to read.
         console.print(part, soft_wrap=not console.is_terminal or is_whole, no_wrap=True, overflow="ellipsis")
+    lines = list(viewer_lines(run, links, is_whole=is_whole))
+    if lines:
+        # Never cut: a URL is of use as a whole only.
+        console.print(Group(Text(), *lines), soft_wrap=True)
 
 
 def run_picture(console: Console, run: Run, *, now: float, is_whole: bool = False) -> Iterator[RenderableType]:

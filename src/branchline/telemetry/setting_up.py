@@ -159,7 +159,7 @@ def _listeners(config: Config) -> tuple[Listener, ...]:
     # Drawing needs rich, which a program without a terminal should not pay for.
     from ..exporters.console import console_listener
 
-    listener = console_listener(config.console, verbosity=config.verbosity)
+    listener = console_listener(config.console, verbosity=config.verbosity, links=config.links)
     return () if listener is None else (listener,)
 
 

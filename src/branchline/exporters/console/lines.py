@@ -8,6 +8,7 @@ from itertools import chain
 from typing import TextIO
 
 from ..._journal.seen import Seen, Summary
+from ...links import NOWHERE, Links
 from .picture import Group, Picture
 from .screen import Outlet
 from .summary import summary_rows
@@ -41,11 +42,14 @@ class PlainLines:
     what failed, and the summary.
     """
 
-    def __init__(self, stream: TextIO, *, levels: int, fold: bool = True, only_errors: bool = False) -> None:
+    def __init__(
+        self, stream: TextIO, *, levels: int, links: Links = NOWHERE, fold: bool = True, only_errors: bool = False
+    ) -> None:
         # A stream of text that says nothing of bytes (StringIO) takes everything.
         self._encoding: str = getattr(stream, "encoding", None) or "utf-8"
         self._glyphs = glyphs_for(self._encoding)
         self._levels = levels
+        self._links = links
         self._fold = fold
         self._only_errors = only_errors
         self._picture = Picture(levels=0)
@@ -74,7 +78,7 @@ class PlainLines:
         at = max((group.first_start_unix_nano for group in self._paths.values()), default=0)
         counted = [text for path in tuple(self._paths) for _, text in self._counted(at, path)]
         self._picture.settle(is_over=True)
-        rows = summary_rows(summary, self._picture, self._glyphs)
+        rows = summary_rows(summary, self._picture, self._glyphs, self._links)
         self._send([*counted, *(plain(row) for row in rows)], timeout_seconds=1.0)
 
     def _lines(self, ended: Sequence[Seen], open_: Sequence[Seen]) -> Iterator[Line]:

@@ -8,12 +8,15 @@ from collections.abc import Mapping
 from typing import Literal, TextIO
 
 from ..._journal.seen import Listener
+from ...links import NOWHERE, Links
 
 
 Kind = Literal["tree", "lines"]
 
 
-def console_listener(option: bool | str, *, verbosity: str, stream: TextIO | None = None) -> Listener | None:
+def console_listener(
+    option: bool | str, *, verbosity: str, links: Links = NOWHERE, stream: TextIO | None = None
+) -> Listener | None:
     """Return what shows a run on *stream* (default: stderr as it is now), or None where nothing is to be shown."""
     out = sys.stderr if stream is None else stream
     kind = choose(
@@ -31,11 +34,11 @@ def console_listener(option: bool | str, *, verbosity: str, stream: TextIO | Non
         # Only a run that is watched pays for what watching needs.
         from .tree import LiveTree
 
-        return LiveTree(out, levels=levels, is_coloured=not os.environ.get("NO_COLOR"))
+        return LiveTree(out, levels=levels, links=links, is_coloured=not os.environ.get("NO_COLOR"))
     # As above.
     from .lines import PlainLines
 
-    return PlainLines(out, levels=levels, fold=verbosity != "VERBOSE", only_errors=verbosity == "QUIET")
+    return PlainLines(out, levels=levels, links=links, fold=verbosity != "VERBOSE", only_errors=verbosity == "QUIET")
 
 
 def choose(

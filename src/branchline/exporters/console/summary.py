@@ -10,6 +10,7 @@ from pathlib import Path
 from ..._journal.seen import Summary
 from ..._journal.usage_totals import UsageTotals
 from ...limits import BudgetStatus, bar
+from ...links import NOWHERE, Links, Trace
 from ...tally import Tally
 from .picture import Node, Picture
 from .text import Glyphs, Piece, Row, cells, dollars, duration, figure, plural, safe, spending
@@ -33,7 +34,7 @@ _STATUS_STYLES = {
 LEVEL_STYLES = {"WARN": "yellow", "ERROR": "red", "FATAL": "red"}
 
 
-def summary_rows(summary: Summary, picture: Picture, glyphs: Glyphs) -> list[Row]:
+def summary_rows(summary: Summary, picture: Picture, glyphs: Glyphs, links: Links = NOWHERE) -> list[Row]:
     """Return the summary of a run, an empty row before it and each of its parts."""
     rows: list[Row] = [(), _headline(summary, picture, glyphs)]
     branches = list(picture.branches())
@@ -41,7 +42,7 @@ def summary_rows(summary: Summary, picture: Picture, glyphs: Glyphs) -> list[Row
         rows += [(), *_branch_table(branches, picture.unkept(), summary.spent)]
     if summary.budgets:
         rows += [(), *_budget_rows(summary.budgets, glyphs)]
-    return [*rows, (), *_facts(summary)]
+    return [*rows, (), *_facts(summary), *_viewers(picture, links)]
 
 
 def _headline(summary: Summary, picture: Picture, glyphs: Glyphs) -> Row:
@@ -180,6 +181,19 @@ def _facts(summary: Summary) -> Iterator[Row]:
     if summary.oddities:
         yield _fact("oddities", _numbers(summary.oddities), "yellow")
     yield _fact("next", _next_command(summary), "cyan")
+
+
+def _viewers(picture: Picture, links: Links) -> Iterator[Row]:
+    """Yield where the run's trace can be looked at, and of several, where they are compared."""
+    seen = [node.seen for node in picture.root.kept if node.seen is not None]
+    traces = {one.trace_id: Trace(one.trace_id, one.start_unix_nano, one.end_unix_nano) for one in reversed(seen)}
+    if len(traces) == 1:
+        [trace] = traces.values()
+        for viewer, url in links.to(trace).items():
+            yield _fact(viewer, url, "cyan")
+    compared = links.compared(reversed(traces.values()))
+    if compared is not None:
+        yield _fact("compare", compared, "cyan")
 
 
 def _levels(levels: Mapping[str, int]) -> Iterator[Piece]:

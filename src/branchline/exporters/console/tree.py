@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import TextIO
 
 from ..._journal.seen import Seen, Summary
+from ...links import NOWHERE, Links
 from .frame import Frame
 from .picture import Picture
 from .screen import Screen
@@ -30,12 +31,14 @@ class LiveTree:
         stream: TextIO,
         *,
         levels: int,
+        links: Links = NOWHERE,
         is_coloured: bool = True,
         now_unix_nano: Callable[[], int] = time.time_ns,
     ) -> None:
         encoding = getattr(stream, "encoding", None)
         self._encoding = encoding
         self._glyphs = glyphs_for(encoding)
+        self._links = links
         self._is_coloured = is_coloured
         self._now = now_unix_nano
         self._drawn_at = 0
@@ -69,7 +72,7 @@ class LiveTree:
             self._screen.leave()
             return
         self._picture.settle(is_over=True)
-        rows = summary_rows(summary, self._picture, self._glyphs)
+        rows = summary_rows(summary, self._picture, self._glyphs, self._links)
         # The summary is never drawn over: a path to be copied may wrap, and must not be cut.
         lines = [*self._lines(self._now(), is_final=True), *(self._line(row, 1 << 16) for row in rows)]
         self._screen.close("".join(f"{line}\n" for line in lines))
