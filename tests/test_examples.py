@@ -123,11 +123,11 @@ def test_demo(tmp_path):
         ("large chunks", "failed"),
     ]
     lines = [line.split() for line in done.stdout.splitlines()]
-    assert ["branch", "status", "duration", "steps", "chunks", "accuracy"] in lines
-    assert [line[:1] + line[-3:] for line in lines if line[:2] == ["small", "chunks,"]] == [
-        ["small", "45", "30", "92%"]
+    assert ["branch", "status", "duration", "steps", "tokens", "cost", "accuracy"] in lines
+    assert [line[:1] + line[-4:] for line in lines if line[:2] == ["small", "chunks,"]] == [
+        ["small", "45", "18,786", "$0.002392", "92%"]
     ]
-    assert [line[1] for line in lines if line[:1] == ["branchline"]] == ["show", "logs", "runs", "tail"]
+    assert [line[1] for line in lines if line[:1] == ["branchline"]] == ["show", "cost", "logs", "runs", "tail"]
 
 
 def test_demo_is_the_same_every_time(tmp_path):
