@@ -1,4 +1,4 @@
-"""Budgets on disks that are full or read-only: nothing raises, nothing is miscounted, the ledger is right in the end."""
+"""Budgets on disks that are full or read-only: nothing raises, and the ledger is right in the end."""
 
 from __future__ import annotations
 

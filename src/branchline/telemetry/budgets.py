@@ -67,7 +67,9 @@ class Budgeting:
 
             run_id = self._pipeline.options.run_id
             began = _began(self._pipeline.options.run_directory)
-            self._own = Counting(budget, run_id=run_id, began_unix_nano=began, tell=self._tell)
+            self._own = Counting(
+                budget, run_id=run_id, began_unix_nano=began, tell=self._tell, process=lambda: self._pipeline.process
+            )
             self.join(self._own)
             self._own.look(time.time_ns())
         elif layout.ledger_path(self._directory).exists():
