@@ -8,7 +8,6 @@ from dataclasses import KW_ONLY, dataclass, fields
 from datetime import timedelta, tzinfo
 from decimal import Decimal
 from typing import Any, Final, Literal, Self
-from zoneinfo import ZoneInfo
 
 from .errors import BranchlineError, ConfigError
 from .money import A_COST, CONTEXT, ZERO, money, plain
@@ -122,7 +121,7 @@ class BudgetConfig:
     @property
     def zone(self) -> tzinfo | None:
         """The time zone that days begin in; None for the one of this machine."""
-        return ZoneInfo(self.timezone) if isinstance(self.timezone, str) else self.timezone
+        return _zone(self.timezone) if isinstance(self.timezone, str) else self.timezone
 
     def limit(self, name: str) -> Decimal | None:
         """Return the limit of this *name*, or None where there is none."""
@@ -256,7 +255,15 @@ def _timezone(value: object) -> str | tzinfo:
         return value
     if not isinstance(value, str):
         raise TypeError
-    return ZoneInfo(value).key
+    _zone(value)
+    return value
+
+
+def _zone(name: str) -> tzinfo:
+    # Whoever names no time zone must not pay for looking where these are.
+    from zoneinfo import ZoneInfo
+
+    return ZoneInfo(name)
 
 
 _FIELDS: Final[Mapping[str, tuple[str, Callable[[object], object]]]] = {

@@ -110,6 +110,8 @@ class Bookkeeper:
             self._guarded(self._keep)
             if self._ledger is not None:
                 self._guarded(lambda: known.extend([] if self._ledger is None else self._ledger.history()))
+            if self._is_over:
+                self._close()
             return [*known, *self._queue]
 
     def start(self) -> None:
@@ -138,11 +140,9 @@ class Bookkeeper:
     def pause(self) -> None:
         """Before a fork: let nobody begin a turn, and close the file."""
         self._is_paused = self._turn.acquire(timeout=_FORK_SECONDS)
-        ledger = self._ledger
-        if ledger is not None and self._is_paused:
-            self._bookmark = ledger.bookmark
-            self._ledger = None
-            ledger.close()
+        if self._ledger is not None and self._is_paused:
+            self._bookmark = self._ledger.bookmark
+            self._close()
 
     def go_on(self) -> None:
         """After a fork, in the parent: open it again, at the next turn, where it was."""
@@ -177,9 +177,12 @@ class Bookkeeper:
     def _end(self) -> None:
         with self._turn:
             self._guarded(self._keep)
-            ledger, self._ledger = self._ledger, None
-            if ledger is not None:
-                ledger.close()
+            self._close()
+
+    def _close(self) -> None:
+        ledger, self._ledger = self._ledger, None
+        if ledger is not None:
+            ledger.close()
 
     def _pass_time(self) -> None:
         now = time.time_ns()
@@ -253,9 +256,7 @@ class Bookkeeper:
 
     def _complain(self, error: Exception) -> None:
         self._retry_at = time.monotonic() + _RETRY_SECONDS
-        ledger, self._ledger = self._ledger, None
-        if ledger is not None:
-            ledger.close()
+        self._close()
         while len(self._queue) > _MOST_WAITING:
             self._queue.popleft()
         known = isinstance(error, sqlite3.Error | OSError | JournalError)

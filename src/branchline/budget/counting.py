@@ -25,14 +25,18 @@ class Counting:
         run_id: str | None,
         began_unix_nano: int = 0,
         tell: Callable[[list[Account]], None] = lambda accounts: None,
+        process: Callable[[], str] = str,
     ) -> None:
-        """Count for *budget* in the run *run_id*, which began at that time."""
+        """Count for *budget* in the run *run_id*, which began at that time; *process* is what the ledger calls us."""
         self.budget = budget
         self._run_id = run_id
         self._began = began_unix_nano
         self._tell = tell
         # Recorded here, and not seen in the ledger yet.
         self._unseen: dict[str, Usage] = {}
+        # The other way round: another process has found it in our journal before its recorder came to tell us.
+        self._early: set[str] = set()
+        self._process = process
         self._totals = self._new_totals()
         self.after_fork()
 
@@ -52,6 +56,9 @@ class Counting:
     def hear(self, usage: Usage, steps: Steps = ()) -> None:
         """Count what was recorded in this process just now."""
         with self._lock:
+            if usage.usage_id in self._early:
+                self._early.remove(usage.usage_id)
+                return
             self._unseen[usage.usage_id] = usage
             risen = self._totals.add(usage, self._run_id, steps)
         self._tell_of(risen)
@@ -74,12 +81,10 @@ class Counting:
     def catch_up(self, spent: list[Spent]) -> None:
         """Count what was added to the ledger by others."""
         with self._lock:
-            risen = [
-                account
-                for each in spent
-                if self._unseen.pop(each.usage.usage_id, None) is None
-                for account in self._totals.add(each.usage, each.run_id)
-            ]
+            new = [each for each in spent if self._unseen.pop(each.usage.usage_id, None) is None]
+            risen = [account for each in new for account in self._totals.add(each.usage, each.run_id)]
+            ours = self._process()
+            self._early.update(each.usage.usage_id for each in new if ours and each.process == ours)
         self._tell_of(risen)
 
     def pass_time(self, unix_nano: int) -> None:

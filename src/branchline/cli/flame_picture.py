@@ -23,7 +23,7 @@ _THINNEST: Final = 0.4
 _LETTER: Final = 6.9
 # Hues: whatever runs is warm, what a model took is cool.
 _WARM: Final = (4, 52)
-_COOL: Final = (190, 250)
+_COOL: Final = (175, 228)
 
 _STYLE: Final = """
   svg { font: 12px ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', monospace; background: #fff }

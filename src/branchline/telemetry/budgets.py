@@ -19,17 +19,18 @@ from .._pipeline.pipeline import Pipeline
 from ..config import Config
 from ..context import PIPELINE_KEY, Recorder, current_identity
 from ..limits import OF_MONEY, BudgetStatus
-from ..totals import EXCEEDED, Account, Counts, Spent
 from ..usage_values import Usage
 
 
 if TYPE_CHECKING:
     from .._pipeline.bookkeeper import Bookkeeper
     from ..budget.counting import Counting
+    from ..totals import Account, Counts, Spent
 
 # What only a budget needs, and SQLite, is imported where there is one: a run without pays for neither.
 
 # Of branches and steps it cannot be said, in the middle of some of them, where the others end.
+_FORECAST: Final = -1
 _FORESEEABLE: Final = frozenset({"daily", "weekly", "monthly", "run", "tokens", "calls"})
 
 
@@ -66,7 +67,9 @@ class Budgeting:
 
             run_id = self._pipeline.options.run_id
             began = _began(self._pipeline.options.run_directory)
-            self._own = Counting(budget, run_id=run_id, began_unix_nano=began, tell=self._tell)
+            self._own = Counting(
+                budget, run_id=run_id, began_unix_nano=began, tell=self._tell, process=lambda: self._pipeline.process
+            )
             self.join(self._own)
             self._own.look(time.time_ns())
         elif layout.ledger_path(self._directory).exists():
@@ -131,7 +134,7 @@ class Budgeting:
                 continue
             self._told.add(key)
             status = account.status(own.budget)
-            is_exceeded = account.level == EXCEEDED
+            is_exceeded = account.is_exceeded
             self._say(names.BUDGET_EXCEEDED if is_exceeded else names.BUDGET_WARNING, status, _text(status))
             if is_exceeded:
                 self._act(status)
@@ -212,7 +215,7 @@ class Budgeting:
             now = {status.period: status for status in own.statuses(time.time_ns()) if status.period in _FORESEEABLE}
             before = self._begun.setdefault(work, {period: status.used for period, status in now.items()})
             for forecast in forecasts(own.budget, now, before=before, work=work, done=done, total=total):
-                key = (forecast.status.period, work, EXCEEDED)
+                key = (forecast.status.period, work, _FORECAST)
                 is_new = forecast.at_end.status == "exceeded" and forecast.status.status != "exceeded"
                 if is_new and key not in self._told:
                     self._told.add(key)
