@@ -51,6 +51,31 @@ def test_every_contender_is_measured():
     assert costs == dict.fromkeys(costs, CONTENDERS)
 
 
+@pytest.mark.slow
+def test_every_way_to_log_is_measured():
+    """
+    The log table has a figure for every contender and mode; branchline has lost nothing, nor said anything twice.
+    """
+    for package in ("loguru", "structlog", "opentelemetry.exporter.otlp.proto.common"):
+        pytest.importorskip(package)
+
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.logs", "--count", "200", "--json"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+    modes = json.loads(done.stdout)["modes"]
+    assert list(modes) == ["1 thread", "8 threads", "4 processes"]
+    assert {len(contenders) for contenders in modes.values()} == {10}
+    ours = [figures["lost"] for mode in modes.values() for name, figures in mode.items() if "branchline" in name]
+    assert ours == [0] * 9
+
+
 def test_table(benchmarks):
     """
     The reference shows what it cost, the others their ratio to it, and a bound whether it is kept.

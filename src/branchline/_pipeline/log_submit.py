@@ -19,17 +19,23 @@ def made_submit_fields(pipeline: Any, ring: Ring) -> Callable[[Fields, Any, Any,
     """
     queue, append = pipeline.queue, pipeline.queue.append
     encoded: Callable[..., bytes] = dumps
-    default = ring_default
+    default, put = ring_default, ring.put
     memory, take, checksum, writers = ring.inside
 
     def submit(fields: Fields, identity: Any, scope: Any, weight: int) -> None:
         """Take the compact form of a log record, whose *identity* and *scope* it has as plain values."""
+        slots: int | tuple[int, ...]
         try:
             data = encoded(fields, default)
             write, described = writers[len(data)]
             slots = take()
             write(memory, slots, described, checksum(data), slots, data)
-        except Exception:  # a value that JSON cannot take, no room for it at once, or a ring that was closed meanwhile
+        except IndexError:  # it is long, or must wait for room
+            slots = put(data)
+            if slots == -1:
+                submit_fields_as_record(pipeline, fields, identity, scope, weight)
+                return
+        except Exception:  # a value that JSON cannot take, or a ring that was closed meanwhile
             submit_fields_as_record(pipeline, fields, identity, scope, weight)
             return
         fields[IDENTITY_AT] = identity

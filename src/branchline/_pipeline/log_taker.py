@@ -121,6 +121,12 @@ class LogTaker:
             lane = span.lane
             pipeline: Any = lane.pipeline
             trace_hex, span_number, flags, identity = span.trace_hex, span.number, lane.flags, span.identity
+        elif span is None:
+            # As `_place`, without its call: outside of all steps.
+            pipeline = context.get(PIPELINE_KEY) or self.pipeline
+            if pipeline is None or pipeline.is_closed:
+                return
+            trace_hex, span_number, flags, identity = None, None, 0, context.get(IDENTITY_KEY)
         else:
             pipeline, trace_hex, span_number, flags, identity = self._place(context, span)
             if pipeline is None:

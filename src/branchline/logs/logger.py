@@ -220,8 +220,8 @@ class Logger(logging.Logger):
                 kind = handler.__class__
                 if kind is Desk:
                     if isinstance(record, Record) and record.span is None:
-                        found: Any = context.get(SPAN_KEY, INVALID_SPAN)
-                        record.span = found
+                        span: Any = context.get(SPAN_KEY, INVALID_SPAN)
+                        record.settled(span)
                     handler.handle(record)
                 elif kind is Bridge:
                     handler.handle(record)

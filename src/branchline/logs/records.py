@@ -54,9 +54,7 @@ class Record(logging.LogRecord):
     def of(cls, record: logging.LogRecord) -> Record:
         """Return *record*, or one of ours that says the same; to be called in the thread that logs."""
         if isinstance(record, cls):
-            if record.span is None:
-                record.span = trace.get_current_span()
-            return record
+            return record if record.span is not None else record.settled(trace.get_current_span())
         made = cls.__new__(cls)
         made.__dict__.update(record.__dict__)
         made.fields = foreign_fields(record)
@@ -70,6 +68,15 @@ class Record(logging.LogRecord):
             raise AttributeError(msg)
         found = self.__dict__[name] = _LATER[name](self)
         return found
+
+    def settled(self, span: trace.Span) -> Self:
+        """Return itself with what can be told only here and now: the thread, the process, and the *span*."""
+        said = self.__dict__
+        said["thread"] = get_ident()
+        said["threadName"] = current_thread().name
+        said["process"] = os.getpid()
+        self.span = span
+        return self
 
     def complete(self) -> Record:
         """Return itself with all that a record of the logging module has, where handlers of others look for it."""
@@ -179,13 +186,17 @@ def _process_name(_: Record) -> str:
 
 _started: Final = (origin := logging.makeLogRecord({})).created - origin.relativeCreated / 1000
 
-# What is left out of a record until somebody wants it. Names of threads and tasks are not: they are of a moment.
+# What is left out of a record until somebody wants it. Of these a sink gets the last three when it gets the record:
+# they are not the same in another thread, or later.
 _LATER: Final[Mapping[str, Callable[[Record], object]]] = {
     "filename": lambda record: Path(record.pathname).name,
     "module": _module,
     "msecs": lambda record: int((record.created - int(record.created)) * 1000) + 0.0,
     "relativeCreated": lambda record: (record.created - _started) * 1000,
     "processName": _process_name,
+    "thread": lambda _: get_ident(),
+    "threadName": lambda _: current_thread().name,
+    "process": lambda _: os.getpid(),
     **({"taskName": lambda _: None} if "taskName" in vars(origin) else {}),
 }
 
@@ -229,9 +240,6 @@ def made_record(
         "lineno": line,
         "funcName": function,
         "created": time.time(),
-        "thread": get_ident(),
-        "threadName": current_thread().name,
-        "process": os.getpid(),
         "exc_info": error,
         "exc_text": None,
         "stack_info": stack,
