@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -166,6 +167,41 @@ def test_jaeger_is_away(tmp_path, places, tempo):
         assert sorted(meanwhile.values()) == [1] * len(journal)
         assert arrived == Counter(dict.fromkeys(journal, 1))
         assert len(journal) == 1011
+
+
+def test_a_queue_is_full(tmp_path, places):
+    """
+    When as much waits for Jaeger as may, the gateway takes no more, the journal keeps it, and `ship` brings it later.
+    """
+    home = tmp_path / "application"
+    home.mkdir()
+    (home / "enough").touch()
+    jaeger = Jaeger(tmp_path / "jaeger")
+    to = places | {
+        "JAEGER_OTLP": jaeger.otlp,
+        "GATEWAY_TRACES_TO": "[otlp_grpc/jaeger]",
+        "GATEWAY_QUEUE_BYTES": 5_000_000,
+    }
+    with Gateway(tmp_path / "gateway", **to) as gateway:
+        env = {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": gateway.endpoint("http/protobuf"),
+            "OTEL_EXPORTER_OTLP_TIMEOUT": "2000",
+            "BRANCHLINE_EXIT_TIMEOUT": "3",
+        }
+        program = MANY.replace("while not enough.exists()", "while number < 5000").replace(", exit_timeout=90", "")
+        program = program.replace("number=number)", "number=number, text='x' * 2000)")
+        run(home, program, "full", env=env)
+        left = json.loads(branchline(home, "ship", "--dry-run", "--json", env=env))
+        with jaeger:
+            branchline(home, "ship", env=env)
+            journal = spans_in(home)
+            [trace] = {span["trace"] for span in journal.values()}
+            arrived = eventually(lambda: Counter(jaeger.ids(trace)), lambda ids: len(ids) >= len(journal))
+
+    [waiting] = left["runs"]
+    assert waiting["waiting"]["traces"] > 0
+    assert set(arrived) == set(journal)
+    print(f"queue full: {len(journal)} spans, none lost; {arrived.total() - len(arrived)} came twice")
 
 
 def test_an_hour_late(tmp_path, places):
