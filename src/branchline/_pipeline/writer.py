@@ -6,8 +6,7 @@ import functools
 import os
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -17,22 +16,19 @@ from .._journal.encode import SPANS_PER_LINE, Encoder
 from .._journal.records import (
     LOG_RECORD,
     LogRecord,
-    dumps,
     from_tuple,
     loads,
     log_record,
-    ring_default,
     spilled_records,
 )
 from .._journal.ring import Progress
-from .._journal.seen import Seen, Summary
 from .._journal.segments import Appender
 from .._journal.snapshots import Snapshot
 from .._journal.stored import stored_span, stored_spans
-from .._journal.usage_totals import UsageTotals
+from .audience import Audience
+from .checkpoints import Checkpoints
 from .metric_lines import MetricLines
 from .pipeline import Marker, Pipeline
-from .usages import described_by
 
 
 _BATCH: Final = 512
@@ -45,9 +41,6 @@ _RETRY_SECONDS: Final = 0.25
 _CHECKPOINT_SECONDS: Final = 1.0
 _STATE_SECONDS: Final = 5.0
 _LISTEN_SECONDS: Final = 0.12
-_MOST_OPEN: Final = 100_000
-# What one checkpoint record may hold, in bytes; a span with more to say writes several.
-_CHECKPOINT_BYTES: Final = 128 * 1024
 _SEALING_SECONDS: Final = 10.0
 _MOST_SHOWN: Final = 1_000
 _SIGNALS: Final = ("spans", "logs", "metrics")
@@ -88,10 +81,8 @@ class Writer:
         self._checkpoint_at = time.monotonic() + _CHECKPOINT_SECONDS
         self._state_at = 0.0
         self._listen_at = 0.0
-        self._seen: list[Seen] = []
-        self._points = 0
-        self._levels: Counter[int] = Counter()
-        self._were_open: set[int] = set()
+        self._audience = Audience(pipeline, self._guarded)
+        self._checkpoints = Checkpoints(pipeline)
         self._rescued: set[int | str] = set()
         self._busy_until = time.monotonic() + _IDLE_AFTER_SECONDS
         self.recorded = dict.fromkeys(_SIGNALS, 0)
@@ -133,7 +124,7 @@ class Writer:
         pipeline = self.pipeline
         if self._unwritten or pipeline.queue or self._markers:
             return _RETRY_SECONDS if pipeline.is_failing else 0
-        if time.monotonic() < self._busy_until or pipeline.options.listeners:
+        if time.monotonic() < self._busy_until or self._audience:
             return _POLL_SECONDS
         if pipeline.wake_at >= 0:
             # From now on the next record wakes us. One that is on its way to the queue has not seen this: look again.
@@ -164,12 +155,12 @@ class Writer:
         self.drain()
         if now >= self._checkpoint_at:
             self._checkpoint_at = now + _CHECKPOINT_SECONDS
-            self._checkpoints()
+            self._checkpoints.note()
             self._note_progress()
             self.drain()
-        if now >= self._listen_at:
+        if self._audience and now >= self._listen_at:
             self._listen_at = now + _LISTEN_SECONDS
-            self._listen()
+            self._audience.show()
 
     def _last_turn(self) -> None:
         pipeline = self.pipeline
@@ -193,9 +184,9 @@ class Writer:
                 pipeline.ring = None
         pipeline.write_here()
         # Last, because a terminal that has stopped can hold them for a second.
-        self._listen()
-        for listener in pipeline.options.listeners:
-            self._guarded(functools.partial(listener.close, self._summary()))
+        if self._audience:
+            self._audience.show()
+            self._audience.close(self.journaled, self._metric_lines.spent)
 
     def _rescue(self) -> None:
         """Write what is in the ring and in no queue: a KeyboardInterrupt can tear a recording call off half-way."""
@@ -283,12 +274,10 @@ class Writer:
                     spans.append(record)
             if self._rescued:
                 logs = [record for record in map(log_record, logs) if record.uid not in self._rescued]
-            if pipeline.options.listeners:
+            if self._audience:
                 logs = [log_record(record) for record in logs]
-                self._points += sum(record.name == names.METRIC_EVENT for record in logs)
+                self._audience.take_logs(logs)
             self._encode(spans, logs, snapshots)
-            if pipeline.options.listeners:
-                self._levels.update(levels_of(logs))
         if was_idle:
             return
         pipeline.heavy = 0
@@ -326,8 +315,8 @@ class Writer:
             span_lines.append(self._encoded(encoder.span_lines, some, "spans"))
             slots += [span.slots for span in some]
             self._guarded(functools.partial(self._metric_lines.add, some))
-            if self.pipeline.options.listeners:
-                self._seen.extend(map(self._shown, some))
+            if self._audience:
+                self._audience.take_spans(some)
         if encoder.spilled:
             # Before the spans: a span that is in the journal is whole, and its place in the ring is free.
             logs.extend(spilled_records(encoder.spilled))
@@ -439,41 +428,7 @@ class Writer:
                 )
             )
 
-    # ── open spans ────────────────────────────────────────────────────────────────────────────────
-
-    def _checkpoints(self) -> None:
-        pipeline = self.pipeline
-        spans = pipeline.all_open()
-        for span in spans[: max(len(spans) - _MOST_OPEN, 0)]:
-            # Never ended, and nobody will: instrumentations leak such spans.
-            if pipeline.forget(span):
-                pipeline.drop("spans", "never_ended")
-        # Not by its times: the clock may have been set since.
-        were_open, self._were_open = self._were_open, {span.number for span in spans}
-        for span in spans:
-            if span.checkpoint is not None:
-                self._checkpoint(span)
-            elif span.number in were_open:
-                pipeline.started(span)
-                # With what it has noted so far: else a death within the next second would cost all of it.
-                self._checkpoint(span)
-
-    def _checkpoint(self, span: Any) -> None:
-        known, marks_known = span.checkpoint
-        data = dict(span.data or {})
-        if span.bill is not None:
-            data |= described_by(span.bill, span)
-        marks = list(span.marks or ())
-        if data == known and len(marks) == marks_known:
-            return
-        span.checkpoint = (data, len(marks))
-        changed = {key: value for key, value in data.items() if key not in known or known[key] != value}
-        for events in _portions(marks[marks_known:]):
-            described = {names.SPAN_ATTRIBUTES: changed, names.SPAN_EVENTS: events}
-            self.pipeline.event(names.STEP_CHECKPOINT, described, span=span)
-            changed = {}
-
-    # ── state and listeners ───────────────────────────────────────────────────────────────────────
+    # ── state ─────────────────────────────────────────────────────────────────────────────────────
 
     def counters(self) -> dict[str, dict[str, Any]]:
         """Return what was recorded, journaled, dropped and sampled out, by signal."""
@@ -528,103 +483,3 @@ class Writer:
             layout.replace_json(pipeline.directory / "process.json", value)
         except OSError as error:
             pipeline.notices.at_most_each_minute("disk", f"cannot write to {pipeline.directory}: {error}")
-
-    def _listen(self) -> None:
-        listeners = self.pipeline.options.listeners
-        if not listeners:
-            return
-        ended, self._seen = self._seen, []
-        open_ = list(map(self._shown, _worth_showing(self.pipeline.all_open())))
-        for listener in listeners:
-            self._guarded(functools.partial(listener.listen, ended, open_))
-
-    def _shown(self, span: Any) -> Seen:
-        values = self.pipeline.values
-        return seen(span, {} if values is None else values.of(span))
-
-    def _spent(self) -> UsageTotals:
-        """Return what the whole run spent: this process, and the others as far as they have told."""
-        spent = UsageTotals()
-        spent.take(self._metric_lines.spent.document())
-        for folder in layout.processes(self.pipeline.options.run_directory):
-            if folder.name != self.pipeline.process:
-                spent.take((layout.read_json(folder / "process.json") or {}).get("usage"))
-        return spent
-
-    def _summary(self) -> Summary:
-        pipeline = self.pipeline
-        dropped: dict[str, int] = {}
-        for counted in pipeline.dropped.values():
-            for reason, count in counted.items():
-                dropped[reason] = dropped.get(reason, 0) + count
-        return Summary(
-            run_id=pipeline.options.run_id,
-            directory=str(pipeline.options.run_directory),
-            service_name=pipeline.options.service_name,
-            spans=self.journaled["spans"],
-            logs=self.journaled["logs"],
-            dropped=dropped,
-            oddities=dict(pipeline.notices.counts),
-            seconds=(time.time_ns() - pipeline.started_unix_nano) / 1e9,
-            points=self._points,
-            spent=self._spent(),
-            budgets=pipeline.budgets(),
-            levels={names.SEVERITIES[level]: count for level, count in sorted(self._levels.items())},
-        )
-
-
-def _worth_showing(spans: list[Any]) -> list[Any]:
-    """Return every open experiment and branch, and the newest of the rest: nobody watches thousands."""
-    roots = [span for span in spans if span.role not in (None, names.KIND_STEP)]
-    others = [span for span in spans if span.role in (None, names.KIND_STEP)]
-    return roots + others[-_MOST_SHOWN:]
-
-
-def levels_of(logs: Iterable[LogRecord]) -> Iterator[int]:
-    """Yield the level of each record that a person would read, as its place among the severities."""
-    return ((record.severity + 3) // 4 for record in logs if record.name not in names.NO_LOG_LINES)
-
-
-def seen(span: Any, metrics: Mapping[str, float]) -> Seen:
-    """Return *span*, which has measured *metrics*, as listeners see it."""
-    data = span.data or {}
-    identity = span.identity
-    # One that was read back from the ring has none: whoever spends is not like most.
-    bill = getattr(span, "bill", None)
-    error = None
-    if span.code == 2:
-        kind = data.get(names.ERROR_TYPE)
-        error = f"{kind}: {span.note}" if kind and span.note else str(kind or span.note or "error")
-    return Seen(
-        name=span.title,
-        kind=span.role,
-        trace_id=span.trace_hex,
-        span_id=span.number,
-        parent_id=span.parent_number,
-        start_unix_nano=span.began,
-        end_unix_nano=span.ended,
-        outcome=span.outcome,
-        error=error,
-        stamps=tuple(mark[0] for mark in list(span.marks or ())[-200:] if mark[0] != names.EXCEPTION),
-        branch_name=None if identity is None else identity.branch_name,
-        experiment_name=None if identity is None else identity.experiment_name,
-        status=data.get(names.BRANCH_STATUS),
-        attributes=dict(data),
-        metrics=metrics,
-        spent=None if bill is None else bill.total,
-    )
-
-
-def _portions(marks: list[Any]) -> list[list[dict[str, Any]]]:
-    """Return *marks* as a checkpoint holds them, no more at once than fit into one record; at least one portion."""
-    portions: list[list[dict[str, Any]]] = [[]]
-    room = _CHECKPOINT_BYTES
-    for name, moment, attributes, _ in marks:
-        event = {"name": name, "time_unix_nano": moment, "attributes": dict(attributes or {})}
-        size = len(dumps(event, ring_default))
-        if size > room and portions[-1]:
-            portions.append([])
-            room = _CHECKPOINT_BYTES
-        room -= size
-        portions[-1].append(event)
-    return portions
