@@ -528,6 +528,32 @@ print(os.getpid(), child)
     assert ended.stderr == ""
 
 
+def test_a_forked_child_counts_its_own(tmp_path):
+    """
+    The counts of a forked child begin at nothing, and those of its parent go on.
+    """
+    ended = run(
+        """
+handlers.add({"sink": path, "formatter": line, "enqueue": True})
+[handler] = handlers
+for n in range(50):
+    handlers.handle(record("parent"))
+child = os.fork()
+for n in range(7):
+    handlers.handle(record("both"))
+handlers.flush()
+if child:
+    os.waitpid(child, 0)
+print(handler.account.created, handler.account.written, flush=True)
+if not child:
+    os._exit(0)
+""",
+        tmp_path / "app.log",
+    )
+
+    assert (ended.stdout.split("\n"), ended.stderr) == (["7 7", "57 57", ""], "")
+
+
 def test_a_fork_in_the_middle_of_writing_waits_for_nothing(tmp_path):
     """
     Forks while other threads write: no child waits for a lock that a thread of its parent had, and all are heard.

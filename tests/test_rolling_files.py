@@ -71,6 +71,20 @@ def test_rotations_in_one_second_lose_nothing(tmp_path, compression):
     assert set(names) == {f"app.log.{stamp}{tail}{suffix}" for tail in ("", *(f".{n}" for n in range(1, 199)))}
 
 
+def test_a_name_is_not_used_twice_though_nobody_remembers_the_last(tmp_path):
+    """
+    A rotated file is never replaced, also where the note of the last rotation is gone with the lock file.
+    """
+    path = tmp_path / "app.log"
+    for n in range(20):
+        file = RollingFile(path, rotation=rotation_of(5), clock=lambda: UTC_NOON)
+        write(file, f"{n:03d}", f"{n:03d}")
+        closed(file)
+        (tmp_path / ".app.log.lock").unlink()
+
+    assert sorted(content(path)) == sorted([f"{n:03d}" for n in range(20)] * 2)
+
+
 def test_size_is_counted_in_bytes(tmp_path):
     """
     A file is rotated before the line that would make it larger than the size, in bytes and not in characters; a line

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import bz2
 import gzip
 import hashlib
 import importlib
 import os
 import shutil
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -67,12 +65,19 @@ def compression_of(said: object) -> Compression | None:
 
 def pack(plain: Path, kind: Compression) -> Packed:
     """Compress *plain*, which goes last: as long as it is there, it is the one that counts."""
+    packed = pack_beside(plain, kind)
+    plain.unlink()
+    return packed
+
+
+def pack_beside(plain: Path, kind: Compression, *, level: int = _LEVEL) -> Packed:
+    """Compress *plain*, which stays; the packed file is there whole, or not at all. Raises OSError."""
     packed = plain.with_name(plain.name + SUFFIXES[kind])
     temporary = plain.with_name(f".{packed.name}.tmp")
     try:
         status = plain.stat()
         with plain.open("rb") as source, os.fdopen(open_to_replace(temporary, status.st_mode & 0o777), "wb") as raw:
-            with _compressing(raw, kind, plain.name) as target:
+            with _compressing(raw, kind, plain.name, level) as target:
                 shutil.copyfileobj(source, target, _BLOCK)
             raw.flush()
             os.fsync(raw.fileno())
@@ -83,7 +88,6 @@ def pack(plain: Path, kind: Compression) -> Packed:
     except BaseException:
         remove(temporary)
         raise
-    plain.unlink()
     return Packed(path=packed, plain_bytes=status.st_size, packed_bytes=size, sha256=sha256)
 
 
@@ -108,10 +112,10 @@ def unpacked(path: Path) -> Iterator[IO[bytes]]:
         with gzip.open(path, "rb") as zipped:
             yield cast("IO[bytes]", zipped)
     elif path.suffix == ".bz2":
-        with bz2.open(path, "rb") as file:
+        with _bz2().open(path, "rb") as file:
             yield file
     elif path.suffix == ".zip":
-        with zipfile.ZipFile(path) as archive:
+        with _zipfile().ZipFile(path) as archive:
             members = archive.infolist()
             if len(members) != 1:
                 msg = f"{path.name} has {len(members)} files in it, and not the one that was compressed"
@@ -127,22 +131,33 @@ def unpacked(path: Path) -> Iterator[IO[bytes]]:
 
 
 @contextmanager
-def _compressing(raw: IO[bytes], kind: Compression, name: str) -> Iterator[Any]:
+def _compressing(raw: IO[bytes], kind: Compression, name: str, level: int) -> Iterator[Any]:
     if kind == "gz":
-        with gzip.GzipFile(filename="", fileobj=raw, mode="wb", compresslevel=_LEVEL, mtime=0) as file:
+        with gzip.GzipFile(filename="", fileobj=raw, mode="wb", compresslevel=level, mtime=0) as file:
             yield file
     elif kind == "bz2":
-        with bz2.BZ2File(raw, "wb") as file:
+        with _bz2().BZ2File(raw, "wb") as file:
             yield file
     elif kind == "zip":
         with (
-            zipfile.ZipFile(raw, "w", zipfile.ZIP_DEFLATED, compresslevel=_LEVEL) as archive,
+            _zipfile().ZipFile(raw, "w", _zipfile().ZIP_DEFLATED, compresslevel=level) as archive,
             archive.open(name, "w", force_zip64=True) as file,
         ):
             yield file
     else:
         with _zstd_writer(raw) as file:
             yield file
+
+
+# ── what takes long to import, and is seldom asked for ────────────────────────────────────────────
+
+
+def _bz2() -> Any:
+    return importlib.import_module("bz2")
+
+
+def _zipfile() -> Any:
+    return importlib.import_module("zipfile")
 
 
 # ── zstd: in Python from 3.14 on, before that a package ───────────────────────────────────────────

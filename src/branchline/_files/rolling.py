@@ -172,11 +172,22 @@ class RollingFile:
     def _fitting(self, batch: list[bytes], start: int) -> int:
         """Return the end of those lines of *batch* that go to the file before it is due, the first of them anyhow."""
         rules = self._rotation
-        if rules.max_bytes is None and not rules.decisions:
-            return len(batch)
+        if not rules.decisions:
+            return self._fitting_bytes(batch, start)
         pending, end = len(batch[start]), start + 1
         while end < len(batch) and not self._is_due(batch[end], pending):
             pending += len(batch[end])
+            end += 1
+        return end
+
+    def _fitting_bytes(self, batch: list[bytes], start: int) -> int:
+        most = self._rotation.max_bytes
+        # Nearly always there is room for all, and adding up is all that it takes to know.
+        if most is None or self._size + sum(map(len, batch)) <= most or self._clock() < self._no_rotation_before:
+            return len(batch)
+        room, end = most - self._size - len(batch[start]), start + 1
+        while end < len(batch) and len(batch[end]) <= room:
+            room -= len(batch[end])
             end += 1
         return end
 

@@ -13,6 +13,8 @@ from typing import Any, Final, Literal
 
 import orjson
 
+from .._files.places import private_folder
+
 
 VERSION: Final = 1
 Signal = Literal["traces", "logs", "metrics"]
@@ -52,14 +54,7 @@ def process_name(pid: int, started_unix_nano: int) -> str:
 
 def private_directory(path: Path) -> Path:
     """Make *path* and the missing folders above it, readable by their owner alone."""
-    missing = []
-    place = path
-    while not place.exists():
-        missing.append(place)
-        place = place.parent
-    for folder in reversed(missing):
-        folder.mkdir(mode=0o700, exist_ok=True)
-    return path
+    return private_folder(path)
 
 
 def segment_name(signal: Signal, number: int) -> str:

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import errno
-import gzip
-import hashlib
 import os
-import shutil
 import threading
 import time
 from pathlib import Path
 from typing import Any, Final
 
+from .._files.compression import pack_beside
+from .._files.places import remove, sync_folder
 from . import layout
 from .layout import Signal
 
 
 ROTATE_BYTES: Final = 32 * 1024 * 1024
+# It is done beside the application's own work: fast counts for more than small.
+_LEVEL: Final = 3
 
 
 class Appender:
@@ -112,7 +113,7 @@ class Appender:
             else:
                 break
         if self._sync:
-            _sync_folder(self._process)
+            sync_folder(self._process)
 
     def _take_back(self) -> None:
         """Cut a half-written tail off; where even that fails, leave the file and start another."""
@@ -130,49 +131,23 @@ class Appender:
 
 def seal(path: Path) -> None:
     """Compress *path* and note its checksum. A death in the middle leaves the plain file in force."""
-    packed = path.with_name(path.name + ".gz")
-    temporary = path.with_name(f".{packed.name}.tmp")
     try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        with path.open("rb") as plain, os.fdopen(descriptor, "wb") as raw:
-            with gzip.GzipFile(filename="", fileobj=raw, mode="wb", compresslevel=3, mtime=0) as file:
-                shutil.copyfileobj(plain, file, 1 << 20)
-            raw.flush()
-            os.fsync(raw.fileno())
-        content = temporary.read_bytes()
-        temporary.replace(packed)
+        packed = pack_beside(path, "gz", level=_LEVEL)
         # Noted once it is there, and the plain file goes last: as long as that exists, it is the one that counts.
-        _note(packed, {"name": packed.name, "sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)})
+        _note(packed.path, {"name": packed.path.name, "sha256": packed.sha256, "bytes": packed.packed_bytes})
         path.unlink()
     except OSError:
         # No room to compress, or no folder any more: the plain file stays, and is as good.
-        _remove(temporary)
+        return
 
 
 def finish_seals(process: Path) -> None:
     """Bring to an end what a dead *process* was sealing when it died."""
     for path in process.glob(".*.gz.tmp"):
-        _remove(path)
+        remove(path)
     for plain in process.glob("*.jsonl"):
         if plain.with_name(plain.name + ".gz").exists():
             seal(plain)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Force a new file's name to the disk: the file alone could come back without one."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _remove(path: Path) -> None:
-    try:
-        path.unlink(missing_ok=True)
-    except OSError:
-        # A read-only disk: nothing depends on it.
-        return
 
 
 class _Notes:
