@@ -207,8 +207,12 @@ async def test_parameters_that_mlflow_refuses(store):
     }
     assert (len(found["prompt"]), re.fullmatch(r"params-[0-9a-f]{8}\.json", path) is not None) == (6_000, True)
     assert json.loads(text) == {
-        "layers[0]": "1", "layers=0": "2", "prompt": "x" * 7_000,
-        "api_key": "[redacted]", "none": "None", "many": "[1, 2]",
+        "layers[0]": "1",
+        "layers=0": "2",
+        "prompt": "x" * 7_000,
+        "api_key": "[redacted]",
+        "none": "None",
+        "many": "[1, 2]",
     }
     assert backend.dropped == {}
 
@@ -239,7 +243,11 @@ async def test_metrics(store):
     found = Told(store, "pricing").only.data.metrics
 
     assert {**found, "text": str(found["text"])} == {
-        "int": 3.0, "true": 1.0, "inf": 1.7976931348623157e308, "a_b_": 0.5, "text": "nan"
+        "int": 3.0,
+        "true": 1.0,
+        "inf": 1.7976931348623157e308,
+        "a_b_": 0.5,
+        "text": "nan",
     }
 
 
@@ -536,11 +544,17 @@ def test_after_a_fork(store):
 
 
 HEARTBEAT = """
-import asyncio, sys, time
+import asyncio, pathlib, sys, time
 import branchline as bl
 from branchline.backends import get_logger, logged_run
 
 backend = get_logger("mlflow", tracking_uri=sys.argv[1], experiment_name=sys.argv[2])
+
+
+def kept_off():
+    # How long threads of ours were ready to run, and the machine did something else.
+    delays = [path.read_text().split()[1] for path in pathlib.Path("/proc/self/task").glob("*/schedstat")]
+    return sum(map(int, delays)) / 1e9
 
 
 async def branch(number):
@@ -551,23 +565,25 @@ async def branch(number):
 
 
 async def main():
-    worst, done = 0.0, False
+    late, ours, done = 0.0, 0.0, False
 
     async def heartbeat():
-        nonlocal worst
+        nonlocal late, ours
         while not done:
-            due = time.perf_counter() + 0.01
+            due, before = time.perf_counter() + 0.01, kept_off()
             await asyncio.sleep(0.01)
-            worst = max(worst, time.perf_counter() - due)
+            lag = time.perf_counter() - due
+            late, ours = max(late, lag), max(ours, lag - max(kept_off() - before, 0.0))
 
     beating = asyncio.create_task(heartbeat())
+    await asyncio.sleep(0)
     await asyncio.gather(*(branch(number) for number in range(200)))
     done = True
     await beating
-    return worst
+    return late, ours
 
 
-print(asyncio.run(main()), backend.dropped)
+print(*asyncio.run(main()), backend.dropped)
 """
 
 
@@ -575,10 +591,11 @@ def test_heartbeat(server):
     """
     SP-8: an event loop with a heartbeat of 10 ms is never 50 ms late while 200 branches log to a slow server.
 
-    What a busy machine adds does not come each time; a call that blocks the loop does.
+    What the machine did meanwhile for others is taken off, as the kernel counts it; what is left of that does not come
+    in each of three runs. A call that blocks the loop does.
     """
     seen = []
-    while len(seen) < 3 and (not seen or min(seen) > 0.05):
+    while len(seen) < 3 and (not seen or min(ours for _, ours in seen) > 0.05):
         name = f"heartbeat {len(seen)}"
         with Proxy(server, lambda path, answered: answered or time.sleep(0.05)) as proxy:
             ran = subprocess.run(
@@ -588,13 +605,13 @@ def test_heartbeat(server):
                 timeout=WATCHDOG_SECONDS,
                 check=True,
             )
-        late, _, dropped = ran.stdout.partition(" ")
-        seen.append(float(late))
+        late, ours, dropped = ran.stdout.split(maxsplit=2)
+        seen.append((float(late), float(ours)))
         told = sorted((run.info.status, int(run.data.params["number"])) for run in Told(server, name).runs)
         assert (dropped, told) == ("{}\n", [("FINISHED", number) for number in range(200)]), ran.stderr
-    print(f"latest heartbeat: {', '.join(f'{late * 1000:.1f} ms' for late in seen)}")
+    print("latest heartbeat, and ours of it:", *(f"{late * 1e3:.1f} ms, {ours * 1e3:.1f} ms" for late, ours in seen))
 
-    assert min(seen) <= 0.05
+    assert min(ours for _, ours in seen) <= 0.05
 
 
 # ── as it is documented ───────────────────────────────────────────────────────────────────────────

@@ -15,7 +15,7 @@ from .. import names
 from .._mlflow.client import Client, RunStatus
 from .._mlflow.failures import MLflowFailure
 from .._mlflow.limits import LONGEST_EXPERIMENT_NAME
-from ..branch_config import branch_name, config_id, flattened, mapping_of
+from ..branch_config import config_id, flattened, mapping_of
 from ..branch_model import Branch, Status
 from ..context import CURRENT
 from ..errors import ConfigError
@@ -124,12 +124,15 @@ class MLflowLogger:
         wish = RunWish(
             experiment=self._experiment,
             is_id=self._is_id,
-            name=branch_name(values, identity),
+            config=values,
+            identity=identity,
             start_ms=_now_ms(),
             tags={key: text for key, text in tags.items() if text},
             parent_run_id=self._parent_run_id,
             token=token,
         )
+        # Of hundreds of branches that begin at once, all begin before a thread competes with them for the interpreter.
+        await asyncio.sleep(0)
         try:
             future = self._submit(token, lambda calls: calls.create(wish))
         except FullError:
@@ -173,13 +176,10 @@ class MLflowLogger:
         ended_as, now = _ENDED_AS.get(known_status(status)), _now_ms()
         values = {"duration": max(end_ts - start_ts, 0.0), "retry_count": float(retry_count)}
 
-        def tell(calls: Calls) -> None:
-            calls.tell_tags(run_id, {names.BRANCH_STATUS: status})
-            if ended_as is not None:
-                calls.tell_points(run_id, values, now)
-                calls.end(run_id, ended_as, now)
-
-        await self._tell(run_id, tell)
+        if ended_as is None:
+            await self._tell(run_id, lambda calls: calls.tell_status(run_id, status))
+        else:
+            await self._tell(run_id, lambda calls: calls.end(run_id, status, ended_as, values, now))
 
     # ── waiting ───────────────────────────────────────────────────────────────────────────────────
 
@@ -238,7 +238,7 @@ class MLflowLogger:
         if future.exception() is None:
             run_id, now = future.result(), _now_ms()
             with suppress(FullError):
-                self._submit(run_id, lambda calls: calls.end(run_id, "KILLED", now))
+                self._submit(run_id, lambda calls: calls.end(run_id, "cancelled", "KILLED", {}, now))
 
 
 def _settle(heard: asyncio.Future[None]) -> None:

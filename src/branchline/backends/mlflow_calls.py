@@ -13,7 +13,8 @@ from typing import Final, TypeVar
 from .. import names
 from .._mlflow.client import Client, RunStatus
 from .._mlflow.failures import MLflowFailure
-from .._mlflow.limits import LONGEST_PARAM, LONGEST_TAG, Batch, Point, batches, fitted, fitted_key
+from .._mlflow.limits import LONGEST_PARAM, LONGEST_TAG, Batch, Point, batches, cut, fitted, fitted_key
+from ..branch_config import branch_name
 from ..logs.accounts import Account
 from ..redaction import Redactor
 from ..values import Value
@@ -32,7 +33,8 @@ class RunWish:
     experiment: str
     """The name, or where *is_id* the id, of its experiment."""
     is_id: bool
-    name: str
+    config: Mapping[str, object]
+    identity: str
     start_ms: int
     tags: Mapping[str, str]
     parent_run_id: str | None
@@ -61,7 +63,7 @@ class Calls:
         place = wish.experiment if wish.is_id else self._patiently(lambda: self.client.experiment_id(wish.experiment))
 
         def made() -> str:
-            title, parent = self._text("name", wish.name), wish.parent_run_id
+            title, parent = branch_name(wish.config, wish.identity), wish.parent_run_id
             return self.client.create_run(place, name=title, start_ms=wish.start_ms, tags=tags, parent_run_id=parent)
 
         def found_or_made() -> str:
@@ -81,9 +83,7 @@ class Calls:
 
     def tell_points(self, run_id: str, values: Mapping[str, float], now_ms: int) -> None:
         """Add one value to each of some metrics."""
-        fit = fitted({key: key for key in values}, longest=LONGEST_PARAM).entries
-        points = (Point(key=key, value=values[name], timestamp_ms=now_ms) for key, name in fit.items())
-        self._tell(run_id, batches(points=points))
+        self._tell(run_id, batches(points=_points(values, now_ms)))
 
     def tell_tags(self, run_id: str, tags: Mapping[str, str], *, whole_in: str | None = None) -> None:
         """Set tags; where they do not fit as they are, the artifact *whole_in* has the whole of them."""
@@ -100,11 +100,19 @@ class Calls:
         self.tell_params(run_id, {f"{prefix}_{key}": fields[key] for key in ("status", "duration")})
         self._keep(run_id, f"{prefix.replace('/', '_')}.json", json.dumps(clean, default=str, indent=2))
 
-    def end(self, run_id: str, status: RunStatus, end_ms: int) -> None:
-        """End the run."""
-        failure = self._tried(lambda: self.client.end_run(run_id, status, end_ms))
+    def tell_status(self, run_id: str, status: str) -> None:
+        """Say how it stands."""
+        self._tell(run_id, batches(tags=[self._status(status)]))
+
+    def end(self, run_id: str, status: str, ended_as: RunStatus, values: Mapping[str, float], end_ms: int) -> None:
+        """Say how the run ended, add one value to each of some metrics, and end it."""
+        self._tell(run_id, batches(tags=[self._status(status)], points=_points(values, end_ms)))
+        failure = self._tried(lambda: self.client.end_run(run_id, ended_as, end_ms))
         if failure is not None:
             self._lose(run_id, 1, failure)
+
+    def _status(self, status: str) -> tuple[str, str]:
+        return names.BRANCH_STATUS, cut(self._text(names.BRANCH_STATUS, status), LONGEST_TAG)
 
     def _tell(self, run_id: str, told: Iterable[Batch]) -> None:
         for batch in told:
@@ -155,3 +163,8 @@ class Calls:
         if clean is None or isinstance(clean, (bool, int, float, str)):
             return str(clean)
         return f"<{len(clean):,} bytes>" if isinstance(clean, bytes) else json.dumps(clean, ensure_ascii=False)
+
+
+def _points(values: Mapping[str, float], now_ms: int) -> list[Point]:
+    fit = fitted({key: key for key in values}, longest=LONGEST_PARAM).entries
+    return [Point(key=key, value=values[name], timestamp_ms=now_ms) for key, name in fit.items()]
