@@ -17,14 +17,14 @@ class LoggedRun:
     """Tells a backend about one branch, while the ``async with`` block runs it; made by `logged_run`."""
 
     def __init__(self, backend: LoggerBackend, branch: Branch, retry_count: int) -> None:
-        self.run_id: str | None = None
-        """The run's id; None where the backend could not start one: then it is told nothing more."""
+        self.run_id = ""
+        """The run's id; empty where the backend could not start one: then it is told nothing more."""
         self.retry_count = retry_count
         self._backend = backend
         self._branch = branch
 
     def __repr__(self) -> str:
-        return f"<LoggedRun {self.run_id} of {self._branch!r}>"
+        return f"<LoggedRun {self.run_id!r} of {self._branch!r}>"
 
     async def __aenter__(self) -> Self:
         params = self._branch.to_logging_params()
@@ -40,7 +40,7 @@ class LoggedRun:
         self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
         self._branch.finish(exc)
-        if self.run_id is not None:
+        if self.run_id:
             # Whoever is cancelled a second time does not wait for it, but the run is ended all the same.
             await asyncio.shield(asyncio.ensure_future(self._end(self.run_id)))
 
