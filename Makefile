@@ -8,7 +8,7 @@ READY := $(VENV)/.installed
 STACK := $(VENV)/.installed-stack
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench faults test-stack test-sdk clean
+.PHONY: help demo test check bench faults test-stack test-sdk test-mlflow clean
 
 help:
 	@echo "make demo        an experiment of three branches, live, and the table that compares them"
@@ -18,6 +18,7 @@ help:
 	@echo "make faults      what every fault costs: lost, twice, dropped, delays, as one table"
 	@echo "make test-sdk    OpenTelemetry's own tracing tests against our provider"
 	@echo "make test-stack  against the real collector, Jaeger and Prometheus, built with Go"
+	@echo "make test-mlflow against the real MLflow, in an environment of its own, kept outside of the tree"
 	@echo "make clean       remove everything that was made"
 
 $(READY): pyproject.toml
@@ -66,6 +67,11 @@ test-stack: $(READY)
 	@if $(BIN)/python tests/stack/build.py --can; then \
 	  $(MAKE) --no-print-directory $(STACK) && $(BIN)/python -m pytest -m stack tests/stack; \
 	fi
+
+# MLflow brings some ninety packages that nothing else needs: nobody installs it for `make test`.
+test-mlflow: $(READY)
+	@python=$$($(BIN)/python tests/with_mlflow/environment.py) \
+	  && PYTHONPATH="$(CURDIR)/src" $$python -m pytest tests/with_mlflow
 
 clean:
 	rm -rf $(VENV) build dist .branchline .hypothesis .mypy_cache .pytest_cache .ruff_cache

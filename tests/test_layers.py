@@ -157,7 +157,7 @@ ROWS: Mapping[str, Row] = {
         packages=(API, SDK),
     ),
     "_mlflow": row("names", "errors", packages=("mlflow",)),
-    "backends": row(*RECORD_MODULES, "context", "config", "errors", "_mlflow"),
+    "backends": row(*RECORD, "_mlflow", packages=(API,)),
     "engines": row(*RECORD_MODULES, "context", "config", "errors", packages=("ray", "pyspark")),
     "exporters": row("names", "errors", "config", "redaction", "values", "_journal", "_mlflow"),
     "exporters.console": row(

@@ -35,6 +35,7 @@ BRANCH_NAME: Final = "branchline.branch.name"
 BRANCH_STATUS: Final = "branchline.branch.status"
 BRANCH_CONFIG_PREFIX: Final = "branchline.config."
 BRANCH_OUTPUT: Final = "branchline.branch.output"
+BRANCH_RETRIES: Final = "branchline.branch.retries"
 SKIP_REASON: Final = "branchline.skip_reason"
 
 # ── a step ────────────────────────────────────────────────────────────────────────────────────────
@@ -173,6 +174,10 @@ SINK: Final = "branchline.sink"
 SIGNAL: Final = "branchline.signal"
 REASON: Final = "branchline.reason"
 FOLLOWER: Final = "branchline.follower"
+
+# ── a run in MLflow ───────────────────────────────────────────────────────────────────────────────
+# What it is found by where the answer to its creation was lost.
+MLFLOW_TOKEN: Final = "branchline.mlflow.token"  # noqa: S105  # no secret
 
 LOG_UID: Final = "log.record.uid"
 CODE_FILE: Final = "code.file.path"
