@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import runpy
 import shutil
 import subprocess
 from importlib.resources import files
@@ -307,3 +308,16 @@ def test_a_profile_is_whole(profile):
             assert host == name or set(service["networks"]) & set(found[host]["networks"]), f"{name} cannot see {host}"
             checked += 1
     assert checked
+
+
+def test_what_is_started_is_what_is_tested():
+    """
+    The collector, Jaeger and Prometheus are of the versions that the stack's tests build.
+    """
+    built = runpy.run_path(str(ROOT / "tests" / "stack" / "build.py"), run_name="build")["VERSIONS"]
+    programs = {"opentelemetry-collector-contrib": "collector", "jaeger": "jaeger", "prometheus": "prometheus"}
+
+    named = {tuple(service["image"].rpartition("/")[2].split(":")) for service in each_service().values()}
+
+    started = {(programs[image], tag.removeprefix("v")) for image, tag in named if image in programs}
+    assert started == {(program, built[program]) for program in programs.values()}
