@@ -122,12 +122,10 @@ def understood(report: object) -> Ended:
 
 def _error_of(report: _Report) -> BaseException:
     info = cast("ExceptionInfo", report.info)
-    error: object = None
+    # A class of the same name, so that whoever looks at the type sees what it was.
+    error: BaseException = type(info["type"], (WorkerError,), {"__module__": report.module})(info["message"])
     if report.error is not None:
         with suppress(Exception):
             error = pickle.loads(report.error)  # noqa: S301  # our own worker's
-    if not isinstance(error, BaseException):
-        # A class of the same name, so that whoever looks at the type sees what it was.
-        error = type(info["type"], (WorkerError,), {"__module__": report.module})(info["message"])
     error.__cause__ = WorkerTraceback(info["traceback"])
     return error

@@ -11,13 +11,14 @@ from contextlib import suppress
 
 from . import shadows
 from .branch_model import Branch
+from .branch_own_way import OwnWay
 from .branch_runner import Runner
 
 
 class _Background:
     """The thread of one runner, and what it has to say."""
 
-    def __init__(self, runner: Runner) -> None:
+    def __init__(self, runner: Runner | OwnWay) -> None:
         self._runner = runner
         self._loop: asyncio.AbstractEventLoop | None = None
         self.said: queue.SimpleQueue[Branch | BaseException | None] = queue.SimpleQueue()
@@ -55,7 +56,7 @@ class _Background:
         self._thread.join()
 
 
-def finished(runner: Runner) -> Iterator[Branch]:
+def finished(runner: Runner | OwnWay) -> Iterator[Branch]:
     """Yield the branches of *runner* that are waited for as they end; left early, what still runs is cancelled."""
     background = _Background(runner)
     try:

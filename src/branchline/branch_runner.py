@@ -51,7 +51,7 @@ class Runner:
         self._function = function
         self._options = options
         self._context = contextvars.copy_context()
-        self._experiment = self._context.run(_experiment_of, function, name)
+        self._experiment = self._context.run(experiment_of, function, name)
         self._result = result
         at_once = options.max_concurrency or self.workplace.at_once
         self._places: contextlib.AbstractAsyncContextManager[object] = (
@@ -345,7 +345,7 @@ def _close(block: BranchBlock, branch: Branch, ended: Ended) -> None:
         branch.error = error
 
 
-def _experiment_of(function: Callable[..., object], name: str | None) -> ExperimentBlock | None:
+def experiment_of(function: Callable[..., object], name: str | None) -> ExperimentBlock | None:
     """Return an experiment to be opened, else named after *function*; None inside of one, unless it has a *name*."""
     if name is None and otel_context.get_value(EXPERIMENT_KEY) is not None:
         return None

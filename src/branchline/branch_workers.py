@@ -154,7 +154,7 @@ class InProcesses:
     def __init__(self, count: int, like: ProcessPoolExecutor | None = None) -> None:
         """Have at most *count* processes, made as those of *like* are."""
         self.at_once: int | None = count
-        self._options = {
+        self._options: dict[str, Any] = {
             "mp_context": getattr(like, "_mp_context", None),
             "initializer": getattr(like, "_initializer", None),
             "initargs": getattr(like, "_initargs", ()),

@@ -1,4 +1,4 @@
-"""Branches: experiments and their variants as blocks of code, each with its span and its status, and whatever runs them."""
+"""Branches: experiments and their variants, each with its span and its status, as blocks of code or run for you."""
 
 from __future__ import annotations
 

@@ -5,17 +5,19 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, cast
 
 from .branch_model import Branch, BranchContainer
 from .branch_plan import Options, RunLogger, configs_of, planned
 from .errors import ConfigError
-from .strategies import strategy_for
+from .strategies import Strategy, strategy_for
 
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
+    from .branch_own_way import OwnWay
     from .branch_runner import Runner
 
 
@@ -150,7 +152,7 @@ def iter_branches(
 class BranchStream:
     """Branches as they end, once."""
 
-    def __init__(self, runner: Runner) -> None:
+    def __init__(self, runner: Runner | OwnWay) -> None:
         self._runner = runner
         self._stream: Iterator[Branch] | None = None
 
@@ -214,24 +216,14 @@ def _traced(function: Callable[..., Any], name: str | None, strategy: object, op
         raise TypeError(msg)
     chosen = strategy_for(strategy, function)
 
-    def called(args: tuple[object, ...], kwargs: Mapping[str, object]) -> Runner:
+    def called(args: tuple[object, ...], kwargs: Mapping[str, object]) -> Runner | OwnWay:
         given = dict(kwargs)
         if "configs" not in given:
             msg = f"{getattr(function, '__name__', function)}() is an experiment: it needs configs=[...]"
             raise ConfigError(msg)
-        configs, logger = given.pop("configs"), given.pop("logger", None)
-        # asyncio is for those who run something.
-        from dataclasses import replace
-
-        from .branch_calls import bound
-
-        return _runner(
-            bound(function, args, given),
-            configs,
-            chosen,
-            replace(options, logger=logger),
-            name=name,  # type: ignore[arg-type]  # checked there
-        )
+        configs = given.pop("configs")
+        told = replace(options, logger=cast("RunLogger | None", given.pop("logger", None)))
+        return _runner(function, configs, chosen, told, name=name, given=(args, given))
 
     if inspect.iscoroutinefunction(function):
 
@@ -254,25 +246,38 @@ def _traced(function: Callable[..., Any], name: str | None, strategy: object, op
 
 
 def _runner(
-    fn: Callable[..., object], configs: object, strategy: object, options: Options, *, name: str | None = None
-) -> Runner:
+    fn: Callable[..., object],
+    configs: object,
+    strategy: object,
+    options: Options,
+    *,
+    name: str | None = None,
+    given: tuple[tuple[object, ...], Mapping[str, object]] | None = None,
+) -> Runner | OwnWay:
+    """Return what runs *fn* with each configuration; *given* are the other arguments that it is called with."""
     if not callable(fn):
         msg = f"what runs is a function of a configuration, not {fn!r}"
         raise ConfigError(msg)
-    given = configs_of(configs)
+    all_configs = configs_of(configs)
     chosen = strategy_for(strategy, fn)
-    plan = planned(given, chosen.select(given), repeats=options.repeats, order=options.order)
     # asyncio is for those who run something.
+    from .branch_calls import bound
+    from .branch_own_way import OwnWay
     from .branch_runner import Runner
 
-    runner = Runner(fn, plan, options, name=name, result=chosen.result)
+    if not isinstance(chosen, Strategy):
+        args, kwargs = given or ((), {})
+        return OwnWay(chosen, fn, all_configs, options, name=name, args=args, kwargs=kwargs)
+    plan = planned(all_configs, chosen.select(all_configs), repeats=options.repeats, order=options.order)
+    called = fn if given is None else bound(fn, *given)
+    runner = Runner(called, plan, options, name=name, result=chosen.result)
     remember = getattr(chosen, "remember", None)
     if remember is not None:
         remember(runner)
     return runner
 
 
-def _finished(runner: Runner) -> Iterator[Branch]:
+def _finished(runner: Runner | OwnWay) -> Iterator[Branch]:
     # The same.
     from .branch_loop import finished
 

@@ -97,7 +97,7 @@ class ShadowStrategy(_Running):
 
     def select(self, configs: Sequence[object]) -> Selection:
         """Return the primary one, with all others as its shadows."""
-        if not isinstance(self.primary_index, int) or not 0 <= self.primary_index < len(configs):
+        if not 0 <= self.primary_index < len(configs):
             msg = f"primary_index {self.primary_index!r} is out of range: there are {len(configs)} configs"
             raise ConfigError(msg)
         others = tuple(place for place in range(len(configs)) if place != self.primary_index)
@@ -146,7 +146,7 @@ _in_use: weakref.WeakKeyDictionary[Any, dict[str, Any]] = weakref.WeakKeyDiction
 
 def register_strategy(name: str, factory: Callable[[], Any]) -> None:
     """Have *name* stand for what *factory* makes; a name that is taken is an error."""
-    if not isinstance(name, str) or not name:
+    if not name or not isinstance(name, str):
         msg = f"a strategy's name is a text, not {name!r}"
         raise ConfigError(msg)
     if not callable(factory):
