@@ -6,7 +6,7 @@ import asyncio
 import contextvars
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import suppress
 
 from . import shadows
@@ -56,7 +56,7 @@ class _Background:
         self._thread.join()
 
 
-def finished(runner: Runner | OwnWay) -> Iterator[Branch]:
+def finished(runner: Runner | OwnWay) -> Generator[Branch, None, None]:
     """Yield the branches of *runner* that are waited for as they end; left early, what still runs is cancelled."""
     background = _Background(runner)
     try:

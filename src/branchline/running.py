@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -154,7 +154,7 @@ class BranchStream:
 
     def __init__(self, runner: Runner | OwnWay) -> None:
         self._runner = runner
-        self._stream: Iterator[Branch] | None = None
+        self._stream: Generator[Branch, None, None] | None = None
 
     @property
     def branches(self) -> BranchContainer:
@@ -168,6 +168,11 @@ class BranchStream:
 
     def __next__(self) -> Branch:
         return next(iter(self))
+
+    def close(self) -> None:
+        """Cancel what still runs, and wait until all is closed; for code that is not async."""
+        if self._stream is not None:
+            self._stream.close()
 
     def __aiter__(self) -> AsyncIterator[Branch]:
         return self._runner.finished()
@@ -277,7 +282,7 @@ def _runner(
     return runner
 
 
-def _finished(runner: Runner | OwnWay) -> Iterator[Branch]:
+def _finished(runner: Runner | OwnWay) -> Generator[Branch, None, None]:
     # The same.
     from .branch_loop import finished
 
