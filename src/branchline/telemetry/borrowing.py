@@ -8,7 +8,7 @@ from pathlib import Path
 
 from opentelemetry import context as otel_context
 
-from .. import foreign, names, shadows
+from .. import foreign, names
 from .._pipeline.active import detach
 from .._pipeline.endings import watch_forks
 from .._pipeline.propagation import PROPAGATION
@@ -39,8 +39,6 @@ def capturing(directory: Path) -> Iterator[Capturing]:
     token = otel_context.attach(made.context)
     try:
         yield made
-        # What runs behind the back of the block belongs to it.
-        shadows.drain()
     finally:
         detach(token)
         with STATE.lock:
