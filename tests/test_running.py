@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextvars
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -12,6 +13,7 @@ import sys
 import textwrap
 import threading
 import time
+from typing import Any
 
 import pytest
 
@@ -42,6 +44,19 @@ async def tenfold_later(config):
         return config["n"] * 10
 
 
+def here():
+    """The branch that this code is in."""
+    branch = bl.current_branch()
+    assert branch is not None
+    return branch
+
+
+def info(branch):
+    """What the branch says about its exception."""
+    assert branch.exception_info is not None
+    return branch.exception_info
+
+
 def moody(config):
     """Ends as its configuration says."""
     match config["mood"]:
@@ -57,7 +72,7 @@ def moody(config):
         case "exits":
             sys.exit(3)
         case "skips":
-            bl.current_branch().skip("nothing to do")
+            here().skip("nothing to do")
         case "dies":
             os.kill(os.getpid(), signal.SIGKILL)
         case "unpicklable":
@@ -77,17 +92,20 @@ def moods(*names):
 
 
 def told(branches):
-    return [(branch.status, branch.output, (branch.exception_info or {}).get("type")) for branch in branches]
+    return [
+        (branch.status, branch.output, None if branch.exception_info is None else branch.exception_info["type"])
+        for branch in branches
+    ]
 
 
-PLACES = {
+PLACES: dict[str, tuple[Any, dict[str, Any]]] = {
     "loop": (tenfold_later, {}),
     "threads": (tenfold, {}),
     "coroutines in threads": (tenfold_later, {"executor": "thread"}),
     "processes": (tenfold, {"executor": "process", "max_concurrency": 2}),
     "coroutines in processes": (tenfold_later, {"executor": "process", "max_concurrency": 2}),
 }
-MOODY = {
+MOODY: dict[str, tuple[Any, dict[str, Any]]] = {
     "loop": (moody_later, {}),
     "threads": (moody, {}),
     "processes": (moody, {"executor": "process", "max_concurrency": 2}),
@@ -184,7 +202,7 @@ def test_original_exceptions(place):
     assert (type(odd.error).__name__, str(odd.error)) == ("TwoArguments", "1 and 2")
     assert isinstance(odd.error, TwoArguments) or place == "processes"
     for branch, line in ((plain, "raise ValueError(msg)"), (odd, "raise TwoArguments(1, 2)")):
-        assert line in branch.exception_info["traceback"]
+        assert line in info(branch)["traceback"]
 
 
 def test_one_exception_event():
@@ -205,7 +223,7 @@ def test_unpicklable_output():
     lock, fine = bl.run_branches(moody, moods("unpicklable", "fine"), executor="process", max_concurrency=1)
 
     assert (lock.status, fine.status, fine.output) == ("failed", "success", "fine")
-    assert "pickle" in lock.exception_info["message"]
+    assert "pickle" in info(lock)["message"]
 
 
 @pytest.mark.parametrize("place", MOODY)
@@ -226,23 +244,12 @@ def test_timeout_ends_the_process():
     """
     A process of ours whose branch took too long does not go on.
     """
-    pids = []
-
-    def watch(branch):
-        pids.extend(process.pid for process in multiprocessing_children())
-
-    bl.run_branches(moody, moods("hangs"), timeout=0.5, executor="process", progress=watch)
+    bl.run_branches(moody, moods("hangs"), timeout=0.5, executor="process")
 
     deadline = time.monotonic() + 10
-    while multiprocessing_children() and time.monotonic() < deadline:
+    while multiprocessing.active_children() and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert multiprocessing_children() == []
-
-
-def multiprocessing_children():
-    import multiprocessing
-
-    return multiprocessing.active_children()
+    assert multiprocessing.active_children() == []
 
 
 @pytest.mark.parametrize("executor", ["process", "somebody's"])
@@ -363,7 +370,7 @@ def test_repeats(order, begun):
 
     assert seen == begun
     assert [branch.config["n"] for branch in results] == [0, 0, 1, 1, 2, 2]
-    recorded = sorted(captured.branches, key=lambda branch: branch.position)
+    recorded = sorted(captured.branches, key=lambda branch: branch.position or 0)
     assert [branch.config["n"] for branch in recorded] == begun
     assert {branch.order for branch in recorded} == {order}
     assert sorted(branch.repeat for branch in recorded) == [0, 0, 0, 1, 1, 1]
@@ -381,10 +388,10 @@ def test_as_they_finish():
         return config["n"]
 
     stream = bl.iter_branches(wait, NUMBERS[:3])
-    seen = []
+    seen: list[Any] = []
     for branch in stream:
         seen.append(branch.output)
-        gates[branch.output - 1].set()
+        gates[seen[-1] - 1].set()
 
     assert seen == [2, 1, 0]
     assert [branch.output for branch in stream.branches] == [0, 1, 2]
@@ -401,10 +408,10 @@ async def test_as_they_finish_async():
         await gates[config["n"]].wait()
         return config["n"]
 
-    seen = []
+    seen: list[Any] = []
     async for branch in bl.iter_branches(wait, NUMBERS[:3]):
         seen.append(branch.output)
-        gates[branch.output - 1].set()
+        gates[seen[-1] - 1].set()
 
     assert seen == [2, 1, 0]
 
@@ -434,7 +441,7 @@ def test_cancel_one():
     found = {}
 
     def work(config):
-        found[config["n"]] = bl.current_branch()
+        found[config["n"]] = here()
         if config["n"] == 0:
             begun.set()
             time.sleep(60)
@@ -444,7 +451,7 @@ def test_cancel_one():
 
     first, second = bl.run_branches(work, NUMBERS[:2])
 
-    assert (first.status, first.exception_info["message"], second.status) == ("cancelled", "enough", "success")
+    assert (first.status, info(first)["message"], second.status) == ("cancelled", "enough", "success")
     assert first.cancel() is False
 
 
@@ -542,7 +549,7 @@ def test_current_branch_in_a_process():
     with capture() as captured:
         results = bl.run_branches(measures, NUMBERS[:2], executor="process", max_concurrency=1)
 
-    assert [(branch.status, branch.exception_info["message"]) for branch in results] == [
+    assert [(branch.status, info(branch)["message"]) for branch in results] == [
         ("skipped", "as n=0"),
         ("skipped", "as n=1"),
     ]
@@ -553,7 +560,7 @@ def test_current_branch_in_a_process():
 
 
 def measures(config):
-    branch = bl.current_branch()
+    branch = here()
     branch.metric("quality", config["n"])
     branch.skip(f"as {branch.name}")
 
@@ -609,8 +616,59 @@ def test_budget_asked_before_each():
         results = bl.run_branches(tenfold, NUMBERS, budget=lambda: next(answers), max_concurrency=1)
 
     assert [branch.status for branch in results] == ["success"] * 2 + ["skipped"] * 4
-    assert {branch.exception_info["message"] for branch in results[2:]} == {"not begun: spent"}
+    assert {info(branch)["message"] for branch in results[2:]} == {"not begun: spent"}
     assert sorted(branch.status for branch in captured.branches) == ["skipped"] * 4 + ["success"] * 2
+
+
+def spend(config):
+    with bl.step("ask"):
+        bl.record_usage("model", input_tokens=1, cost="0.02")
+
+
+def test_budget_config(tmp_path):
+    """
+    A budget may be given to the call: once it is used up, no more branches begin.
+    """
+    with bl.configure("spending", directory=tmp_path, console=False, verbosity="NONE"):
+        results = bl.run_branches(spend, NUMBERS, max_concurrency=1, budget=bl.BudgetConfig(run="0.05"))
+
+    assert [branch.status for branch in results] == ["success"] * 3 + ["skipped"] * 3
+    assert info(results[3])["message"] == "not begun: $0.06 of $0.05 of the run budget used"
+
+
+def test_budget_of_the_run(tmp_path):
+    """
+    When a branch finds out that nothing is left of the run's budget, it has failed, and no more begin.
+    """
+    with bl.configure(
+        "spending",
+        directory=tmp_path,
+        console=False,
+        verbosity="NONE",
+        budget=bl.BudgetConfig(run="0.03", on_exceed="raise"),
+    ):
+        results = bl.run_branches(spend, NUMBERS, max_concurrency=1, retries=2)
+
+    assert [branch.status for branch in results] == ["success"] * 2 + ["failed"] + ["skipped"] * 3
+    assert isinstance(results[2].error, bl.BudgetExceeded)
+    assert results[2].retries == 0
+    assert info(results[3])["message"] == f"not begun: {results[2].error}"
+
+
+def test_budget_of_a_branch(tmp_path):
+    """
+    A branch that has used up its own share is held back alone.
+    """
+
+    def spends(config):
+        for _ in range(3):
+            spend(config)
+
+    budget = bl.BudgetConfig(branch="0.03", on_exceed="raise")
+    with bl.configure("spending", directory=tmp_path, console=False, verbosity="NONE", budget=budget):
+        results = bl.run_branches(spends, NUMBERS[:3], max_concurrency=1)
+
+    assert [branch.status for branch in results] == ["failed"] * 3
 
 
 def test_progress():
@@ -638,7 +696,7 @@ def test_progress():
         ({"retries": -1}, "retries is a whole number from 0 on, not -1"),
         ({"repeats": True}, "repeats is a whole number from 1 on, not True"),
         ({"order": "random"}, "order is one of interleaved, blocked, not 'random'"),
-        ({"budget": 5}, "budget is a function, not 5"),
+        ({"budget": 5}, "budget is a BudgetConfig or a function, not 5"),
         ({"strategy": "best"}, "unknown strategy 'best'; there are: multi_branch, round_robin, shadow"),
     ],
 )

@@ -14,6 +14,8 @@ from .errors import ConfigError
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
+    from .limits import BudgetConfig
+
 ORDERS = ("interleaved", "blocked")
 EXECUTORS = ("thread", "process")
 
@@ -54,8 +56,8 @@ class Options:
     retries: int = 0
     repeats: int = 1
     order: str = "interleaved"
-    budget: Callable[[], object] | None = None
-    """Asked before each branch: whatever is true is the reason to begin no more."""
+    budget: BudgetConfig | Callable[[], object] | None = None
+    """What the run may spend; or a function that is asked before each branch for a reason to begin no more."""
     progress: Callable[[Branch], object] | None = None
     """Called with each branch when it begins, and when it has ended."""
     logger: RunLogger | None = None
@@ -76,9 +78,17 @@ class Options:
         _claim(_is_count(self.retries, 0), f"retries is a whole number from 0 on, not {self.retries!r}")
         _claim(_is_count(self.repeats, 1), f"repeats is a whole number from 1 on, not {self.repeats!r}")
         _claim(self.order in ORDERS, f"order is one of {', '.join(ORDERS)}, not {self.order!r}")
-        for name in ("budget", "progress"):
-            value = getattr(self, name)
-            _claim(value is None or callable(value), f"{name} is a function, not {value!r}")
+        _claim(
+            self.progress is None or callable(self.progress),
+            f"progress is a function of a branch, not {self.progress!r}",
+        )
+        if self.budget is not None and not callable(self.budget):
+            # Whoever has no budget must not pay for exact decimals.
+            from .limits import BudgetConfig
+
+            _claim(
+                isinstance(self.budget, BudgetConfig), f"budget is a BudgetConfig or a function, not {self.budget!r}"
+            )
 
 
 def _claim(is_so: bool, otherwise: str) -> None:

@@ -13,11 +13,13 @@ from opentelemetry import context as otel_context
 
 from . import names
 from .branch_blocks import EXPERIMENT_KEY, BranchBlock, ExperimentBlock
+from .branch_budget import reason_to_stop
 from .branch_errands import Ended
 from .branch_logging import begun, told
 from .branch_model import Branch, BranchContainer
 from .branch_plan import Options, Planned, in_config_order
 from .branch_workers import Job, Workplace, workplace_for
+from .limits import BudgetExceeded
 from .outcomes import error_type, outcome_of
 
 
@@ -177,7 +179,7 @@ class Runner:
     def _refused(self) -> str | None:
         if self._refusal is None and self._options.budget is not None:
             try:
-                reason = self._options.budget()
+                reason = reason_to_stop(self._options.budget)
             except Exception as error:  # as good a reason as any, and BudgetExceeded is one
                 reason = error
             if reason:
@@ -355,8 +357,7 @@ def experiment_of(function: Callable[..., object], name: str | None) -> Experime
 
 def _is_out_of_budget(error: BaseException) -> bool:
     """Whether nobody else may spend either: a branch that has spent its own share is held back alone."""
-    status = getattr(error, "status", None)
-    return type(error).__name__ == "BudgetExceeded" and getattr(status, "period", None) not in ("branch", "step")
+    return isinstance(error, BudgetExceeded) and error.status.period not in ("branch", "step")
 
 
 class _Shadowing(asyncio.Task[Any]):

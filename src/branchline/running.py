@@ -6,7 +6,7 @@ import functools
 import inspect
 from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, cast, overload
 
 from .branch_model import Branch, BranchContainer
 from .branch_plan import Options, RunLogger, configs_of, planned
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from .branch_own_way import OwnWay
     from .branch_runner import Runner
+    from .limits import BudgetConfig
 
 
 def run_branches(
@@ -33,7 +34,7 @@ def run_branches(
     retries: int = 0,
     repeats: int = 1,
     order: str = "interleaved",
-    budget: Callable[[], object] | None = None,
+    budget: BudgetConfig | Callable[[], object] | None = None,
     progress: Callable[[Branch], object] | None = None,
     logger: RunLogger | None = None,
 ) -> BranchContainer:
@@ -53,7 +54,8 @@ def run_branches(
         retries: How often a branch that fails is tried again.
         repeats: How often each configuration is run, each time as a branch of its own.
         order: Of repeats: ``interleaved`` (all configurations, then all again) or ``blocked`` (one after another).
-        budget: Asked before each branch: what it returns or raises is the reason to begin no more.
+        budget: What the run may spend (`branchline.BudgetConfig`), looked at before each branch; or a function that is
+            asked: what it returns or raises is the reason to begin no more.
         progress: Called with each branch when it begins, and when it has ended.
         logger: A backend that is told of every branch (`branchline.backends`).
     """
@@ -90,7 +92,7 @@ async def arun_branches(
     retries: int = 0,
     repeats: int = 1,
     order: str = "interleaved",
-    budget: Callable[[], object] | None = None,
+    budget: BudgetConfig | Callable[[], object] | None = None,
     progress: Callable[[Branch], object] | None = None,
     logger: RunLogger | None = None,
 ) -> BranchContainer:
@@ -127,7 +129,7 @@ def iter_branches(
     retries: int = 0,
     repeats: int = 1,
     order: str = "interleaved",
-    budget: Callable[[], object] | None = None,
+    budget: BudgetConfig | Callable[[], object] | None = None,
     progress: Callable[[Branch], object] | None = None,
     logger: RunLogger | None = None,
 ) -> BranchStream:
@@ -178,6 +180,11 @@ class BranchStream:
         return self._runner.finished()
 
 
+@overload
+def traced_experiment(function: Callable[..., Any], /) -> Callable[..., Any]: ...
+
+
+@overload
 def traced_experiment(
     name: str | None = None,
     *,
@@ -188,9 +195,24 @@ def traced_experiment(
     retries: int = 0,
     repeats: int = 1,
     order: str = "interleaved",
-    budget: Callable[[], object] | None = None,
+    budget: BudgetConfig | Callable[[], object] | None = None,
     progress: Callable[[Branch], object] | None = None,
-) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]: ...
+
+
+def traced_experiment(
+    name: str | Callable[..., Any] | None = None,
+    *,
+    strategy: object = "multi_branch",
+    executor: Executor | str | None = None,
+    max_concurrency: int | None = None,
+    timeout: float | None = None,
+    retries: int = 0,
+    repeats: int = 1,
+    order: str = "interleaved",
+    budget: BudgetConfig | Callable[[], object] | None = None,
+    progress: Callable[[Branch], object] | None = None,
+) -> Any:  # the overloads say it
     """Make every call of a function an experiment: ``function(…, configs=[…])`` calls it with each as ``config``.
 
     What it returns is the strategy's to say: ``multi_branch`` gives the branches, ``round_robin`` and ``shadow`` the

@@ -8,6 +8,7 @@ import random
 import signal
 import time
 from collections import Counter
+from typing import Any
 
 import pytest
 
@@ -31,7 +32,7 @@ ENDS = {
 }
 
 
-def configs(seed: int, *, deaths: int) -> list[dict[str, object]]:
+def configs(seed: int, *, deaths: int) -> list[dict[str, Any]]:
     """Return *COUNT* configurations of all kinds, shuffled, with so many *deaths* of workers."""
     chooser = random.Random(seed)
     kinds = ["fine"] * 8 + ["fails", "cancels", "skips", "exits", "recovers"]
@@ -86,19 +87,23 @@ class Waiting(Blocking):
         return ends(config, self.marks)
 
 
-PLACES = {
+PLACES: dict[str, tuple[Any, dict[str, Any]]] = {
     "loop": (Waiting, {}),
     "threads": (Blocking, {"max_concurrency": 16}),
     "processes": (Blocking, {"executor": "process", "max_concurrency": 4}),
 }
 
 
+def type_of(branch):
+    return None if branch.exception_info is None else branch.exception_info["type"]
+
+
 @pytest.mark.parametrize("face", ["sync", "async"])
 @pytest.mark.parametrize("place", PLACES)
 def test_everything_goes_wrong(tmp_path, place, face):
     """
-    Of 200 branches with failures, timeouts, cancellations, retries, exits and a killed worker, the results come in config
-    order, every outcome is its own, and every branch is in the journal exactly once, with the same outcome.
+    Of 200 branches with failures, timeouts, cancellations, retries, exits and a killed worker, the results come in
+    config order, every outcome is its own, and every branch is in the journal exactly once, with the same outcome.
     """
     kind, options = PLACES[place]
     given = configs(7, deaths=1 if place == "processes" else 0)
@@ -110,13 +115,12 @@ def test_everything_goes_wrong(tmp_path, place, face):
         else:
             results = asyncio.run(bl.arun_branches(function, given, timeout=1.5, retries=1, **options))
 
-    expected = []
+    expected: list[tuple[Any, ...]] = []
     for config in given:
         status, has_output, error, retries = ENDS[config["kind"]]
         expected.append((config["n"], status, config["n"] if has_output else None, error, retries))
     assert [
-        (branch.config["n"], branch.status, branch.output, (branch.exception_info or {}).get("type"), branch.retries)
-        for branch in results
+        (branch.config["n"], branch.status, branch.output, type_of(branch), branch.retries) for branch in results
     ] == expected
     recorded = sorted((branch.config["n"], branch.status, branch.retries) for branch in captured.branches)
     assert recorded == [(number, status, retries) for number, status, _, _, retries in expected]
