@@ -15,21 +15,31 @@ from .branch_own_way import OwnWay
 from .branch_runner import Runner
 
 
+# How long a thread may take from its start to its first line.
+START_SECONDS = 5.0
+
+
 class _Background:
     """The thread of one runner, and what it has to say."""
 
     def __init__(self, runner: Runner | OwnWay) -> None:
         self._runner = runner
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._why: BaseException | None = None
+        self._is_there = threading.Event()
         self.said: queue.SimpleQueue[Branch | BaseException | None] = queue.SimpleQueue()
         """Branches that have ended; then None, or what all ended with."""
-        _drain_at_exit()
         # No daemon: shadows are somebody's work too.
         self._thread = threading.Thread(target=contextvars.copy_context().run, args=(self._work,), name="branches")
+
+    def start(self) -> None:
+        """Begin."""
+        _drain_at_exit()
         self._thread.start()
 
     def _work(self) -> None:
         shadows.keep(self._thread)
+        self._is_there.set()
         try:
             asyncio.run(self._run())
         finally:
@@ -37,6 +47,8 @@ class _Background:
 
     async def _run(self) -> None:
         self._loop = asyncio.get_running_loop()
+        if self._why is not None:
+            self._runner.stop(self._why)
         try:
             async for branch in self._runner.finished():
                 self.said.put(branch)
@@ -48,18 +60,21 @@ class _Background:
 
     def stop(self, why: BaseException) -> None:
         """Cancel what runs, and wait until all is closed."""
-        while self._loop is None and self._thread.is_alive():
-            self._thread.join(0.001)
-        with suppress(RuntimeError):  # it has ended meanwhile
-            if self._loop is not None:
+        # First this, then a look at the loop: the thread does it the other way round, so that one of the two sees it.
+        self._why = why
+        if self._loop is not None:
+            with suppress(RuntimeError):  # it has ended meanwhile
                 self._loop.call_soon_threadsafe(self._runner.stop, why)
-        self._thread.join()
+        # An interrupt may come while the thread starts, and then it is there in a moment.
+        if self._is_there.wait(START_SECONDS):
+            self._thread.join()
 
 
 def finished(runner: Runner | OwnWay) -> Generator[Branch, None, None]:
     """Yield the branches of *runner* that are waited for as they end; left early, what still runs is cancelled."""
     background = _Background(runner)
     try:
+        background.start()
         while (said := background.said.get()) is not None:
             if isinstance(said, BaseException):
                 raise said
