@@ -86,8 +86,8 @@ class Runner:
             await self._settled()
             raise
         finally:
-            if all(task.done() for task in self._tasks):
-                await self._give_back()
+            if all(each.branch.is_final for each in self.plan):
+                await self._rest()
             else:
                 self._resting = _Shadowing(self._rest(), loop=asyncio.get_running_loop())
                 _kept(self._resting)

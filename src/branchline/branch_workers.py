@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import functools
 import inspect
 import os
 import pickle
@@ -160,6 +161,7 @@ class InProcesses:
             "initargs": getattr(like, "_initargs", ()),
         }
         self._idle: list[ProcessPoolExecutor] = []
+        self._ending: list[threading.Thread] = []
 
     async def do(self, job: Job) -> Ended:
         """Wait for the call; cancelled, end its process. A process that dies has lost its branch."""
@@ -169,10 +171,10 @@ class InProcesses:
             future = await asyncio.to_thread(_submitted, pool, Errand(job.function, job.config, job.branch))
             report = await asyncio.wrap_future(future)
         except BrokenExecutor as error:
-            threading.Thread(target=pool.shutdown, daemon=True).start()
+            self._end(pool.shutdown)
             return Ended(lost=f"its worker process died: {error}")
         except asyncio.CancelledError:
-            threading.Thread(target=_stop, args=(pool,), daemon=True).start()
+            self._end(functools.partial(_stop, pool))
             raise
         except Exception as error:  # a configuration that cannot be sent
             self._idle.append(pool)
@@ -182,20 +184,26 @@ class InProcesses:
 
     async def close(self) -> None:
         """Let the processes end as they do, with all that they have recorded."""
-        idle, self._idle = self._idle, []
-        await asyncio.to_thread(_shut, idle)
+        for pool in self._idle:
+            self._end(pool.shutdown)
+        ending, self._idle, self._ending = self._ending, [], []
+        await asyncio.to_thread(_joined, ending)
+
+    def _end(self, end: Callable[[], None]) -> None:
+        # All of them side by side: each takes as long as its process does to write what it has recorded.
+        thread = threading.Thread(target=end, daemon=True)
+        thread.start()
+        self._ending.append(thread)
+
+
+def _joined(threads: list[threading.Thread]) -> None:
+    for thread in threads:
+        thread.join()
 
 
 def _submitted(pool: Executor, errand: Errand) -> Future[Any]:
     with _starting:
         return pool.submit(errand)
-
-
-def _shut(pools: list[ProcessPoolExecutor]) -> None:
-    for pool in pools:
-        pool.shutdown(wait=False)
-    for pool in pools:
-        pool.shutdown(wait=True)
 
 
 def _stop(pool: ProcessPoolExecutor) -> None:
