@@ -28,6 +28,9 @@ RECORDED = {
     "async_steps": {"warm up": 1, "crawl": 1, "fetch": 20},
     "generators": {"pipeline": 1, "read_rows": 2, "even": 1, "store": 5},
     "usage": {"answer": 6},
+    "multi_branch": {"primes": 4},
+    "round_robin": {"write": 4},
+    "shadow": {"ask": 3},
     "subprocesses": {"pool": 1, "square": 4, "start a child": 1, "in the child": 1},
 }
 
@@ -72,6 +75,42 @@ def test_branches_example(tmp_path):
 
     [run] = open_runs(tmp_path / ".branchline")
     assert [branch.status for branch in run.branches] == ["skipped", "success", "failed"]
+
+
+@pytest.mark.parametrize(
+    ("name", "printed", "branches"),
+    [
+        (
+            "multi_branch",
+            [
+                "limit=1000: 168",
+                "limit=5000: 669",
+                "limit=20000: 2262",
+                "limit=-1: ValueError('there are no primes below zero')",
+            ],
+            [("limit=-1", "failed"), ("limit=1000", "success"), ("limit=20000", "success"), ("limit=5000", "success")],
+        ),
+        (
+            "round_robin",
+            ["Hello, Ada!", "Good morning, Grace!", "Hello, Edsger!", "Good morning, Barbara!"],
+            [("long", "success")] * 2 + [("short", "success")] * 2,
+        ),
+        (
+            "shadow",
+            ["proven says: 26"],
+            [("model=broken", "failed"), ("model=new", "success"), ("model=proven", "success")],
+        ),
+    ],
+)
+def test_strategy_examples(tmp_path, name, printed, branches):
+    """
+    The examples of the strategies print what their callers are given, and record every branch with its own end.
+    """
+    done = ran(tmp_path, EXAMPLES / f"{name}.py")
+
+    [run] = open_runs(tmp_path / ".branchline")
+    assert done.stdout.splitlines() == printed
+    assert sorted((branch.name, branch.status) for branch in run.branches) == branches
 
 
 def test_async_example(tmp_path):

@@ -140,6 +140,7 @@ NAMES = {
     "Step",
     "Telemetry",
     "__version__",
+    "arun_branches",
     "attach",
     "branch",
     "carrier",
@@ -154,11 +155,14 @@ NAMES = {
     "gauge",
     "get_logger",
     "histogram",
+    "iter_branches",
     "record_metric",
     "record_usage",
+    "run_branches",
     "shutdown",
     "stamp",
     "step",
+    "traced_experiment",
     "traced_step",
 }
 

@@ -44,9 +44,14 @@ SPANS = (
     "branches",
     "stamps",
 )
+# Running branches: what is to be run, where, by whom; and the strategies that say which.
+RUNNING = (
+    *("branch_blocks", "branch_plan", "branch_errands", "branch_workers", "branch_logging", "branch_runner"),
+    *("branch_calls", "branch_own_way", "branch_budget", "branch_loop", "shadows", "running"),
+)
 USAGE = ("foreign_usage", "step_usage", "responses", "spending", "token_log", "usage", "prices", "budget")
 LATER = (*USAGE, "strategies", "metrics", "monitor", "progress", "metadata", "events", "logs")
-RECORD_MODULES = (*SPANS, *LATER)
+RECORD_MODULES = (*SPANS, *RUNNING, *LATER)
 LEAVES = (
     *(
         "quantities",

@@ -8,7 +8,18 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from .branches import Branch, BranchContainer, Experiment, branch, current_branch, experiment
+from .branches import (
+    Branch,
+    BranchContainer,
+    Experiment,
+    arun_branches,
+    branch,
+    current_branch,
+    experiment,
+    iter_branches,
+    run_branches,
+    traced_experiment,
+)
 from .context import attach, carrier, carry
 from .errors import BranchlineError, ConfigError, JournalError, MissingExtraError
 from .events import event
@@ -46,6 +57,7 @@ __all__ = [
     "Step",
     "Telemetry",
     "__version__",
+    "arun_branches",
     "attach",
     "branch",
     "carrier",
@@ -60,11 +72,14 @@ __all__ = [
     "gauge",
     "get_logger",
     "histogram",
+    "iter_branches",
     "record_metric",
     "record_usage",
+    "run_branches",
     "shutdown",
     "stamp",
     "step",
+    "traced_experiment",
     "traced_step",
 ]
 

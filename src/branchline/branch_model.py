@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Self, TypedDict, cast, overload
@@ -50,6 +50,8 @@ class Branch:
     name: str | None = None
     error: BaseException | None = field(default=None, repr=False)
     """The exception itself, until the ``with`` block of the branch has ended; it does not travel by pickle."""
+    retries: int = field(default=0, init=False, repr=False)
+    """How often it was tried again."""
     skip_reason: str | None = field(default=None, init=False, repr=False)
     _started_ns: int | None = field(default=None, init=False, repr=False)
 
@@ -58,8 +60,13 @@ class Branch:
         """Return a branch that starts now."""
         values = config if isinstance(config, dict) else mapping_of(config)
         started = cls(config_id=config_id, config=values, start_ts=time.time(), name=name)
-        started._started_ns = time.monotonic_ns()  # our own instance
+        started.begin()
         return started
+
+    def begin(self) -> None:
+        """Have it start now, not when it was planned."""
+        self.start_ts = time.time()
+        self._started_ns = time.monotonic_ns()
 
     def __repr__(self) -> str:
         return f"<Branch {self.name or self.config_id!r} {self.status}>"
@@ -95,6 +102,19 @@ class Branch:
     def mark_interrupted(self, exc: BaseException) -> None:
         """End it as interrupted by *exc*."""
         self._finalize("interrupted", exception_info(exc), exc)
+
+    def mark_lost(self, reason: str) -> None:
+        """End it as lost: nobody will ever know how it would have ended."""
+        self._finalize("lost", {"type": "Lost", "message": reason, "traceback": ""})
+
+    def cancel(self, reason: str = "") -> bool:
+        """Have whoever runs it cancel it; False where nobody runs it, or it has ended."""
+        canceller = self.__dict__.get("_canceller")
+        return canceller is not None and not self.is_final and canceller(reason)
+
+    def cancelled_by(self, canceller: Callable[[str], bool] | None) -> None:
+        """Let *canceller* do it from now on."""
+        self.__dict__["_canceller"] = canceller
 
     def skip(self, reason: str = "") -> None:
         """Have it end as skipped, unless it fails, when its ``with`` block ends; the block itself goes on."""
@@ -184,7 +204,7 @@ class Branch:
 
     def __getstate__(self) -> dict[str, object]:
         # Another host's monotonic clock has nothing to do with this one's, and not every exception can be pickled.
-        return self.__dict__ | {"_started_ns": None, "error": None, "_recording": None}
+        return self.__dict__ | {"_started_ns": None, "error": None, "_recording": None, "_canceller": None}
 
 
 class BranchContainer:

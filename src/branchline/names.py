@@ -37,6 +37,16 @@ BRANCH_CONFIG_PREFIX: Final = "branchline.config."
 BRANCH_OUTPUT: Final = "branchline.branch.output"
 BRANCH_RETRIES: Final = "branchline.branch.retries"
 SKIP_REASON: Final = "branchline.skip_reason"
+# Of a branch that was run for somebody: how often it was tried again, which of several runs of its configuration it is,
+# at which place in the whole it was begun, and whether somebody waited for it.
+BRANCH_RETRIES: Final = "branchline.branch.retries"
+BRANCH_REPEAT: Final = "branchline.branch.repeat"
+BRANCH_POSITION: Final = "branchline.branch.position"
+BRANCH_ORDER: Final = "branchline.branch.order"
+BRANCH_SHADOW: Final = "branchline.branch.shadow"
+# Events of such a branch: it is tried again; its worker died, and it is begun again in another.
+RETRY_EVENT: Final = "branchline.branch.retry"
+WORKER_LOST_EVENT: Final = "branchline.worker.lost"
 
 # ── a step ────────────────────────────────────────────────────────────────────────────────────────
 ARGUMENTS_PREFIX: Final = "branchline.argument."

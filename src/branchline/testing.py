@@ -98,6 +98,7 @@ def capture() -> Iterator[Captured]:
         captured = Captured(capturing)
         try:
             yield captured
+            capturing.wait()
         finally:
             capturing.close()
             captured._keep()  # noqa: SLF001 - the same module

@@ -222,6 +222,16 @@ class Branch(Step):
     output: Value = None
     metrics: Mapping[str, float] = field(default_factory=dict)
     """The last value of each metric that was recorded in it."""
+    retries: int = 0
+    """How often it was tried again."""
+    position: int | None = None
+    """At which place it was begun, of those that were run by one call; None where nobody ran it for somebody."""
+    repeat: int = 0
+    """Which of several runs of its configuration it is, from 0."""
+    order: str | None = None
+    """In which order these were begun: ``interleaved`` or ``blocked``."""
+    is_shadow: bool = False
+    """Whether nobody waited for it."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)

@@ -9,6 +9,7 @@ from typing import Final
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace.sampling import DEFAULT_ON
 
+from .. import shadows
 from .._journal import layout
 from .._pipeline.options import for_children, options_of
 from .._pipeline.pipeline import Pipeline
@@ -48,6 +49,10 @@ class Capturing:
     def flush(self) -> None:
         """Write what was recorded so far."""
         self.pipeline.flush(10.0)
+
+    def wait(self) -> None:
+        """Wait for what runs behind somebody's back: it belongs to the capture."""
+        shadows.drain()
 
     def close(self) -> None:
         """Write what was recorded, and what is still open as interrupted."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 
-from .. import foreign, names
+from .. import foreign, names, shadows
 from .._journal import layout
 from .._journal.seen import Listener
 from .._journal.snapshots import Metric
@@ -26,6 +26,7 @@ from .._pipeline.pipeline import Pipeline
 from .._pipeline.propagation import PROPAGATION
 from .._pipeline.recorder import NativeRecorder
 from .._pipeline.writer import Writer
+from ..branch_blocks import current_branch
 from ..config import OTLP, Config
 from ..context import EventTaker, Purse, Recorder
 from ..exporters.followers import Followers, Makers, followers_of
@@ -118,6 +119,9 @@ class Telemetry:
         """End the run: write what is left and undo what ``configure`` set up."""
         if self.is_down:
             return FlushResult()
+        if current_branch() is None:
+            # What runs behind somebody's back belongs to the run. A branch cannot wait for itself.
+            shadows.drain(timeout)
         limit = self.config.exit_timeout if timeout is None else timeout
         result = FlushResult()
         if self.pipeline is not None:
