@@ -35,7 +35,6 @@ BRANCH_NAME: Final = "branchline.branch.name"
 BRANCH_STATUS: Final = "branchline.branch.status"
 BRANCH_CONFIG_PREFIX: Final = "branchline.config."
 BRANCH_OUTPUT: Final = "branchline.branch.output"
-BRANCH_RETRIES: Final = "branchline.branch.retries"
 SKIP_REASON: Final = "branchline.skip_reason"
 # Of a branch that was run for somebody: how often it was tried again, which of several runs of its configuration it is,
 # at which place in the whole it was begun, and whether somebody waited for it.
