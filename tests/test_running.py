@@ -162,6 +162,35 @@ def test_somebodys_executor(kind):
     assert sorted((branch.config["n"], len(branch.steps)) for branch in captured.branches) == [(n, 1) for n in range(6)]
 
 
+class AtOnce(concurrent.futures.Executor):
+    """Makes every call where it is submitted."""
+
+    def submit(self, fn, /, *args, **kwargs):
+        done: concurrent.futures.Future[Any] = concurrent.futures.Future()
+        done.set_result(fn(*args, **kwargs))
+        return done
+
+
+def test_executor_of_ones_own_make():
+    """
+    An executor that stays in this process need not be able to send anything: outputs and exceptions are the very ones.
+    """
+    lock = threading.Lock()
+
+    def work(config):
+        with bl.step("inside"):
+            if config["n"]:
+                raise TwoArguments(1, 2)
+            return lock
+
+    with capture() as captured:
+        first, second = bl.run_branches(work, NUMBERS[:2], executor=AtOnce())
+
+    assert first.output is lock
+    assert isinstance(second.error, TwoArguments)
+    assert [[step.name for step in branch.steps] for branch in captured.branches] == [["inside"]] * 2
+
+
 @pytest.mark.parametrize("place", MOODY)
 def test_ends_as_it_does(place):
     """
@@ -525,9 +554,81 @@ def test_inside_a_running_loop():
     assert [branch.output for branch in asyncio.run(notebook())] == [0, 10, 20, 30, 40, 50]
 
 
+def test_nested():
+    """
+    SP-45, SP-47, SP-61: branches that run branches give a tree of spans, each below the one that ran it.
+    """
+
+    def inner(config):
+        return config["temperature"]
+
+    def outer(config):
+        return bl.run_branches(inner, [{"temperature": 0}, {"temperature": 1}]).successful()
+
+    with capture() as captured, bl.experiment("grid"):
+        small: Any
+        large: Any
+        [small, large] = bl.run_branches(outer, [{"model": "small"}, {"model": "large"}], max_concurrency=1)
+
+    assert [[each.output for each in found.output] for found in (small, large)] == [[0, 1]] * 2
+    assert captured.tree() == textwrap.dedent(
+        """\
+        experiment grid
+        ├── branch model=small  success
+        │   ├── branch temperature=0  success
+        │   └── branch temperature=1  success
+        └── branch model=large  success
+            ├── branch temperature=0  success
+            └── branch temperature=1  success"""
+    )
+
+
+def family(config):
+    return [branch.output for branch in bl.run_branches(tenfold, NUMBERS[:2], executor="process", max_concurrency=2)]
+
+
+def test_nested_processes():
+    """
+    A branch in another process may run branches in processes of its own.
+    """
+    with capture() as captured:
+        results = bl.run_branches(family, [{"model": "small"}, {"model": "large"}], executor="process")
+
+    assert [branch.output for branch in results] == [[0, 10]] * 2
+    assert len(captured.run.roots) == 1
+    assert sorted(branch.name for branch in captured.branches) == [
+        *["model=large", "model=small"],
+        *["n=0", "n=0", "n=1", "n=1"],
+    ]
+    assert {branch.name for branch in captured.branches if branch.steps} >= {"n=0", "n=1"}
+
+
+def test_parent_span():
+    """
+    Weakness 6 of 1.3, SP-60, SP-61: the caller's span is the parent, whatever thread the function runs in; attributes
+    keep their types, and branches are found again by their id.
+    """
+    with capture() as captured, bl.step("caller"):
+        results = bl.run_branches(tenfold, [{"n": 5}])
+
+    [root] = captured.run.roots
+    assert (root.name, [child.name for child in root.children]) == ("caller", ["tenfold"])
+    [branch] = [each for each in captured.branches if each.config_id == results[0].config_id]
+    assert (branch.config, branch.output) == ({"n": 5}, 50)
+
+
+def test_one_failure_costs_no_result():
+    """
+    Weakness 7 of 1.3: one that fails throws away neither the first result nor any other.
+    """
+    results = bl.run_branches(moody, moods("fine", "fails", "well"))
+
+    assert [branch.output for branch in results] == ["fine", None, "well"]
+
+
 def test_context_variables():
     """
-    A branch sees the context variables of whoever runs it; what it sets is its own.
+    SP-46: a branch sees the context variables of whoever runs it; what it sets is its own.
     """
 
     def work(config):

@@ -8,10 +8,12 @@ import pickle
 import subprocess
 import sys
 import threading
+from collections import Counter
 
 import pytest
 
 import branchline as bl
+from branchline.backends import InMemoryLogger
 from branchline.branches import (
     BranchContainer,
     MultiBranchStrategy,
@@ -209,6 +211,9 @@ async def test_broken_backend(capsys):
     """
 
     class Broken(Backend):
+        def __repr__(self):
+            return "<Broken>"
+
         async def start_run(self, config):
             msg = "is down"
             raise ConnectionError(msg)
@@ -216,7 +221,34 @@ async def test_broken_backend(capsys):
     result = await MultiBranchStrategy().run(add, CONFIGS[:1], 1, logger=Broken())
 
     assert [branch.status for branch in result] == ["success"]
-    assert "the logger was not told of <Branch 'delta=0' pending>: ConnectionError: is down" in capsys.readouterr().err
+    assert (
+        "<Broken> was not told of <Branch 'delta=0' pending>, which runs all the same: ConnectionError: is down"
+        in capsys.readouterr().err
+    )
+
+
+async def test_in_memory_logger():
+    """
+    SP-1, SP-5, SP-40: the backends of branchline are told of every branch, each as a run of its own, with its retries.
+    """
+    backend = InMemoryLogger()
+    calls = Counter[int]()
+
+    def flaky(config):
+        calls[config["delta"]] += 1
+        if config["delta"] == 10 or calls[config["delta"]] == 1:
+            raise OSError(config["delta"])
+        return config["delta"]
+
+    for _ in range(2):
+        bl.run_branches(flaky, CONFIGS[:2], retries=1, logger=backend)
+
+    assert [(run["config"], run["status"], run["retry_count"]) for run in backend.runs.values()] == [
+        ({"delta": 0}, "success", 1),
+        ({"delta": 10}, "failed", 1),
+        ({"delta": 0}, "success", 0),
+        ({"delta": 10}, "failed", 1),
+    ]
 
 
 def test_registry():

@@ -157,6 +157,10 @@ async def async_blocks() -> None:
 def branches() -> None:
     with bl.experiment("sweep", seed=3) as experiment:
         assert_type(experiment, bl.Experiment)
+        assert_type(experiment.run(bare, [1], retries=2), bl.BranchContainer)
+    assert_type(bl.run_branches(coroutine, [{"x": 1}], strategy="shadow", timeout=2), bl.BranchContainer)
+    for each in bl.iter_branches(bare, [1], executor="process", max_concurrency=2):
+        assert_type(each, bl.Branch)
         assert_type(experiment.name, str)
         with experiment.branch({"a": 1}, name="small") as branch:
             assert_type(branch, bl.Branch)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import inspect
 import pickle
 from collections.abc import Callable, Coroutine, Mapping
@@ -72,7 +73,7 @@ class _Report:
 
 
 class Errand:
-    """A call to be made in another process, inside the trace and the branch that it belongs to."""
+    """A call to be made by somebody's worker, inside the trace and the branch that it belongs to."""
 
     def __init__(self, function: Callable[..., object], config: object, branch: Branch) -> None:
         """Belong to the current context."""
@@ -80,9 +81,16 @@ class Errand:
         self.config = config
         self.branch = branch
         self.fields: Mapping[str, str] = carrier()
+        # Where it is called without having been sent: in a thread of this process.
+        self.here: contextvars.Context | None = contextvars.copy_context()
 
-    def __call__(self) -> _Report:
+    def __getstate__(self) -> dict[str, object]:
+        return self.__dict__ | {"here": None}
+
+    def __call__(self) -> Ended | _Report:
         """Make the call, and report how it ended."""
+        if self.here is not None:
+            return self.here.run(ended_here, self.function, self.config)
         branch = self.branch
         with attached(otel_context.set_value(BRANCH_KEY, branch, extracted(self.fields, Context()))):
             ended = ended_here(self.function, self.config)
@@ -109,6 +117,8 @@ def _reported(error: BaseException) -> _Report:
 
 def understood(report: object) -> Ended:
     """Return what the *report* of an errand says."""
+    if isinstance(report, Ended):
+        return report
     if not isinstance(report, _Report):
         msg = f"an executor is to return what it was given to call returned, not {report!r}"
         return Ended(error=TypeError(msg))

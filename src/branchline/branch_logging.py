@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import sys
+import asyncio
 from typing import TYPE_CHECKING
+
+from .logs.accounts import complain, said
 
 
 if TYPE_CHECKING:
@@ -19,24 +21,27 @@ async def begun(logger: RunLogger | None, branch: Branch) -> str | None:
         run_id = await logger.start_run(dict(branch.config))
         await logger.log_params(run_id, branch.to_logging_params())
     except Exception as error:  # a backend that is down is no reason for a branch to fail
-        _complain(branch, error)
+        complain(f"{logger!r} was not told of {branch!r}, which runs all the same: {said(error)}")
         return None
     return run_id
 
 
 async def told(logger: RunLogger | None, run_id: str | None, branch: Branch) -> None:
     """Tell how *branch* ended: first of its exception, then of its status."""
-    if logger is None or run_id is None:
-        return
+    if logger is not None and run_id is not None:
+        # Whoever is cancelled meanwhile does not wait for it, but the run is ended all the same.
+        await asyncio.shield(asyncio.ensure_future(_told(logger, run_id, branch)))
+
+
+async def _told(logger: RunLogger, run_id: str, branch: Branch) -> None:
     info = branch.exception_info
     try:
-        if info is not None and branch.error is not None:
+        if info is not None and branch.status != "skipped":
             await logger.log_exception(run_id, info["type"], info["message"], info["traceback"])
-        ended = branch.start_ts if branch.end_ts is None else branch.end_ts
+    except Exception as error:  # the same
+        complain(f"{logger!r} was not told what {branch!r} raised: {said(error)}")
+    ended = branch.start_ts if branch.end_ts is None else branch.end_ts
+    try:
         await logger.log_status(run_id, branch.status, branch.start_ts, ended, branch.retries)
     except Exception as error:  # the same
-        _complain(branch, error)
-
-
-def _complain(branch: Branch, error: Exception) -> None:
-    sys.stderr.write(f"branchline: the logger was not told of {branch!r}: {type(error).__name__}: {error}\n")
+        complain(f"{logger!r} was not told how {branch!r} ended: {said(error)}")

@@ -24,9 +24,24 @@ from .errors import ConfigError
 # How long a worker that was told to stop may take for it, until it is killed.
 STOP_SECONDS = 2.0
 
-# A child that is forked while another thread is between a pipe and its fork would keep that pipe open, and nobody would
-# hear when the other child dies.
-_starting = threading.Lock()
+
+class _Starting:
+    """Held while a process is started.
+
+    A child that is forked while another thread is between a pipe and its fork would keep that pipe open, and nobody
+    would hear when the other child dies.
+    """
+
+    def __init__(self) -> None:
+        self.renew()
+
+    def renew(self) -> None:
+        """In a child, which is forked while it is held: let it go."""
+        self.lock = threading.Lock()
+
+
+_starting = _Starting()
+os.register_at_fork(after_in_child=_starting.renew)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -202,13 +217,13 @@ def _joined(threads: list[threading.Thread]) -> None:
 
 
 def _submitted(pool: Executor, errand: Errand) -> Future[Any]:
-    with _starting:
+    with _starting.lock:
         return pool.submit(errand)
 
 
 def _stop(pool: ProcessPoolExecutor) -> None:
     """End the process of *pool*, first with a word and then without."""
-    with _starting:
+    with _starting.lock:
         processes = list((getattr(pool, "_processes", None) or {}).values())
     pool.shutdown(wait=False, cancel_futures=True)
     for end in ("terminate", "kill"):

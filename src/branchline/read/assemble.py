@@ -330,16 +330,12 @@ def _branch(
         config=unflattened(_below(attributes, names.BRANCH_CONFIG_PREFIX)),
         output=attributes.get(names.BRANCH_OUTPUT),
         metrics=metrics,
-        retries=_count(attributes.get(names.BRANCH_RETRIES)) or 0,
-        position=_count(attributes.get(names.BRANCH_POSITION)),
-        repeat=_count(attributes.get(names.BRANCH_REPEAT)) or 0,
+        retries=whole_number(attributes.get(names.BRANCH_RETRIES)) or 0,
+        position=None if (position := attributes.get(names.BRANCH_POSITION)) is None else whole_number(position),
+        repeat=whole_number(attributes.get(names.BRANCH_REPEAT)) or 0,
         order=_optional_text(attributes.get(names.BRANCH_ORDER)),
         is_shadow=attributes.get(names.BRANCH_SHADOW) is True,
     )
-
-
-def _count(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def _outcome(span: DecodedSpan, *, is_open: bool, is_interrupted: bool) -> str | None:
