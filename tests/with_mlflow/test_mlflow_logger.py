@@ -516,6 +516,27 @@ def test_tasks_and_threads(request, place):
     assert (len(set(ids.values())), backend.dropped) == (80, {})
 
 
+@pytest.mark.parametrize("place", ["store", "server"])
+def test_run_branches(request, place):
+    """
+    SP-42, SP-44, SP 1.3 (1), (2): branches that are run for somebody are told to MLflow, each as a run of its own that
+    ended as its branch did.
+    """
+    uri = request.getfixturevalue(place)
+
+    def work(config):
+        if config["number"] == 2:
+            raise Boom("no")
+        return config["number"]
+
+    backend = MLflowLogger("run branches", tracking_uri=uri)
+    branches = bl.run_branches(work, [{"number": number} for number in range(8)], logger=backend)
+    found = sorted((run.data.params["number"], run.info.status) for run in Told(uri, "run branches").runs)
+
+    assert [branch.output for branch in branches] == [0, 1, None, 3, 4, 5, 6, 7]
+    assert found == [(str(number), "FAILED" if number == 2 else "FINISHED") for number in range(8)]
+
+
 def test_after_a_fork(store):
     """
     A forked child logs with the logger that it has from its parent, and neither disturbs the other.
