@@ -13,10 +13,12 @@ from concurrent.futures import wait
 from functools import partial
 
 import pytest
+from opentelemetry.context import set_value
 
 import branchline as bl
 from branchline.backends import strands
 from branchline.backends.strands import FullError, Strands
+from branchline.context import attached
 from branchline.testing import capture
 
 
@@ -133,7 +135,7 @@ def test_nothing_is_kept_alive():
     one, held = Strands(threads=1), Held()
     alive = weakref.ref(held)
     with capture() as captured:
-        with bl.step("theirs"):
+        with bl.step("theirs"), attached(set_value("held", held)):
             one.submit("a", partial(id, held)).result(WATCHDOG_SECONDS)
             found = one.submit("b", bl.current_step).result(WATCHDOG_SECONDS)
     del held

@@ -19,10 +19,13 @@ async def begun(logger: RunLogger | None, branch: Branch) -> str | None:
         return None
     try:
         run_id = await logger.start_run(dict(branch.config))
-        await logger.log_params(run_id, branch.to_logging_params())
     except Exception as error:  # a backend that is down is no reason for a branch to fail
         complain(f"{logger!r} was not told of {branch!r}, which runs all the same: {said(error)}")
         return None
+    try:
+        await logger.log_params(run_id, branch.to_logging_params())
+    except Exception as error:  # the same; and what was started is still ended
+        complain(f"{logger!r} was not told what {branch!r} is made of: {said(error)}")
     return run_id
 
 

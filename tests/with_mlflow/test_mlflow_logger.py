@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -346,6 +347,8 @@ async def test_a_store_that_mlflow_refuses(tmp_path):
     """
     SP-8, SP 1.3 (4): a place that MLflow does not want is a LoggerError with MLflow's reason, from `start_run` alone.
     """
+    if tuple(map(int, version("mlflow").split(".")[:2])) < (3, 13):
+        pytest.skip("before 3.13 MLflow takes files")
     backend = MLflowLogger("demo", tracking_uri=f"file:{tmp_path / 'mlruns'}")
     with pytest.raises(LoggerError) as raised:
         await backend.start_run({})
@@ -514,6 +517,27 @@ def test_tasks_and_threads(request, place):
         for number in range(40)
     }
     assert (len(set(ids.values())), backend.dropped) == (80, {})
+
+
+@pytest.mark.parametrize("place", ["store", "server"])
+def test_run_branches(request, place):
+    """
+    SP-42, SP-44, SP 1.3 (1), (2): branches that are run for somebody are told to MLflow, each as a run of its own that
+    ended as its branch did.
+    """
+    uri = request.getfixturevalue(place)
+
+    def work(config):
+        if config["number"] == 2:
+            raise Boom("no")
+        return config["number"]
+
+    backend = MLflowLogger("run branches", tracking_uri=uri)
+    branches = bl.run_branches(work, [{"number": number} for number in range(8)], logger=backend)
+    found = sorted((run.data.params["number"], run.info.status) for run in Told(uri, "run branches").runs)
+
+    assert [branch.output for branch in branches] == [0, 1, None, 3, 4, 5, 6, 7]
+    assert found == [(str(number), "FAILED" if number == 2 else "FINISHED") for number in range(8)]
 
 
 def test_after_a_fork(store):

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
-from collections.abc import Awaitable
 from types import TracebackType
 from typing import Self
 
+from ..branch_logging import begun, told
 from ..branch_model import Branch
-from ..logs.accounts import complain, said
 from .protocol import LoggerBackend
 
 
@@ -27,30 +24,15 @@ class LoggedRun:
         return f"<LoggedRun {self.run_id!r} of {self._branch!r}>"
 
     async def __aenter__(self) -> Self:
-        params = self._branch.to_logging_params()
-        try:
-            self.run_id = await self._backend.start_run(dict(self._branch.config))
-        except Exception as error:  # a backend is no reason for a branch to fail
-            complain(f"{self._backend!r} could not start a run; the branch runs all the same: {said(error)}")
-        else:
-            await _told(self._backend.log_params(self.run_id, params))
+        self.run_id = await begun(self._backend, self._branch) or ""
         return self
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
+        self._branch.retries = max(self._branch.retries, self.retry_count)
         self._branch.finish(exc)
-        if self.run_id:
-            # Whoever is cancelled a second time does not wait for it, but the run is ended all the same.
-            await asyncio.shield(asyncio.ensure_future(self._end(self.run_id)))
-
-    async def _end(self, run_id: str) -> None:
-        branch, backend = self._branch, self._backend
-        info = branch.exception_info
-        if info is not None and branch.status != "skipped":
-            await _told(backend.log_exception(run_id, info["type"], info["message"], info["traceback"]))
-        ended = time.time() if branch.end_ts is None else branch.end_ts
-        await _told(backend.log_status(run_id, branch.status, branch.start_ts, ended, self.retry_count))
+        await told(self._backend, self.run_id or None, self._branch)
 
 
 def logged_run(backend: LoggerBackend, branch: Branch, *, retry_count: int = 0) -> LoggedRun:
@@ -60,10 +42,3 @@ def logged_run(backend: LoggerBackend, branch: Branch, *, retry_count: int = 0) 
     the block or goes beyond it.
     """
     return LoggedRun(backend, branch, retry_count)
-
-
-async def _told(call: Awaitable[None]) -> None:
-    try:
-        await call
-    except Exception as error:  # a backend of others
-        complain(f"a backend failed, and the branch goes on: {said(error)}")
