@@ -76,7 +76,8 @@ def usage_attributes(usage: Usage) -> dict[str, Any]:
         found[names.USAGE_LATENCY] = usage.latency
     is_rare = usage.estimated is not None or usage.breakdown is not None or usage.service_tier is not None
     is_rare = is_rare or usage.calls != 1
-    if is_rare or usage.response_id is not None or usage.response_model is not None or usage.modalities:
+    is_rare = is_rare or bool(usage.modalities or usage.labels)
+    if is_rare or usage.response_id is not None or usage.response_model is not None:
         _add_rare(found, usage)
     return found
 
