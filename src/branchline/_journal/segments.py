@@ -143,7 +143,8 @@ def seal(path: Path) -> None:
 
 def finish_seals(process: Path) -> None:
     """Bring to an end what a dead *process* was sealing when it died."""
-    for path in process.glob(".*.gz.tmp"):
+    # Of what was compressed, and of the notes about it.
+    for path in process.glob(".*.tmp"):
         remove(path)
     for plain in process.glob("*.jsonl"):
         if plain.with_name(plain.name + ".gz").exists():
