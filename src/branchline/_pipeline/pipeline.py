@@ -166,7 +166,8 @@ class Pipeline:
         self.values = BranchValues(self.guests) if self.options.listeners else None
         self.ring: Ring | None = None
         self._put: Callable[[bytes], int | tuple[int, ...]] | None = None
-        self.submit: Callable[[Any], None] = self._submit
+        # For spans that are like most, and know it.
+        self.submit_common: Callable[[Any], None] = self._submit
         self.submit_log: Callable[[LogRecord], None] = self._submit_log
         self.submit_log_fields: Callable[[list[Any], Any, Any, int], None] = self._submit_log_fields
         # Whether the writer reads the ring: then the queue holds no more of a common span than its slot.
@@ -196,6 +197,15 @@ class Pipeline:
 
     # ── recording ─────────────────────────────────────────────────────────────────────────────────
 
+    def submit(self, record: Any) -> None:
+        """Take a finished span."""
+        if record.is_common:
+            self.submit_common(record)
+        elif self._put is None:
+            self._submit(record)
+        else:
+            self._submit_rare(record)
+
     def _submit(self, record: Any) -> None:
         """Take a finished span, which is in the ring already if it can be."""
         if (len(self.queue) > self.wake_at or record.weight) and not self._attend(record, "spans"):
@@ -210,7 +220,7 @@ class Pipeline:
 
         def submit(record: Any) -> None:
             """Take a finished span into the queue."""
-            if not record.is_common or len(queue) > self.wake_at or record.weight:
+            if len(queue) > self.wake_at or record.weight:
                 self._submit(record)
                 return
             append(record.fields)
@@ -237,9 +247,6 @@ class Pipeline:
 
         def submit(record: Any) -> None:
             """Take a finished span: into the ring, then into the queue."""
-            if not record.is_common:
-                self._submit_rare(record)
-                return
             try:
                 data = encoded(record.fields)
             except Exception:  # bytes, or a value that JSON cannot take
@@ -516,7 +523,7 @@ class Pipeline:
             if self.writer is None:
                 self._open_ring()
                 if self._put is None:
-                    self.submit = self._made_queueing()
+                    self.submit_common = self._made_queueing()
                 elif first.slots == -1:
                     self._put_cleaned(first)
                 writer = self._make_writer(self)
@@ -608,7 +615,7 @@ class Pipeline:
         self._put = ring.put if is_recoverable else self._put_redacted
         # Without a global lock, others could let go of the ring in the middle of anything.
         self.reads_ring = is_recoverable and getattr(sys, "_is_gil_enabled", lambda: True)()
-        self.submit = self._made_submit(self._put, ring if is_recoverable else None)
+        self.submit_common = self._made_submit(self._put, ring if is_recoverable else None)
         self.submit_log = made_submit_log(self, self._put, ring if is_recoverable else None)
         if is_recoverable:
             self.submit_log_fields = made_submit_fields(self, ring)
@@ -689,7 +696,7 @@ class Pipeline:
     def let_go(self, *, is_direct: bool | None = None) -> None:
         """Take no more for the ring: from now on who records writes, or after a shutdown, nobody."""
         self._put = None
-        self.submit = self._submit
+        self.submit_common = self._submit
         self.submit_log = self._submit_log
         self.submit_log_fields = self._submit_log_fields
         self.reads_ring = False

@@ -103,11 +103,12 @@ class Span(ReadableSide):
                 plain = self._made_plain(attributes)
             if name not in KNOWN:
                 name = known_name(name, lane.pipeline.odd)
-            if fields[MARKS] is None:
+            marks = fields[MARKS]
+            if marks is None:
                 fields[MARKS] = [name, now, plain, 0]
             else:
                 # All at once: the writer may be looking.
-                fields[MARKS] += (name, now, plain, 0)
+                marks += (name, now, plain, 0)
         except Exception:  # a name or a key that cannot be looked up: the thorough way takes them as they are
             self._add_mark(name, now, attributes)
             return
@@ -201,10 +202,10 @@ class Span(ReadableSide):
             if outcome != "success":
                 self._add_error(error, outcome, message)
         lane = self.lane
-        ended = perf_counter_ns() + lane.offset
         if not self.is_common:
-            settle(self, ended)
-        fields[ENDED] = ended
+            self._finish(perf_counter_ns() + lane.offset)
+            return
+        fields[ENDED] = perf_counter_ns() + lane.offset
         pipeline = lane.pipeline
         try:
             # Not before the try: from here on nobody else knows of it.
@@ -216,7 +217,7 @@ class Span(ReadableSide):
             if pipeline.watchers:
                 self.maker.ended(self)
             # First this, and then the call: Python has no fast way to call what an object has as others a method.
-            submit = pipeline.submit
+            submit = pipeline.submit_common
             submit(self)
         except BaseException:
             # A KeyboardInterrupt, or the strict mode of tests.
