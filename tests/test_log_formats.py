@@ -338,3 +338,42 @@ def test_a_format_that_does_not_fit_its_arguments():
     made.args = ("three",)
 
     assert formatter_of({"format": "{message}"})(made) == "%d rows ('three',)\n"
+
+
+# ── many at once ──────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {},
+        {"redact": False},
+        {"redact": Redactor(extra_patterns=[r"rows"])},
+        {"redact": Redactor(callback=lambda key, value: f"<{key}>")},
+        {"fields": {"exclude": ["rows"]}},
+        {"serialize": True},
+        {"mask_pii": True},
+    ],
+    ids=lambda config: ",".join(config) or "default",
+)
+def test_lines_of_many_say_what_each_says(config: dict[str, object]) -> None:
+    """
+    The bytes of many JSON lines are those of each record on its own, whatever is in one of them.
+    """
+    ordinary = [record(f"read {n} rows", rows=n, path=f"s3://bucket/{n}", ratio=0.5, done=True) for n in range(70)]
+    odd = [
+        record("the key is sk-proj-abcdefghijklmnopqrstuvwxyz0123456789ABCDEF"),
+        record("failed", error=raised()),
+        record("login", password="hunter2", user="ada"),
+        record("nested", items=(1, 2), sizes={"a": 1}),
+        record("reserved", hostname="mine", timestamp=3, run_id="mine"),
+        record("half \ud83d of it", text="\ud83d"),
+        record("\x1b[31mred\x1b[0m\nand more", "WARNING"),
+        record("large", number=1 << 70),
+    ]
+    made = formatter_of({"json": True, **config})
+    for records in (ordinary, [*ordinary, *odd], *([each] for each in odd), []):
+        one_by_one = [json.loads(made(each)) for each in records]
+        together = made.encoded(records)
+        assert [json.loads(line) for line in together] == one_by_one
+        assert all(line.endswith(b"\n") and line.count(b"\n") == 1 for line in together)

@@ -11,6 +11,7 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Span as ApiSpan
 
 from .. import names
+from .._journal.fields import IDENTITY, NUMBER, TRACE
 from .._journal.records import LOG_RECORD, LogRecord, Origin, Scope, origin_attributes
 from ..context import IDENTITY_KEY, PIPELINE_KEY
 from ..log_api import PLAIN_SUPPRESSION, SUPPRESSION, Said, is_of_exporters, is_suppressed
@@ -120,7 +121,12 @@ class LogTaker:
         if span.__class__ is Span and span.lane.pipeline is self.pipeline:
             lane = span.lane
             pipeline: Any = lane.pipeline
-            trace_hex, span_number, flags, identity = span.trace_hex, span.number, lane.flags, span.identity
+            # As its properties say it, without their calls.
+            known = span.fields
+            trace_hex, span_number, flags = known[TRACE], known[NUMBER], lane.flags
+            if trace_hex.__class__ is not str:
+                trace_hex = span.trace_hex
+            identity = None if known[IDENTITY] is None else span.identity
         elif span is None:
             # As `_place`, without its call: outside of all steps.
             pipeline = context.get(PIPELINE_KEY) or self.pipeline

@@ -9,6 +9,7 @@ import logging
 import sys
 from collections.abc import Mapping
 from itertools import islice
+from time import time_ns
 from types import FrameType
 from typing import Any, Final, Protocol, cast
 
@@ -17,7 +18,7 @@ from ..log_api import is_of_exporters
 from ..tracebacks import qualified_name, said, stack_of
 from ..values import MAX_TEXT, freeze, freeze_key, freeze_name
 from .handlers import Handlers
-from .records import STANDARD, Record
+from .records import LEVEL_NAMES, STANDARD, Record
 from .severity import number_of, word_of
 
 
@@ -189,6 +190,37 @@ class Bridge(logging.Handler):
             self._depth -= 1
         if not (is_said or self._sinks or _ROOT.handlers):
             _say_as_without_us(record)
+        return True
+
+    def say(
+        self, name: str, level: int, text: str, args: tuple[object, ...], fields: Mapping[str, Any], frame: FrameType
+    ) -> bool:
+        """Take what a Logger says where nobody else listens, so that no record need be made of it; never raises.
+
+        Returns whether it was taken. What is not like most is not: that is for ``handle`` to take.
+        """
+        if self._depth or self._sinks or fields.__class__ is not dict or names.EVENT_NAME_FIELD in fields:
+            return False
+        self._depth += 1
+        try:
+            scope, lowest = self._scopes[name]
+            number, word = self._severities[level]
+            if level < lowest:
+                return True
+            if args:
+                text = text % args
+            if len(text) > MAX_TEXT:
+                return False
+            code = frame.f_code
+            origin = (code.co_filename, code.co_name, frame.f_lineno, LEVEL_NAMES[level])
+        except Exception:  # a name or level that is new, or what does not go with its format
+            return False
+        finally:
+            self._depth -= 1
+        try:
+            self._give(scope, level, time_ns(), number, word, text, "", fields or None, origin)
+        except Exception as error:  # recording never raises
+            self._taker.failed(error)
         return True
 
     def take(self, record: logging.LogRecord) -> None:

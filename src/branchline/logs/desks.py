@@ -45,6 +45,7 @@ class Desk(logging.Handler):
         # By id; None for those that have said none.
         self._levels: dict[int, int | None] = {}
         self.deepest = _NEVER
+        self.has_sinks = False
         self.default_level: int | None = None
         self._wish: Wish | None = None
         self._wished: list[int] = []
@@ -142,7 +143,8 @@ class Desk(logging.Handler):
         """See what a sink wants that the logger does not let through, and whether there are sinks at all."""
         wanted = [level for level in self._levels.values() if level is not None]
         self.deepest = min(wanted, default=_NEVER) if self.default_level == self.under.level else _NEVER
-        if not self._levels:
+        self.has_sinks = bool(self._levels)
+        if not self.has_sinks:
             self.under.removeHandler(self)
         elif self not in self.under.handlers:
             self.under.addHandler(self)

@@ -10,13 +10,15 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from threading import get_ident
 from typing import Final
 
 from .accounts import Account, said
 from .admission import Filter, Rate, Repeats, freeze
-from .formats import Formatter
+from .formats import Formatter, JsonFormat
 from .queueing import MOST_AT_ONCE, Overflow, Queue
 from .records import Line, Record
+from .sinks.files import FileSink
 from .sinks.places import CallableSink, HandlerSink, Sink
 
 
@@ -54,6 +56,7 @@ class Handler:
         self._plan = plan
         self._format = plan.format
         self._is_passing = plan.is_passing
+        self._encode = self._format.encoded if isinstance(self._format, JsonFormat) else None
         self._is_limited = plan.rate is not None or plan.repeats is not None
         self.queue: Queue | None = None
         if plan.queue_size:
@@ -93,18 +96,25 @@ class Handler:
             for one in self._admitted(record):
                 self._forward(one)
             return
-        self._forward(record)
+        queue = self.queue
+        if queue is None or self._left_at_once or queue.thread_id == get_ident():
+            self._forward(record)
+            return
+        # As `_forward`, without its call: this is the way of nearly all.
+        if record.args or record.msg.__class__ is not str:
+            freeze(record)
+        queue.put(record)
 
     def _forward(self, record: Record) -> None:
         queue = self.queue
         if queue is None or self._left_at_once:
             self._left_at_once -= queue is not None
             self._write([record], is_catching=self._plan.is_catching)
-        elif queue.is_own(threading.get_ident()):
+        elif queue.thread_id == get_ident():
+            # What the thread that writes logs itself must not make it wait, or go on for ever.
             self.account.drop("recursive")
         else:
-            if record.args or record.msg.__class__ is not str:
-                freeze(record)
+            freeze(record)
             queue.put(record)
 
     def _passes(self, record: Record) -> bool:
@@ -170,6 +180,10 @@ class Handler:
             self.account.drop("recursive", len(records))
 
     def _write_now(self, records: list[Record], *, is_catching: bool) -> None:
+        if self._encode is not None and isinstance(self.sink, FileSink):
+            # Made by us, and taken by us: nothing of it can fail, and no line need be a text.
+            self.sink.write_encoded(self._encode(records))
+            return
         lines = []
         for record in records:
             try:

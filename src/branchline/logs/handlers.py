@@ -117,7 +117,7 @@ class Handlers:
             return
         failure: Exception | None = None
         try:
-            ours = Record.of(record)
+            ours = record if record.__class__ is Record and record.span is not None else Record.of(record)
         except Exception as error:  # a record that somebody has made something odd of
             complain(f"could not take a log record: {said(error)}")
             return

@@ -19,7 +19,7 @@ from ..values import Value
 from .bridge import Bridge
 from .desks import Desk
 from .levels import SUCCESS, TRACE, level_number
-from .records import SPAN_KEY, Record, made_record
+from .records import NO_MAPPINGS, SPAN_KEY, Record, made_record
 from .scoped_fields import FIELDS_KEY, contextualized, frozen
 
 
@@ -43,7 +43,7 @@ class Logger(logging.Logger):
     and filters it has, with fields of its own. Nothing that is logged raises, whatever it is.
     """
 
-    __slots__ = ("_bound", "_desk", "_error", "_is_lazy")
+    __slots__ = ("_bound", "_desk", "_error", "_is_lazy", "_is_special")
 
     def __init__(
         self, desk: Desk, bound: Mapping[str, Value] = _NOTHING, error: ErrorInfo = None, *, is_lazy: bool = False
@@ -55,6 +55,7 @@ class Logger(logging.Logger):
         self._bound = bound
         self._error = error
         self._is_lazy = is_lazy
+        self._is_special = is_lazy or error is not None
 
     # ── saying something ──────────────────────────────────────────────────────────────────────────
 
@@ -192,6 +193,9 @@ class Logger(logging.Logger):
             return
         try:
             context = _current_context()
+            is_perhaps_alone = is_wanted and level < _WARNING and not self._desk.has_sinks
+            if is_perhaps_alone and self._is_said_to_run_alone(level, msg, args, said, context):
+                return
             record: logging.LogRecord = self._record(level, msg, args, said, context)
             if self.filters:
                 # Filters of others may put another record in its place.
@@ -207,6 +211,44 @@ class Logger(logging.Logger):
             self._hand_out(record, level, context)
         else:
             self._desk.handle_below(record)
+
+    def _is_said_to_run_alone(
+        self, level: int, msg: object, args: tuple[object, ...], said: dict[str, object], context: Context
+    ) -> bool:
+        """Give what was said to the run without making a record of it, where nobody else would get that."""
+        if (
+            msg.__class__ is not str
+            or self._is_special
+            or self.filters
+            or not _SPECIAL.isdisjoint(said)
+            or (len(args) == 1 and args[0].__class__ not in NO_MAPPINGS)
+            or logging.getLogRecordFactory() is not logging.LogRecord
+        ):
+            return False
+        bridge: Bridge | None = None
+        logger: logging.Logger | None = self
+        while logger is not None:
+            for handler in logger.handlers:
+                if handler.__class__ is Bridge:
+                    bridge = handler
+                elif handler.__class__ is not logging.NullHandler:
+                    return False
+            logger = logger.parent if logger.propagate else None
+        # Whoever has called the method that called `_say`, which called this.
+        frame = sys._getframe(3)  # noqa: SLF001  # as the logging module does
+        if bridge is None or frame.f_code.co_filename in _OUR_FILES:
+            return False
+        return bridge.say(self.name, level, msg, args, self._fields(said, context), frame)
+
+    def _fields(self, said: dict[str, object], context: Context) -> Mapping[str, Value]:
+        """Return what a record has beside its message: of the block, bound, and *said* with it."""
+        fields = self._bound
+        around: Any = context.get(FIELDS_KEY)
+        if around:
+            fields = {**around, **fields}
+        if said:
+            fields = {**fields, **frozen(said)} if fields else frozen(said)
+        return fields
 
     def _hand_out(self, record: logging.LogRecord, level: int, context: Context) -> None:
         """Give *record* to all who would get it from the logging module; only for others than ours it is completed."""
@@ -248,12 +290,7 @@ class Logger(logging.Logger):
         if self._is_lazy:
             args = tuple([_evaluated(arg) for arg in args])
             said = {key: _evaluated(value) for key, value in said.items()}
-        fields = self._bound
-        around: Any = context.get(FIELDS_KEY)
-        if around:
-            fields = {**around, **fields}
-        if said:
-            fields = {**fields, **frozen(said)} if fields else frozen(said)
+        fields = self._fields(said, context)
         # Whoever has called the method that called `_say`.
         frame: FrameType | None = sys._getframe(3)  # noqa: SLF001  # as the logging module does
         if above != 1 or frame is None or frame.f_code.co_filename in _OUR_FILES:

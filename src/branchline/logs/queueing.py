@@ -56,7 +56,8 @@ class Queue:
         self._mutex = threading.RLock()
         self._wake = threading.Event()
         self._thread: threading.Thread | None = None
-        self._thread_id = 0
+        # Of the thread that writes; 0 before there is one.
+        self.thread_id = 0
         self._is_asleep = False
         self._is_closing = False
 
@@ -72,10 +73,6 @@ class Queue:
         self._waiting.append(record)
         if self._is_asleep or self._thread is None:
             self._rouse()
-
-    def is_own(self, thread_id: int) -> bool:
-        """Whether that is the thread that writes: what it logs itself must not make it wait, or go on for ever."""
-        return thread_id == self._thread_id
 
     # ── when it is full ───────────────────────────────────────────────────────────────────────────
 
@@ -129,7 +126,7 @@ class Queue:
         _flush_at_end_of_child()
 
     def _run(self) -> None:
-        self._thread_id = threading.get_ident()
+        self.thread_id = threading.get_ident()
         looks = 0
         while True:
             if self._deliver_some():
@@ -181,7 +178,7 @@ class Queue:
         """
         if not self._waiting and self._thread is None:
             return True
-        if self._thread is None or not self._thread.is_alive() or self.is_own(threading.get_ident()):
+        if self._thread is None or not self._thread.is_alive() or self.thread_id == threading.get_ident():
             self._deliver_all()
             return True
         reached = threading.Event()
@@ -206,7 +203,7 @@ class Queue:
         self._wake.set()
         if is_done:
             thread = self._thread
-            if thread is not None and not self.is_own(threading.get_ident()):
+            if thread is not None and self.thread_id != threading.get_ident():
                 thread.join(timeout)
             return True
         with self._mutex:

@@ -32,10 +32,22 @@ STANDARD: Final = frozenset({*vars(logging.makeLogRecord({})), "taskName", *_LEF
 _STANDARD_COUNT: Final = len(vars(logging.makeLogRecord({})))
 
 
+# This process: to ask each time costs more than all else that a record is told of where it was made.
+_process: Final = [os.getpid()]
+
+
+def _note_child() -> None:
+    _process[0] = os.getpid()
+
+
+os.register_at_fork(after_in_child=_note_child)
+
 # The key under which OpenTelemetry keeps the current span.
 SPAN_KEY: Final = next(iter(trace.set_span_in_context(trace.INVALID_SPAN, Context())))
-_NAMES: Final = {number: name for name, number in LEVELS.items()}
+LEVEL_NAMES: Final = {number: name for name, number in LEVELS.items()}
 _new: Final = object.__new__
+# What is asked for first, because to know that something is no mapping costs more than to look it up here.
+NO_MAPPINGS: Final = frozenset({int, str, float})
 
 
 class Record(logging.LogRecord):
@@ -74,7 +86,7 @@ class Record(logging.LogRecord):
         said = self.__dict__
         said["thread"] = get_ident()
         said["threadName"] = current_thread().name
-        said["process"] = os.getpid()
+        said["process"] = _process[0]
         self.span = span
         return self
 
@@ -196,7 +208,7 @@ _LATER: Final[Mapping[str, Callable[[Record], object]]] = {
     "processName": _process_name,
     "thread": lambda _: get_ident(),
     "threadName": lambda _: current_thread().name,
-    "process": lambda _: os.getpid(),
+    "process": lambda _: _process[0],
     **({"taskName": lambda _: None} if "taskName" in vars(origin) else {}),
 }
 
@@ -227,14 +239,14 @@ def made_record(
         record.fields = {**record.fields, **fields}
         return record.complete()
     record = _new(Record)
-    if len(args) == 1 and isinstance(args[0], Mapping) and args[0]:
+    if len(args) == 1 and args[0].__class__ not in NO_MAPPINGS and isinstance(args[0], Mapping) and args[0]:
         # As the logging module has it: "%(rows)d" % {"rows": 3}
         args = args[0]  # type: ignore[assignment]  # the same
     record.__dict__ = {
         "name": name,
         "msg": msg,
         "args": args,
-        "levelname": _NAMES.get(level) or level_name(level),
+        "levelname": LEVEL_NAMES.get(level) or level_name(level),
         "levelno": level,
         "pathname": pathname,
         "lineno": line,
@@ -250,8 +262,11 @@ def made_record(
 
 def ids_of(record: Record) -> tuple[str, str]:
     """Return the trace and the span that *record* was written in, as they are written; empty for none."""
-    place = None if record.span is None else record.span.get_span_context()
-    return ("", "") if place is None or not place.is_valid else (f"{place.trace_id:032x}", f"{place.span_id:016x}")
+    span = record.span
+    if span is None or span is trace.INVALID_SPAN:
+        return "", ""
+    place = span.get_span_context()
+    return ("", "") if not place.is_valid else (f"{place.trace_id:032x}", f"{place.span_id:016x}")
 
 
 @cache

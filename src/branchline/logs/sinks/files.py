@@ -38,10 +38,12 @@ class FileSink:
 
     def write(self, lines: Sequence[Line]) -> None:
         """Write *lines*, or keep them until the disk accepts them."""
-        for line in lines:
-            data = line.encode("utf-8", "backslashreplace")
-            self._waiting.append(data)
-            self._waiting_bytes += len(data)
+        self.write_encoded([line.encode("utf-8", "backslashreplace") for line in lines])
+
+    def write_encoded(self, lines: Sequence[bytes]) -> None:
+        """Do the same with lines that are bytes already."""
+        self._waiting.extend(lines)
+        self._waiting_bytes += sum(map(len, lines))
         if time.monotonic() >= self._retry_at:
             self._try()
         if self._waiting_bytes > _MOST_WAITING_BYTES:
