@@ -137,6 +137,9 @@ def test_steps_side_by_side(tmp_path):
         def contents(self, processes):
             return Contents(roots=(step("top", 0, 10, step("a", 1, 5), step("b", 3, 7), step("c", 9, 12)),))
 
+        def document(self, run, redactor):
+            return {}
+
     root = flame(Run(id="r", directory=tmp_path, source=Source()), "ms")
 
     assert {frame.name: frame.own for frame in everything(root)} == {

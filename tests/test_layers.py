@@ -192,6 +192,7 @@ ROWS: Mapping[str, Row] = {
         *(
             "names",
             "errors",
+            "redaction",
             "values",
             "limits",
             "money",

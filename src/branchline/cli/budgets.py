@@ -30,16 +30,3 @@ def budget_bar(console: Console, status: BudgetStatus) -> Text:
     text = styled((f"  {status.period:<8}  ", "dim"), (drawn, style), (f"  {status.percent_used:5.1f} %  ", style))
     text.append(status.spent)
     return text.append(f"  {printable(status.name)}", "dim") if status.name else text
-
-
-def budget_document(status: BudgetStatus) -> dict[str, object]:
-    """Return one limit for a program: amounts as text, because they are exact."""
-    return {
-        "period": status.period,
-        "limit": str(status.limit),
-        "used": str(status.used),
-        "remaining": str(status.remaining),
-        "percent_used": float(status.percent_used),
-        "status": status.status,
-        "name": status.name,
-    }

@@ -14,11 +14,12 @@ from ..exporters.console.text import plural
 from ..limits import BudgetStatus
 from ..read import Run, Usage
 from ..read.budgets import budget_statuses
+from ..read.document import budget_document, usage_document
 from ..read.spending import spending_in
 from ..read.tree import printable
-from .budgets import budget_bar, budget_document
+from .budgets import budget_bar
 from .options import common_options, found_run, found_runs, print_json, terminal
-from .spent import dearest_first, tallied, usage_cells, usage_document, usage_table
+from .spent import dearest_first, tallied, usage_cells, usage_table
 
 
 _MOST_ROWS: Final = 60

@@ -11,8 +11,9 @@ from rich.text import Text
 
 from .. import names
 from ..read import LogLine
+from ..read.document import iso
 from ..read.tree import printable
-from .options import iso, print_json
+from .options import print_json
 from .paint import moment, table
 
 

@@ -17,9 +17,9 @@ from rich.text import Text
 from .. import names
 from ..exporters.console.text import plural
 from ..read import Follower, LogLine, Run
+from ..read.document import log_document
 from ..read.log_files import log_files, log_lines
 from ..read.tree import first_line, pairs, printable
-from .document import log_document
 from .log_totals import print_totals, totals_of
 from .options import common_options, found_run, found_runs, print_json, terminal
 from .paint import level_style, moment, styled

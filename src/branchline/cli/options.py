@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import base64
 import json
-import math
 import os
 import sys
-from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
@@ -16,13 +13,12 @@ import click
 from rich.console import Console
 
 from ..read import Run, Runs, open_runs
+from ..read.document import jsonable
 
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 _PIPE_WIDTH = 400
-# Deeper than this, nobody reads it, and JSON writers give up.
-_DEEPEST = 32
 
 
 class CommandError(click.ClickException):
@@ -79,25 +75,3 @@ def terminal() -> Console:
 def print_json(value: object) -> None:
     """Print *value* as one line of JSON."""
     click.echo(json.dumps(jsonable(value), allow_nan=False))
-
-
-def jsonable(value: object, depth: int = 0) -> object:
-    """Return *value* with only what JSON has: bytes in base64, what is not finite as text."""
-    if isinstance(value, dict) or hasattr(value, "items"):
-        items: Iterable[tuple[object, object]] = value.items()
-        return {str(key): jsonable(item, depth + 1) for key, item in items} if depth < _DEEPEST else "…"
-    if isinstance(value, (list, tuple)):
-        return [jsonable(item, depth + 1) for item in value] if depth < _DEEPEST else "…"
-    if isinstance(value, bytes):
-        return base64.b64encode(value).decode()
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
-
-
-def iso(unix_nano: int | None) -> str | None:
-    """Return a time as ISO 8601 in UTC; None for none, and for one that no calendar has."""
-    try:
-        return None if not unix_nano else datetime.fromtimestamp(unix_nano / 1e9, UTC).isoformat()
-    except (OverflowError, ValueError, OSError):
-        return None

@@ -12,10 +12,11 @@ from rich.text import Text
 
 from ..exporters.console.text import dollars
 from ..prices import Rates, is_installed
+from ..read.document import iso, money_text
 from ..read.tree import printable
-from .options import CommandError, common_options, iso, print_json, terminal
+from .options import CommandError, common_options, print_json, terminal
 from .paint import table
-from .spent import known_prices, money_text, noon
+from .spent import known_prices, noon
 
 
 _KINDS: Final = {

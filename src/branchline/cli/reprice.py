@@ -13,11 +13,12 @@ from rich.text import Text
 from ..money import CONTEXT
 from ..prices import Prices
 from ..read import Spending, Usage
+from ..read.document import usage_document
 from ..read.spending import spending_in
 from ..read.tree import printable
 from .options import CommandError, common_options, found_run, found_runs, print_json, terminal
 from .paint import table
-from .spent import known_prices, money_cell, noon, usage_document
+from .spent import known_prices, money_cell, noon
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,9 +15,10 @@ from rich.text import Text
 
 from ..exporters.console.text import plural
 from ..read import Run, Runs
+from ..read.document import iso
 from ..read.tree import ending_of, printable
 from ..read.values import errors_in
-from .options import common_options, found_runs, iso, print_json, terminal
+from .options import common_options, found_runs, print_json, terminal
 from .paint import STYLES, ago, seconds, sign, table
 
 

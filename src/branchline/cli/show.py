@@ -17,11 +17,11 @@ from ..exporters.console.text import plural, spending
 from ..links import Links
 from ..read import Run, Stamp
 from ..read.load import uncollected
+from ..read.run_document import run_document
 from ..read.tree import ending_of, items_of, printable, stamp_line
 from ..read.values import walk
 from .budgets import budget_bars
 from .comparison import comparisons
-from .document import run_document
 from .logs import lines_of
 from .measured import loose_metrics
 from .options import common_options, found_run, found_runs, print_json, terminal

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, time
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 from rich.table import Table
 from rich.text import Text
 
 from ..config import find_pyproject, load_config
 from ..exporters.console.text import dollars
-from ..money import plain
 from ..prices import Prices
 from ..read import Spending, Usage
 from ..tally import Tally
@@ -57,39 +55,6 @@ def usage_cells(spent: Tally | Spending) -> Iterator[Text]:
 def money_cell(amount: Decimal | None) -> Text:
     """Return an amount of money; a word for one that nobody knows."""
     return Text("unknown", "yellow") if amount is None else Text(dollars(amount), "cyan")
-
-
-def usage_document(spent: Tally | Spending) -> dict[str, Any]:
-    """Return what calls came to as JSON values; money as text, which no reader makes a float."""
-    return {
-        "calls": spent.calls,
-        "input_tokens": spent.input_tokens,
-        "output_tokens": spent.output_tokens,
-        "cached_tokens": spent.cached_tokens,
-        "cache_write_tokens": spent.cache_write_tokens,
-        "reasoning_tokens": spent.reasoning_tokens,
-        "cost": money_text(spent.cost),
-        "priced_ratio": spent.priced_ratio,
-    }
-
-
-def call_document(usage: Usage) -> dict[str, Any]:
-    """Return one call as JSON values."""
-    document = {
-        **usage._asdict(),
-        "cost": money_text(usage.cost),
-        "estimated": money_text(usage.estimated),
-        "modalities": dict(usage.modalities),
-    }
-    if usage.breakdown is not None:
-        parts: Sequence[str] = ("system", "data", "instructions", "output", "other")
-        document["breakdown"] = {part: getattr(usage.breakdown, part) for part in parts}
-    return document
-
-
-def money_text(amount: Decimal | None) -> str | None:
-    """Return an amount with all of its digits."""
-    return None if amount is None else plain(amount)
 
 
 # ── prices ────────────────────────────────────────────────────────────────────────────────────────

@@ -13,13 +13,12 @@ from rich.text import Text
 
 from ..exporters.console.text import figure, spending
 from ..read import Follower, Happening, LogLine, Point, Run, Step, Usage, open_runs
+from ..read.document import call_document, iso, log_document, point_document, stamp_document, step_document
 from ..read.spending import spending_in
 from ..read.tree import ending_of, pairs, printable
-from .document import log_document, point_document, stamp_document, step_document
 from .logs import said
-from .options import common_options, found_run, found_runs, iso, print_json, terminal
+from .options import common_options, found_run, found_runs, print_json, terminal
 from .paint import STYLES, glyphs, level_style, moment, reason_of, seconds, step_sign, styled
-from .spent import call_document
 
 
 @click.command()

@@ -8,14 +8,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, overload
+from typing import Any, Final, overload
 
 from .. import names
 from .._journal import layout
 from .._journal.anyvalue import Value
 from .._journal.decode import TORN, Line, Skipped, Skips, read_file
+from ..redaction import Redactor
 from .assemble import Gathered, assemble
 from .processes import process_info
+from .run_document import whole_run
 from .values import Contents, ProcessInfo, Run
 
 
@@ -163,6 +165,10 @@ class RunFiles:
             for line in read_file(path, skips, name=name):
                 gathered.add(line, folder or foreign_process(line))
         return assemble(gathered, alive=alive, skipped=_final(skips.found(), alive))
+
+    def document(self, run: Run, redactor: Redactor | None) -> dict[str, Any]:
+        """Return *run*, whose files these are, as plain JSON values, without what *redactor* takes out."""
+        return whole_run(run, redactor)
 
     def first_seen(self) -> tuple[int, str]:
         """Return when the first span or log record of the first file was made, and by which service."""

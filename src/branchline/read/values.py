@@ -7,10 +7,11 @@ from dataclasses import KW_ONLY, dataclass, field
 from functools import cached_property
 from operator import attrgetter
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from .._journal.anyvalue import Value
 from .._journal.decode import Skipped
+from ..redaction import Redactor, redactor_from
 from ..usage_values import Usage
 from .totals import NOTHING, Spending
 
@@ -266,6 +267,9 @@ class Source(Protocol):
     def contents(self, processes: tuple[ProcessInfo, ...]) -> Contents:
         """Return what was recorded; which of the *processes* still run decides what an open step is."""
 
+    def document(self, run: Run, redactor: Redactor | None) -> dict[str, Any]:
+        """Return *run* as plain JSON values, without what *redactor* takes out."""
+
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Run:
@@ -370,6 +374,14 @@ class Run:
                 ends += [step.end_unix_nano or step.start_unix_nano, *(stamp.time_unix_nano for stamp in step.stamps)]
             ends += [line.observed_unix_nano or line.time_unix_nano for line in self.logs]
         return max(ends, default=0) or None
+
+    def to_dict(self, *, redact: bool | Redactor = True) -> dict[str, Any]:
+        """Return all of it as plain JSON values: what a program saves or sends.
+
+        Spans are in one list, in order of the tree, each with its parent's id. Secrets that are in the files all the
+        same, because somebody else has written them, are taken out unless *redact* is False.
+        """
+        return self.source.document(self, redactor_from(redact))
 
     def __repr__(self) -> str:
         return f"<Run {self.id} {self.state}>"
