@@ -9,7 +9,7 @@ import pytest
 from mlflow_told import NEEDS_MLFLOW, Told
 
 import branchline as bl
-from branchline.backends import get_logger, logged_run
+from branchline.backends import MLflowLogger, logged_run
 
 
 pytestmark = NEEDS_MLFLOW
@@ -37,14 +37,14 @@ async def test_a_run_of_the_backend(place, capsys):
     """
     A run has its parameters, metrics, tags, status and artifacts in every release; long texts are cut in all of them.
     """
-    backend = get_logger("mlflow", tracking_uri=place, experiment_name="releases")
+    backend = MLflowLogger("releases", tracking_uri=place)
     with bl.branch({"model": "gpt", "optimizer": {"lr": 0.01}, "prompt": LONG}) as branch:
         async with logged_run(backend, branch) as run:
             await backend.log_metrics(run.run_id, {"accuracy": 0.92})
             await backend.log_branch(run.run_id, branch)
     told = Told(place, "releases")
     found = told.client.get_run(run.run_id)
-    [(path, text)] = [(path, text) for path, text in told.artifacts(found).items() if path.startswith("branch_")]
+    [kept] = [text for path, text in told.artifacts(found).items() if path.startswith("branch_")]
 
     assert (found.info.status, found.info.run_name, backend.dropped) == ("FINISHED", branch.name, {})
     assert {key: found.data.params[key] for key in ("model", "optimizer.lr")} == {
@@ -54,5 +54,5 @@ async def test_a_run_of_the_backend(place, capsys):
     assert found.data.params["prompt"].endswith("… [cut: 9,000 characters]")
     assert found.data.metrics == {"accuracy": 0.92, "duration": branch.duration, "retry_count": 0.0}
     assert found.data.tags["branchline.branch.id"] == branch.config_id
-    assert json.loads(text)["config_id"] == branch.config_id
+    assert json.loads(kept)["config_id"] == branch.config_id
     assert capsys.readouterr().out == ""
