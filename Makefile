@@ -18,7 +18,7 @@ help:
 	@echo "make faults      what every fault costs: lost, twice, dropped, delays, as one table"
 	@echo "make test-sdk    OpenTelemetry's own tracing tests against our provider"
 	@echo "make test-stack  against the real collector, Jaeger and Prometheus, built with Go"
-	@echo "make test-mlflow against the real MLflow, in an environment of its own, kept outside of the tree"
+	@echo "make test-mlflow against the real MLflow, oldest to newest, in environments of their own, kept outside of the tree"
 	@echo "make clean       remove everything that was made"
 
 $(READY): pyproject.toml
@@ -68,10 +68,17 @@ test-stack: $(READY)
 	  $(MAKE) --no-print-directory $(STACK) && $(BIN)/python -m pytest -m stack tests/stack; \
 	fi
 
-# MLflow brings some ninety packages that nothing else needs: nobody installs it for `make test`.
+# MLflow brings some ninety packages that nothing else needs: nobody installs it for `make test`. The newest release runs
+# all tests; the oldest, one between and the one without a store run those of what every release does.
+MLFLOW ?= newest middle floor skinny
+
 test-mlflow: $(READY)
-	@python=$$($(BIN)/python tests/with_mlflow/environment.py) \
-	  && PYTHONPATH="$(CURDIR)/src" $$python -m pytest tests/with_mlflow
+	@for release in $(MLFLOW); do \
+	  case $$release in newest) tests=tests/with_mlflow;; *) tests=tests/with_mlflow/test_mlflow_releases.py;; esac; \
+	  python=$$($(BIN)/python tests/with_mlflow/environment.py $$release) || exit 1; \
+	  echo "== MLflow, $$release"; \
+	  PYTHONPATH="$(CURDIR)/src" $$python -m pytest $$tests || exit 1; \
+	done
 
 clean:
 	rm -rf $(VENV) build dist .branchline .hypothesis .mypy_cache .pytest_cache .ruff_cache

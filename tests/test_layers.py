@@ -161,7 +161,7 @@ ROWS: Mapping[str, Row] = {
         ),
         packages=(API, SDK),
     ),
-    "_mlflow": row("names", "errors", packages=("mlflow",)),
+    "_mlflow": row("names", "errors", packages=("mlflow", "opentelemetry.proto")),
     "backends": row(*RECORD, "_mlflow", packages=(API,)),
     "engines": row(*RECORD_MODULES, "context", "config", "errors", packages=("ray", "pyspark")),
     "exporters": row("names", "errors", "config", "redaction", "values", "_journal", "_mlflow"),
@@ -178,6 +178,11 @@ ROWS: Mapping[str, Row] = {
         "values",
         "_journal",
         packages=(API, "urllib3", "orjson", "google", "grpc", "opentelemetry.proto"),
+    ),
+    "exporters.mlflow": row(
+        *("names", "errors", "config", "destinations", "redaction", "values", "usage_records", "_journal", "_mlflow"),
+        *("exporters.otlp",),
+        packages=("orjson",),
     ),
     "telemetry": row(*ABOVE_TELEMETRY, packages=(API, SDK)),
     "entrypoints": row(

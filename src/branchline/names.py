@@ -187,6 +187,8 @@ FOLLOWER: Final = "branchline.follower"
 # ── a run in MLflow ───────────────────────────────────────────────────────────────────────────────
 # What it is found by where the answer to its creation was lost.
 MLFLOW_TOKEN: Final = "branchline.mlflow.token"  # noqa: S105  # no secret
+# Of a trace there: the trace that it was cut out of.
+MLFLOW_TRACE_SOURCE: Final = "branchline.trace.id"
 
 LOG_UID: Final = "log.record.uid"
 CODE_FILE: Final = "code.file.path"

@@ -34,11 +34,11 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def mlflow_server(home: Path) -> Iterator[str]:
-    """Run a server that keeps everything in *home*; gives its URL."""
+def mlflow_server(home: Path, *, python: str = sys.executable) -> Iterator[str]:
+    """Run a server of the MLflow of *python* that keeps everything in *home*; gives its URL."""
     port, log = free_port(), home / "server.log"
     store, artifacts = f"sqlite:///{home / 'server.db'}", str(home / "artifacts")
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    command = [python, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     command += ["--backend-store-uri", store, "--artifacts-destination", artifacts]
     with log.open("wb") as output:
         process = subprocess.Popen(

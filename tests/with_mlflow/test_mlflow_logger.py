@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import importlib.util
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import threading
@@ -17,82 +15,18 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-from mlflow_servers import QUIET, WATCHDOG_SECONDS, Proxy, free_port, mlflow_server
+from mlflow_servers import WATCHDOG_SECONDS, Proxy, free_port
+from mlflow_told import NEEDS_MLFLOW, Told
 
 import branchline as bl
 from branchline.backends import LoggerError, MLflowLogger, get_logger, logged_run
 from branchline.errors import ConfigError
 
 
-pytestmark = [
-    pytest.mark.skipif(
-        importlib.util.find_spec("mlflow") is None,
-        reason="needs MLflow, which is not installed: `make test-mlflow` makes an environment with it",
-    ),
-    # Its code and that of its ninety packages warns of many things.
-    pytest.mark.filterwarnings("default"),
-]
+pytestmark = NEEDS_MLFLOW
 
 DOCS = Path(__file__).parent.parent.parent / "docs" / "backends.md"
 CONFIG: dict[str, object] = {"model": "gpt", "optimizer": {"lr": 0.01}}
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _quiet():
-    os.environ.update(QUIET)
-    yield
-    for name in QUIET:
-        del os.environ[name]
-
-
-@pytest.fixture(scope="session")
-def server(tmp_path_factory):
-    """The URL of a real server."""
-    with mlflow_server(tmp_path_factory.mktemp("server")) as url:
-        yield url
-
-
-@pytest.fixture(scope="session")
-def laid_out(tmp_path_factory):
-    """A database file with its tables: laying them out takes a while."""
-    from mlflow import MlflowClient
-
-    file = tmp_path_factory.mktemp("laid-out") / "mlflow.db"
-    MlflowClient(f"sqlite:///{file}").search_experiments()
-    return file
-
-
-@pytest.fixture
-def store(tmp_path, monkeypatch, laid_out):
-    """The URI of a database file of this test's own; artifacts go to its folder."""
-    monkeypatch.chdir(tmp_path)
-    shutil.copy(laid_out, tmp_path / "mlflow.db")
-    return f"sqlite:///{tmp_path / 'mlflow.db'}"
-
-
-class Told:
-    """What MLflow tells about the runs of an experiment."""
-
-    def __init__(self, uri, experiment):
-        from mlflow import MlflowClient
-
-        self.client = MlflowClient(uri)
-        found = self.client.get_experiment_by_name(experiment)
-        self.runs = self.client.search_runs([found.experiment_id], max_results=1000) if found is not None else []
-
-    @property
-    def only(self):
-        [run] = self.runs
-        return run
-
-    def artifacts(self, run):
-        return {
-            each.path: Path(self.client.download_artifacts(run.info.run_id, each.path)).read_text()
-            for each in self.client.list_artifacts(run.info.run_id)
-        }
-
-    def tags(self, run):
-        return {key: text for key, text in run.data.tags.items() if not key.startswith("mlflow.")}
 
 
 # ── one run ───────────────────────────────────────────────────────────────────────────────────────

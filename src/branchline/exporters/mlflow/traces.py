@@ -1,0 +1,113 @@
+"""Traces for MLflow: each branch as one of its own, linked to its run; or to wherever else MLflow keeps its traces."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, Protocol
+
+from ..._mlflow.client import Client
+from ..._mlflow.failures import MLflowFailure
+from ..._mlflow.traces import TraceStore
+from ...destinations import OTLP
+from ...errors import MissingExtraError
+from ..otlp.answers import Answer
+from ..otlp.delivery import transport_for
+from ..otlp.lines import NotOtlpError
+from ..otlp.messages import encoded
+from .trace_parts import TracePart, trace_id_of
+from .trace_spans import otlp_lines
+
+
+_SECONDS: Final = 30.0
+
+
+class Traces(Protocol):
+    """Where traces go."""
+
+    @property
+    def reason(self) -> str:
+        """Why no traces are taken; empty where they are, or where that is not known yet."""
+
+    def deliver(self, part: TracePart) -> None:
+        """Let MLflow know of *part*; the same again changes nothing. Raises MLflowFailure when it is not taken."""
+
+
+class StoredTraces:
+    """Traces in MLflow's own store: a server's, or a database."""
+
+    def __init__(self, client: Client) -> None:
+        """Ask nobody yet."""
+        self._store = TraceStore(client)
+
+    @property
+    def reason(self) -> str:
+        """Why no traces are taken; empty where they are."""
+        return self._store.reason
+
+    def deliver(self, part: TracePart) -> None:
+        """Let MLflow know of *part*, and show it with its run; the same again changes nothing.
+
+        Raises:
+            MLflowFailure: when it does not take it.
+        """
+        is_taken = False
+        for line in otlp_lines(part):
+            try:
+                is_taken = self._store.log(part.experiment_id, encoded("traces", [line]))
+            except (NotOtlpError, MissingExtraError) as error:
+                raise _refused(str(error)) from error
+            if not is_taken:
+                return
+        if is_taken and not part.is_late:
+            self._store.link(part.run_id, trace_id_of(part.root))
+
+
+class SentTraces:
+    """Traces by OTLP to an address that belongs to MLflow, such as that of Unity Catalog's tables."""
+
+    def __init__(self, endpoint: str, headers: Mapping[str, str]) -> None:
+        """Send to *endpoint*, with or without ``/v1/traces``.
+
+        Raises:
+            ConfigError: for an address or headers that are not accepted.
+            MissingExtraError: without what makes messages.
+        """
+        options = OTLP(
+            endpoint.rstrip("/").removesuffix("/v1/traces"),
+            protocol="http/protobuf",
+            headers=headers,
+            timeout=_SECONDS,
+            signals=("traces",),
+        )
+        self._transport = transport_for(options, {})
+
+    @property
+    def reason(self) -> str:
+        """Nothing: it is only known when something is sent."""
+        return ""
+
+    def deliver(self, part: TracePart) -> None:
+        """Send *part*; the same again is the same trace.
+
+        Raises:
+            MLflowFailure: when it is not taken.
+        """
+        for line in otlp_lines(part):
+            answer = self._transport.send("traces", [line], timeout_seconds=_SECONDS)
+            if answer.kind != "accepted":
+                raise _failure(answer)
+
+
+def traces_for(client: Client, *, endpoint: str | None = None, headers: Mapping[str, str] | None = None) -> Traces:
+    """Return what delivers traces: to *endpoint* with *headers*, else to MLflow itself."""
+    return StoredTraces(client) if endpoint is None else SentTraces(endpoint, headers or {})
+
+
+def _failure(answer: Answer) -> MLflowFailure:
+    if answer.kind in {"retry", "unsupported"}:
+        return MLflowFailure("retry", answer.message, "TEMPORARILY_UNAVAILABLE")
+    return _refused(answer.message)
+
+
+def _refused(message: str) -> MLflowFailure:
+    return MLflowFailure("refused", message, "INVALID_PARAMETER_VALUE")
