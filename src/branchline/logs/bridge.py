@@ -18,7 +18,7 @@ from ..log_api import is_of_exporters
 from ..tracebacks import qualified_name, said, stack_of
 from ..values import MAX_TEXT, freeze, freeze_key, freeze_name
 from .handlers import Handlers
-from .records import LEVEL_NAMES, STANDARD, Record
+from .records import LEVEL_NAMES, PLAIN, STANDARD, Record
 from .severity import number_of, word_of
 
 
@@ -199,15 +199,18 @@ class Bridge(logging.Handler):
 
         Returns whether it was taken. What is not like most is not: that is for ``handle`` to take.
         """
-        if self._depth or self._sinks or fields.__class__ is not dict or names.EVENT_NAME_FIELD in fields:
+        if self._sinks or fields.__class__ is not dict or names.EVENT_NAME_FIELD in fields:
             return False
-        self._depth += 1
         try:
             scope, lowest = self._scopes[name]
             number, word = self._severities[level]
             if level < lowest:
                 return True
             if args:
+                for arg in args:
+                    # What these say is no code of anybody's, which could log in its turn, or be interrupted.
+                    if arg.__class__ not in PLAIN:
+                        return False
                 text = text % args
             if len(text) > MAX_TEXT:
                 return False
@@ -215,8 +218,6 @@ class Bridge(logging.Handler):
             origin = (code.co_filename, code.co_name, frame.f_lineno, LEVEL_NAMES[level])
         except Exception:  # a name or level that is new, or what does not go with its format
             return False
-        finally:
-            self._depth -= 1
         try:
             self._give(scope, level, time_ns(), number, word, text, "", fields or None, origin)
         except Exception as error:  # recording never raises

@@ -19,7 +19,7 @@ from ..values import Value
 from .bridge import Bridge
 from .desks import Desk
 from .levels import SUCCESS, TRACE, level_number
-from .records import NO_MAPPINGS, SPAN_KEY, Record, made_record
+from .records import SPAN_KEY, Record, made_record
 from .scoped_fields import FIELDS_KEY, contextualized, frozen
 
 
@@ -221,7 +221,6 @@ class Logger(logging.Logger):
             or self._is_special
             or self.filters
             or not _SPECIAL.isdisjoint(said)
-            or (len(args) == 1 and args[0].__class__ not in NO_MAPPINGS)
             or logging.getLogRecordFactory() is not logging.LogRecord
         ):
             return False

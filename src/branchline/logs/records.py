@@ -46,8 +46,8 @@ os.register_at_fork(after_in_child=_note_child)
 SPAN_KEY: Final = next(iter(trace.set_span_in_context(trace.INVALID_SPAN, Context())))
 LEVEL_NAMES: Final = {number: name for name, number in LEVELS.items()}
 _new: Final = object.__new__
-# What is asked for first, because to know that something is no mapping costs more than to look it up here.
-NO_MAPPINGS: Final = frozenset({int, str, float})
+# What is no mapping, and has no code of anybody's in it: to look that up costs less than to ask.
+PLAIN: Final = frozenset({int, str, float})
 
 
 class Record(logging.LogRecord):
@@ -239,7 +239,7 @@ def made_record(
         record.fields = {**record.fields, **fields}
         return record.complete()
     record = _new(Record)
-    if len(args) == 1 and args[0].__class__ not in NO_MAPPINGS and isinstance(args[0], Mapping) and args[0]:
+    if len(args) == 1 and args[0].__class__ not in PLAIN and isinstance(args[0], Mapping) and args[0]:
         # As the logging module has it: "%(rows)d" % {"rows": 3}
         args = args[0]  # type: ignore[assignment]  # the same
     record.__dict__ = {

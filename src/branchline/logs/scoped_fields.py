@@ -25,15 +25,17 @@ _MOST_KNOWN: Final = 10_000
 def frozen(fields: Mapping[Any, Any]) -> dict[str, Value]:
     """Return *fields* as they are now; a dictionary in which nothing can change is returned itself."""
     for key, value in fields.items():
-        kind = value.__class__
+        kind = type(value)
         if kind is str:
-            is_plain = len(value) <= MAX_TEXT and value.isascii()
+            if len(value) > MAX_TEXT or not value.isascii():
+                break
         elif kind is int:
-            is_plain = -_LARGE < value < _LARGE
-        else:
-            # What is not finite is NaN here, and equals nothing.
-            is_plain = kind is bool or value is None or (kind is float and value - value == 0.0)
-        if not is_plain or key not in _KNOWN:
+            if not -_LARGE < value < _LARGE:
+                break
+        # What is not finite is NaN here, and equals nothing.
+        elif not (kind is bool or value is None or (kind is float and value - value == 0.0)):
+            break
+        if key not in _KNOWN:
             break
     else:
         return fields if isinstance(fields, dict) else dict(fields)
