@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from branchline import Redactor
 from branchline.errors import ConfigError
-from branchline.logs.formats import formatter_of
+from branchline.logs.formats import JsonFormat, formatter_of
 from branchline.logs.records import Record
 
 
@@ -372,6 +372,7 @@ def test_lines_of_many_say_what_each_says(config: dict[str, object]) -> None:
         record("large", number=1 << 70),
     ]
     made = formatter_of({"json": True, **config})
+    assert isinstance(made, JsonFormat)
     for records in (ordinary, [*ordinary, *odd], *([each] for each in odd), []):
         one_by_one = [json.loads(made(each)) for each in records]
         together = made.encoded(records)
