@@ -237,6 +237,19 @@ def test_calls_around_calls():
     assert not any(key.startswith("gen_ai.") for name in ("outer", "gpt") for key in found[name].attributes)
 
 
+@pytest.mark.parametrize("kind", ["branch", "experiment"])
+def test_calls_of_a_branch_itself(kind):
+    """
+    A branch is no call of a model: the calls made in it, outside of all steps, stand below it.
+    """
+    own = {"branchline.usage.input_tokens": 7, **usage(0.5, input_tokens=7, output_tokens=3)}
+    _, found = sent(part(span(2, "gpt", kind=kind, own=own)))
+
+    assert tree(found) == {"gpt": None, "chat gpt-4o": "gpt"}
+    assert shown(found["gpt"]) == {"spanType": "CHAIN"}
+    assert shown(found["chat gpt-4o"])["llm.cost"] == {"total_cost": 0.5}
+
+
 def _all(given):
     return [one for line in otlp_lines(given) for one in decode_line(line, pytest.fail).spans]
 
@@ -276,7 +289,7 @@ def test_odd_values():
     """
     Values of every kind arrive as they are, and none spoils the trace.
     """
-    own = {
+    own: dict[str, object] = {
         "none": None,
         "bytes": b"\0\1",
         "map": {"a": [1, {"b": 2.5}]},
