@@ -7,6 +7,7 @@ import threading
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from multiprocessing import get_context
+from typing import Any
 
 import pytest
 from mlflow_parts import parts_of
@@ -123,7 +124,7 @@ class Kept:
 
 def tree(trace):
     """The spans' names below each other, each once."""
-    below: dict[str | None, list[object]] = {}
+    below: dict[str | None, list[Any]] = {}
     for span in trace.data.spans:
         below.setdefault(span.parent_id, []).append(span)
 
@@ -143,7 +144,7 @@ def expected(number):
     went_in = {"number": number, "optimizer": {"lr": number / 8}}
     if number % 10 == 9:
         return "ERROR", {name: {}}, {}, None, went_in, None
-    inside = {name: {"agent": {"ask": {}, "chat private-2": {}}}}
+    inside: dict[str, Any] = {name: {"agent": {"ask": {}, "chat private-2": {}}}}
     tokens = {"input_tokens": 1_000 + number, "output_tokens": number + 1, "total_tokens": 1_001 + 2 * number}
     return "OK", inside, tokens, 0.75, went_in, {"said": f"QUESTION {number}"}
 
@@ -231,7 +232,7 @@ def test_a_server_that_fails(server, tmp_path, monkeypatch):
         branch(1)
     kept = Kept(server, tmp_path / "runs", telemetry.run_id)
     [part] = kept.parts
-    is_down = []
+    is_down: list[bool] = []
 
     def look(path, is_answered):
         if is_down and path == "/v1/traces":
