@@ -5,7 +5,7 @@ from __future__ import annotations
 from branchline import names
 from branchline._journal import layout
 from branchline._journal.cursors import Cursor
-from branchline._journal.decode import decode_line
+from branchline._journal.decode import DecodedSpan, decode_line
 from branchline._journal.unread import Reader
 from branchline.exporters.mlflow.trace_parts import TracePart
 
@@ -27,7 +27,7 @@ def parts_of(directory, run_id, *, experiment_id="0", mlflow_run_of=lambda branc
             span = by_key.get((span.trace_id, span.parent_id))
         return span
 
-    inside = {}
+    inside: dict[tuple[str, str], list[DecodedSpan]] = {}
     for span in spans:
         branch = branch_of(span)
         if branch is not None:

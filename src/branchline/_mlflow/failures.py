@@ -43,11 +43,12 @@ def failure_of(error: Exception) -> MLflowFailure:
     """Return what *error*, which something of MLflow has raised, means."""
     code = getattr(error, "error_code", None)
     if isinstance(code, str):
-        return MLflowFailure(_kind_of(code), _message(error), code)
+        return MLflowFailure(kind_of(code), _message(error), code)
     return MLflowFailure("retry" if _is_passing(error) else "refused", _message(error), type(error).__name__)
 
 
-def _kind_of(code: str) -> Kind:
+def kind_of(code: str) -> Kind:
+    """Return what the error that MLflow calls *code* means."""
     if code in _LATER:
         return "retry"
     return "missing" if code in _NOT_THERE else "refused"

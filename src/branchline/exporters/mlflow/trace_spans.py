@@ -29,6 +29,7 @@ COST: Final = "mlflow.llm.cost"
 MODEL: Final = "mlflow.llm.model"
 PROVIDER: Final = "mlflow.llm.provider"
 
+_PLACES: Final = frozenset({names.KIND_EXPERIMENT, names.KIND_BRANCH})
 _TYPES: Final = {names.KIND_EXPERIMENT: "CHAIN", names.KIND_BRANCH: "CHAIN", names.KIND_STEP: "TASK"}
 # Where MLflow knows the operation, it has a type for it.
 _OF_CALLS: Final = frozenset({names.COST_USD, names.PRICED_RATIO})
@@ -128,11 +129,12 @@ def _texts(part: TracePart, spans: Mapping[str, DecodedSpan]) -> Iterator[str]:
 
 
 def _around_calls(spans: Mapping[str, DecodedSpan]) -> set[str]:
-    """Return the spans of ours that made calls of models themselves, and have others below that did, too.
+    """Return the spans of ours whose own calls of models need a span of their own.
 
-    MLflow takes what the outer one says for the sum of all inside, and would not count these.
+    MLflow takes what an outer one says for the sum of all inside, and would not count these: it is so for steps with
+    others below that made calls, too; and for branches and experiments, which are no calls.
     """
-    found: set[str] = set()
+    found = {span.span_id for span in spans.values() if span.ours.get(names.KIND) in _PLACES and _tokens(span)}
     # Also because damaged ids can make a ring of parents.
     climbed: set[str] = set()
     for span in spans.values():

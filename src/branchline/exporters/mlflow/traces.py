@@ -19,6 +19,7 @@ from .trace_spans import otlp_lines
 
 
 _SECONDS: Final = 30.0
+_NOT_ALLOWED: Final = ("401 ", "403 ")
 
 
 class Traces(Protocol):
@@ -65,8 +66,8 @@ class StoredTraces:
 class SentTraces:
     """Traces by OTLP to an address that belongs to MLflow, such as that of Unity Catalog's tables."""
 
-    def __init__(self, endpoint: str, headers: Mapping[str, str]) -> None:
-        """Send to *endpoint*, with or without ``/v1/traces``.
+    def __init__(self, endpoint: str, headers: Mapping[str, str], environment: Mapping[str, str]) -> None:
+        """Send to *endpoint*, with or without ``/v1/traces``, by the proxies of *environment*.
 
         Raises:
             ConfigError: for an address or headers that are not accepted.
@@ -79,7 +80,9 @@ class SentTraces:
             timeout=_SECONDS,
             signals=("traces",),
         )
-        self._transport = transport_for(options, {})
+        # What it says about OTLP is about another endpoint.
+        proxies = {name: text for name, text in environment.items() if not name.startswith("OTEL_")}
+        self._transport = transport_for(options, proxies)
 
     @property
     def reason(self) -> str:
@@ -98,14 +101,23 @@ class SentTraces:
                 raise _failure(answer)
 
 
-def traces_for(client: Client, *, endpoint: str | None = None, headers: Mapping[str, str] | None = None) -> Traces:
-    """Return what delivers traces: to *endpoint* with *headers*, else to MLflow itself."""
-    return StoredTraces(client) if endpoint is None else SentTraces(endpoint, headers or {})
+def traces_for(
+    client: Client,
+    *,
+    endpoint: str | None = None,
+    headers: Mapping[str, str] | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Traces:
+    """Return what delivers traces: to *endpoint* with *headers*, by the proxies of *environment*, else to MLflow."""
+    return StoredTraces(client) if endpoint is None else SentTraces(endpoint, headers or {}, environment or {})
 
 
 def _failure(answer: Answer) -> MLflowFailure:
     if answer.kind in {"retry", "unsupported"}:
         return MLflowFailure("retry", answer.message, "TEMPORARILY_UNAVAILABLE")
+    if answer.message.startswith(_NOT_ALLOWED):
+        # A token that has expired is no fault of the trace's.
+        return MLflowFailure("refused", answer.message, "PERMISSION_DENIED")
     return _refused(answer.message)
 
 

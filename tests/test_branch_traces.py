@@ -9,9 +9,12 @@ import orjson
 import pytest
 
 from branchline._journal.decode import decode_line
+from branchline._mlflow.failures import MLflowFailure
 from branchline.exporters.mlflow import trace_spans
 from branchline.exporters.mlflow.trace_parts import TracePart, trace_id_of
 from branchline.exporters.mlflow.trace_spans import otlp_lines
+from branchline.exporters.mlflow.traces import SentTraces
+from endpoints import HttpEndpoint
 from journals import TRACE, attributes, event, span
 
 
@@ -237,6 +240,19 @@ def test_calls_around_calls():
     assert not any(key.startswith("gen_ai.") for name in ("outer", "gpt") for key in found[name].attributes)
 
 
+@pytest.mark.parametrize("kind", ["branch", "experiment"])
+def test_calls_of_a_branch_itself(kind):
+    """
+    A branch is no call of a model: the calls made in it, outside of all steps, stand below it.
+    """
+    own = {"branchline.usage.input_tokens": 7, **usage(0.5, input_tokens=7, output_tokens=3)}
+    _, found = sent(part(span(2, "gpt", kind=kind, own=own)))
+
+    assert tree(found) == {"gpt": None, "chat gpt-4o": "gpt"}
+    assert shown(found["gpt"]) == {"spanType": "CHAIN"}
+    assert shown(found["chat gpt-4o"])["llm.cost"] == {"total_cost": 0.5}
+
+
 def _all(given):
     return [one for line in otlp_lines(given) for one in decode_line(line, pytest.fail).spans]
 
@@ -276,7 +292,7 @@ def test_odd_values():
     """
     Values of every kind arrive as they are, and none spoils the trace.
     """
-    own = {
+    own: dict[str, object] = {
         "none": None,
         "bytes": b"\0\1",
         "map": {"a": [1, {"b": 2.5}]},
@@ -293,3 +309,50 @@ def test_odd_values():
         "big": 2**62,
     }
     assert shown(odd)["spanOutputs"] == {"x": "b'\\x00'", "y": [None, 2**62]}
+
+
+# ── an address that takes OTLP ────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("path", ["/api/2.0/otel", "/api/2.0/otel/", "/api/2.0/otel/v1/traces"])
+def test_unity_catalog(path):
+    """
+    Traces go to Unity Catalog's address as protobuf, with its headers alone, whatever OTLP's own variables say.
+    """
+    headers = {"Authorization": "Bearer secret", "X-Databricks-UC-Table-Name": "main.traces.branches"}
+    environment = {"OTEL_EXPORTER_OTLP_HEADERS": "x-theirs=1", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}
+    given = part(span(3, "step", parent=2), span(2, "gpt", parent=1, kind="branch", own=CONFIG))
+    with HttpEndpoint() as endpoint:
+        SentTraces(f"{endpoint.url}{path}", headers, environment).deliver(given)
+    [request] = endpoint.requests
+
+    assert request.path == "/api/2.0/otel/v1/traces"
+    assert {key: request.headers.get(key) for key in ("content-type", "x-theirs", *map(str.lower, headers))} == {
+        "content-type": "application/x-protobuf",
+        "x-theirs": None,
+        "authorization": "Bearer secret",
+        "x-databricks-uc-table-name": "main.traces.branches",
+    }
+    assert set(endpoint.received.spans) == {f"{trace_id_of(ROOT)}-{number:016x}" for number in (2, 3)}
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        (503, ("retry", "TEMPORARILY_UNAVAILABLE")),
+        (429, ("retry", "TEMPORARILY_UNAVAILABLE")),
+        (401, ("refused", "PERMISSION_DENIED")),
+        (403, ("refused", "PERMISSION_DENIED")),
+        (400, ("refused", "INVALID_PARAMETER_VALUE")),
+    ],
+)
+def test_an_address_that_refuses(status, said):
+    """
+    What is to be sent again, what needs another token, and what is never taken, are told apart; no token is shown.
+    """
+    with HttpEndpoint() as endpoint:
+        endpoint.behave("status", status=status, body="what is Bearer secret?")
+        with pytest.raises(MLflowFailure) as failed:
+            SentTraces(endpoint.url, {"Authorization": "Bearer secret"}, {}).deliver(part(span(2, "gpt")))
+
+    assert ((failed.value.kind, failed.value.code), "secret" in str(failed.value)) == (said, False)
