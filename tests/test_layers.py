@@ -122,7 +122,7 @@ ROWS: Mapping[str, Row] = {
     "prices": row(*RECORD, packages=(API, "genai_prices")),
     "monitor": row(*RECORD, packages=(API, "psutil")),
     "logs.sinks": row(*RECORD, "_files", packages=(API, "urllib3")),
-    "_files": row("errors", "quantities", packages=("compression", "zstandard")),
+    "_files": row("errors", "quantities", packages=("compression", "zstandard", "obstore")),
     "_journal": row(
         *(
             "names",

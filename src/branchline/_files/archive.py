@@ -15,10 +15,10 @@ from ..errors import ConfigError
 from .compression import digest, pack, unpacked
 from .places import remove
 from .rotated import SUFFIXES, Rotated, renumbered
-from .stores import FolderStore, store_of
+from .stores import Store, store_of
 
 
-AN_ARCHIVE: Final = '{"after": an age such as "90 days", "to": a folder or a URL such as "file:///var/archive"}'
+AN_ARCHIVE: Final = '{"after": an age such as "90 days", "to": a folder or a URL such as "s3://bucket/archive"}'
 
 _MOST_RUNS: Final = 100
 _TIMES: Final = ("timestamp", "time", "ts", "asctime")
@@ -31,7 +31,7 @@ class Archiving:
     """After which age rotated files go where."""
 
     after_seconds: float
-    store: FolderStore
+    store: Store
 
     def move(self, files: Iterable[Rotated], *, now: float | None = None) -> int:
         """Move those of *files* that are old enough; return how many."""
@@ -74,7 +74,7 @@ def age_of(said: object) -> float:
         raise ConfigError(msg) from None
 
 
-def archive(path: Path, store: FolderStore, *, now: float) -> str:
+def archive(path: Path, store: Store, *, now: float) -> str:
     """Move the file at *path* to *store*, compressed; return what it is called there.
 
     A death in the middle leaves the file where it was, and nothing twice: what is there already is recognised.
@@ -96,7 +96,7 @@ def archive(path: Path, store: FolderStore, *, now: float) -> str:
     return name
 
 
-def _free_name(name: str, sha256: str, noted: Mapping[str, Any], store: FolderStore) -> str:
+def _free_name(name: str, sha256: str, noted: Mapping[str, Any], store: Store) -> str:
     """Return *name*, or another one where the store has something else by that name."""
     while True:
         there = noted[name].get("sha256") if name in noted else (store.has(name) or (None,))[0]
@@ -112,6 +112,7 @@ def _entry(path: Path, name: str, *, sha256: str, size: int, now: float) -> dict
         "source": str(path.parent.absolute() / path.name.removesuffix(path.suffix)),
         "sha256": sha256,
         "bytes": size,
+        "modified": status.st_mtime,
         "archived": _iso(now),
         **described(path, modified=status.st_mtime),
     }
@@ -164,7 +165,7 @@ def _iso(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat()
 
 
-def verified(store: FolderStore) -> Iterator[tuple[dict[str, Any], str | None]]:
+def verified(store: Store) -> Iterator[tuple[dict[str, Any], str | None]]:
     """Yield each entry of the manifest with what is wrong with its file, or None."""
     for entry in store.entries():
         there = store.has(entry["name"]) if is_plain_name(entry["name"]) else None

@@ -18,7 +18,7 @@ from .archive import is_plain_name
 from .compression import digest, unpacked
 from .places import open_to_replace, private_folder, remove
 from .rotated import SUFFIXES
-from .stores import FolderStore
+from .stores import Store
 
 
 MOST_BYTES: Final = 16 * 1024 * 1024 * 1024
@@ -69,7 +69,7 @@ def moment(said: object) -> datetime | None:
         return None
 
 
-def restore(store: FolderStore, entry: Mapping[str, Any], folder: Path, *, most_bytes: int = MOST_BYTES) -> Path:
+def restore(store: Store, entry: Mapping[str, Any], folder: Path, *, most_bytes: int = MOST_BYTES) -> Path:
     """Put the file that *entry* tells of into *folder*, unpacked; return where it is.
 
     Raises:
@@ -79,14 +79,24 @@ def restore(store: FolderStore, entry: Mapping[str, Any], folder: Path, *, most_
     if not is_plain_name(name):
         msg = f"{name!r} is no name of a file in an archive"
         raise ArchiveError(msg)
-    source = store.local(name)
-    _check(source, entry, most_bytes)
+    with store.local(name, _bytes(entry)) as source:
+        _check(source, entry, most_bytes)
+        return _restored(source, entry, folder)
+
+
+def _bytes(entry: Mapping[str, Any]) -> int:
+    size = entry.get("bytes")
+    return size if isinstance(size, int) else 0
+
+
+def _restored(source: Path, entry: Mapping[str, Any], folder: Path) -> Path:
     suffix = source.suffix if source.suffix in SUFFIXES.values() else ""
-    target = private_folder(folder) / name.removesuffix(suffix)
+    target = private_folder(folder) / source.name.removesuffix(suffix)
     temporary = folder / f".{target.name}.restoring.tmp"
     try:
         _unpack(source, temporary, int(entry["plain_bytes"]))
-        modified = source.stat().st_mtime
+        said = entry.get("modified")
+        modified = said if isinstance(said, float) else source.stat().st_mtime
         os.utime(temporary, (modified, modified))
         _put(temporary, target)
     finally:

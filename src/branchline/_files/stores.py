@@ -1,4 +1,4 @@
-"""Stores: where archived files go. A folder today; what else there will be has the same five methods."""
+"""Stores: where archived files go, a folder or object storage."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Final, Protocol
 from urllib.parse import unquote, urlsplit
@@ -14,11 +14,12 @@ from urllib.parse import unquote, urlsplit
 from ..errors import ConfigError
 from .compression import digest
 from .locks import FileLock
+from .object_store import SCHEMES, ObjectStore, entry_of
 from .places import open_to_append, open_to_replace, private_folder, remove, sync_folder
 
 
 MANIFEST: Final = "manifest.jsonl"
-A_STORE: Final = 'a folder, or a URL such as "file:///var/archive"'
+A_STORE: Final = f'a folder, or a URL such as "file:///var/archive" or "s3://bucket/archive" ({", ".join(SCHEMES)})'
 
 
 class Store(Protocol):
@@ -34,8 +35,8 @@ class Store(Protocol):
     def has(self, name: str) -> tuple[str, int] | None:
         """Return the sha256 and the size of what is stored under *name*, or None for nothing."""
 
-    def local(self, name: str) -> Path:
-        """Return a file with what is stored under *name*."""
+    def local(self, name: str, size: int) -> AbstractContextManager[Path]:
+        """Have a file with what is stored under *name*, of which *size* bytes are expected; it may not be there."""
 
     def entries(self) -> list[dict[str, Any]]:
         """Return what the manifest says."""
@@ -43,8 +44,11 @@ class Store(Protocol):
     def note(self, entry: dict[str, Any]) -> None:
         """Add *entry* to the manifest."""
 
+    def locked(self) -> AbstractContextManager[None]:
+        """Keep others from storing something under the same name meanwhile, where they could."""
 
-def store_of(said: object) -> FolderStore:
+
+def store_of(said: object) -> Store:
     """Return the store that somebody *said*.
 
     Raises:
@@ -52,6 +56,8 @@ def store_of(said: object) -> FolderStore:
     """
     if isinstance(said, str) and "://" in said:
         url = urlsplit(said)
+        if url.scheme in SCHEMES:
+            return ObjectStore(said)
         if url.scheme != "file" or url.netloc not in ("", "localhost") or not url.path:
             msg = f"an archive at {said!r} is not accepted; accepted: {A_STORE}"
             raise ConfigError(msg)
@@ -101,9 +107,10 @@ class FolderStore:
         except OSError:
             return None
 
-    def local(self, name: str) -> Path:
-        """Return the file itself."""
-        return self.folder / name
+    @contextmanager
+    def local(self, name: str, size: int) -> Iterator[Path]:
+        """Have the file itself."""
+        yield self.folder / name
 
     def entries(self) -> list[dict[str, Any]]:
         """Return what the manifest says; a line that is damaged is left out."""
@@ -111,7 +118,7 @@ class FolderStore:
             lines = (self.folder / MANIFEST).read_bytes().splitlines()
         except FileNotFoundError:
             return []
-        return [entry for line in lines if (entry := _entry(line)) is not None]
+        return [entry for line in lines if (entry := entry_of(line)) is not None]
 
     def note(self, entry: dict[str, Any]) -> None:
         """Append *entry* to the manifest, and force it to the disk."""
@@ -134,14 +141,6 @@ class FolderStore:
             yield
         finally:
             lock.close()
-
-
-def _entry(line: bytes) -> dict[str, Any] | None:
-    try:
-        found = json.loads(line)
-    except ValueError:
-        return None
-    return found if isinstance(found, dict) and isinstance(found.get("name"), str) else None
 
 
 def _ends_torn(path: Path) -> bool:

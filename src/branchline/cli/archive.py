@@ -19,7 +19,7 @@ from .options import CommandError, print_json, terminal
 
 @click.command()
 @click.argument("logs", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--to", required=True, metavar="PLACE", help="A folder, or a URL such as file:///var/archive.")
+@click.option("--to", required=True, metavar="PLACE", help="A folder, or a URL such as s3://bucket/archive.")
 @click.option("--older-than", default="0 s", metavar="AGE", help='Only those of this age, such as "90 days".')
 @click.option("--json", "is_json", is_flag=True, help="Print JSON, for programs.")
 def archive(logs: tuple[Path, ...], *, to: str, older_than: str, is_json: bool) -> None:

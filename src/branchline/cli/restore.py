@@ -14,7 +14,7 @@ from .. import names
 from .._files.archive import verified
 from .._files.restore import Wanted, chosen
 from .._files.restore import restore as restored
-from .._files.stores import FolderStore, store_of
+from .._files.stores import Store, store_of
 from ..errors import BranchlineError
 from ..exporters.console.text import plural
 from ..read.tree import printable
@@ -74,7 +74,7 @@ def restore(
         _restore(console, store, entries, to, is_json=is_json)
 
 
-def _store(archive: str) -> FolderStore:
+def _store(archive: str) -> Store:
     try:
         store = store_of(archive)
     except BranchlineError as error:
@@ -107,7 +107,7 @@ def _list(console: Console, entries: Sequence[Mapping[str, Any]], *, is_json: bo
     console.print(rows)
 
 
-def _verify(console: Console, store: FolderStore, entries: Sequence[Mapping[str, Any]], *, is_json: bool) -> None:
+def _verify(console: Console, store: Store, entries: Sequence[Mapping[str, Any]], *, is_json: bool) -> None:
     asked = {entry["name"] for entry in entries}
     found = [(entry["name"], wrong) for entry, wrong in verified(store) if entry["name"] in asked]
     bad = [(name, wrong) for name, wrong in found if wrong is not None]
@@ -122,7 +122,7 @@ def _verify(console: Console, store: FolderStore, entries: Sequence[Mapping[str,
 
 
 def _restore(
-    console: Console, store: FolderStore, entries: Sequence[Mapping[str, Any]], folder: Path, *, is_json: bool
+    console: Console, store: Store, entries: Sequence[Mapping[str, Any]], folder: Path, *, is_json: bool
 ) -> None:
     done: list[str] = []
     refused: list[str] = []
