@@ -293,6 +293,7 @@ def test_nothing_leaves_a_run(tmp_path: Path, others: Bytes) -> None:
     ):
         out, err = program.communicate(timeout=240)
         places = {**files(tmp_path / "run"), **bodies(endpoint), **others.got, "stdout": out, "stderr": err}
+    places["to_dict"] = orjson.dumps(open_runs(tmp_path / "run" / "journal")["planted"].to_dict())
 
     assert program.returncode == 0, err.decode()[-3000:]
     assert PLANTS.found(places) == []
@@ -305,7 +306,7 @@ def test_nothing_leaves_a_run(tmp_path: Path, others: Bytes) -> None:
         "http": True,
     }
     logs = ("json.log", "text.log", "made.log", "callable.txt", "handler.txt", "everything.log", "structured.txt")
-    assert [name for name in (*logs, "stdout", "stderr") if len(places[name]) < 1000] == []
+    assert [name for name in (*logs, "stdout", "stderr", "to_dict") if len(places[name]) < 1000] == []
     assert [name for name in places if name.startswith("journal/backlog/") and len(places[name]) > 1000] != []
 
 
