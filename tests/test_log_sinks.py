@@ -231,6 +231,43 @@ def test_a_handler_of_the_logging_module_gets_the_records(handlers):
     assert sink.got == ["loud!"]
 
 
+def test_a_handler_of_the_logging_module_gets_no_secrets(handlers):
+    """
+    Its record has neither message, arguments, fields nor traceback with a secret; an exception without one stays. What
+    *fields* leaves out is not there, and the record that others get is as it was.
+    """
+
+    class Keeping(logging.Handler):
+        def __init__(self):
+            super().__init__()
+            self.got = []
+
+        def emit(self, record):
+            self.got.append(record)
+
+    def failed(message):
+        try:
+            raise ValueError(message)
+        except ValueError as error:
+            made = logging.LogRecord("app", 40, __file__, 1, "password=%s", ("hunter22",), (ValueError, error, None))
+        made.__dict__ |= {"token": "abcd1234", "rows": 3, "other": "sk-abcdefghijklmnop1234"}
+        return Record.of(made)
+
+    sink, whole = Keeping(), failed("redis://:hunter22@db")
+    handlers.add({"sink": sink, "fields": {"exclude": ["other"]}})
+    handlers.handle(whole)
+    handlers.handle(failed("no such key"))
+    first, second = sink.got
+
+    told = ("password=[redacted]", "[redacted]", 3)
+    assert [(each.getMessage(), each.token, each.rows) for each in sink.got] == [told, told]
+    assert [hasattr(each, "other") for each in sink.got] == [False, False]
+    assert (first.exc_info, first.exc_text) == (None, "ValueError: redis://:[redacted]@db\n")
+    assert (str(second.exc_info[1]), second.exc_text) == ("no such key", "ValueError: no such key\n")
+    assert "hunter22" not in repr(first.__dict__)
+    assert (whole.getMessage(), str(whole.exc_info[1])) == ("password=hunter22", "redis://:hunter22@db")
+
+
 # ── what passes ───────────────────────────────────────────────────────────────────────────────────
 
 

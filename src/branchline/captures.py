@@ -8,6 +8,7 @@ from typing import Any, Final, Literal
 
 from . import names
 from .context import Recording
+from .cuts import beginning, beginning_of_bytes
 from .values import Value, freeze
 
 
@@ -96,8 +97,8 @@ def _cut_text(text: str | bytes, room: list[int]) -> str | bytes:
     if size <= left:
         return text
     if isinstance(text, bytes):
-        return text[:left] + f"… [cut: {size:,} bytes]".encode()
-    return text[:left] + f"… [cut: {size:,} characters]"
+        return beginning_of_bytes(text, left) + f"… [cut: {size:,} bytes]".encode()
+    return beginning(text, left) + f"… [cut: {size:,} characters]"
 
 
 def _cut_mapping(mapping: Mapping[str, Value], room: list[int]) -> Mapping[str, Value]:

@@ -98,7 +98,7 @@ _KEY_CHARACTERS = ascii_letters + digits + "_.-"
 _BETWEEN_KEY_AND_SEPARATOR = " \t\"'\\"
 _ASSIGNED = re.compile(
     r"""
-    [=:]{1,3} >? [ \t]{0,8}
+    [=:]{1,3}+ >? [ \t]{0,8}
     (?:
         [bBrRuU]{0,2} " (?P<double> [^"\\\n]* (?: \\. [^"\\\n]* )* )
       | [bBrRuU]{0,2} ' (?P<single> [^'\\\n]* (?: \\. [^'\\\n]* )* )
@@ -113,11 +113,26 @@ _HEADERS = {
     "authorization": re.compile(r":[ \t]*([^\r\n\"']+)"),
     "cookie": re.compile(r":[ \t]*([^\s=;\"']{1,200}=[^\r\n\"']*)"),
 }
+# A list or a mapping as it is printed, that has texts or numbers in it: `'passwords': ['a', 'b']`.
+_CONTAINER = re.compile(
+    r"""[=:]{1,3}>?[ \t]{0,8}(?P<whole>[\[({][\[({\s]{0,20}[bBrRuU]{0,2}(?:(?P<quote>\\*["'])|\d))"""
+)
+_IN_CONTAINER = re.compile(
+    r"""
+    [\[({] | [\])}]
+    | " [^"\\\n]* (?: \\. [^"\\\n]* )* "?
+    | ' [^'\\\n]* (?: \\. [^'\\\n]* )* '?
+    | \\+ ["'] [^"'\\\n]* (?: \\+ ["'] )?
+    """,
+    re.VERBOSE,
+)
+# A header and its value, as they are printed in a list of such pairs.
+_PAIR = re.compile(r"""([\[(]b?(["'])([A-Za-z][\w-]{0,60})\2,[ ]?b?(["']))([^"'\\\n]+)""")
 _FLAG = re.compile(r"--(?<![\w-]--)([A-Za-z][\w-]{0,80})[\"']?,?[ \t]+[\"']?([^\s\"',-][^\s\"',]*)")
 _ARGUMENT = re.compile(r"--?[A-Za-z][\w-]{0,80}").fullmatch
 
 # What stands after `password:` in program text, and hides nothing.
-_NO_SECRETS = _terms("str int bytes bool float None null true false True False")
+_NO_SECRETS = _terms("str int bytes bool float list dict tuple set Optional None null true false True False")
 _PROSE_PASSWORDS = _terms("password passwd pwd passphrase apikey")
 _QUERY_SECRETS = _terms(
     "sig signature hmac awsaccesskeyid x-amz-signature x-amz-security-token x-amz-credential x-goog-signature "
@@ -234,6 +249,9 @@ class Redactor:
         text = without_credentials(text, len(text) if longest is None else longest)
         if "--" in text:
             text = _FLAG.sub(self._flag, text)
+        # A single character is found ten times as fast as two.
+        if ("'" in text and "'," in text) or ('"' in text and '",' in text):
+            text = _PAIR.sub(self._pair, text)
         return without_personal(text)
 
     def _without_assigned(self, text: str) -> str:
@@ -252,9 +270,9 @@ class Redactor:
                 key = f"{''.join(head.split()[-1:])} {key}"
             is_query = head.endswith(("?", "&")) and key.lower() in _QUERY_SECRETS
             if is_query or self.is_secret(key):
-                start, end = _assigned(text, key, at)
+                start, end, quote = _assigned(text, key, at)
                 if start < end:
-                    pieces += [text[done:start], REDACTED]
+                    pieces += [text[done:start], f"{quote}{REDACTED}{quote}"]
                     done = end
         return "".join((*pieces, text[done:])) if pieces else text
 
@@ -262,6 +280,11 @@ class Redactor:
         if not self.is_secret(found[1]):
             return found[0]
         return found[0][: found.start(2) - found.start()] + REDACTED
+
+    def _pair(self, found: re.Match[str]) -> str:
+        name = found[3].lower()
+        is_header = name in _HEADERS or "-" in name
+        return f"{found[1]}{REDACTED}" if is_header and self.is_secret(name) else found[0]
 
     def _mapping(self, value: Mapping[str, Value]) -> dict[str, Value]:
         clean: dict[str, Value] = {}
@@ -320,23 +343,38 @@ def redactor_from(option: bool | Redactor) -> Redactor | None:
     raise ValueError(msg)
 
 
-def _assigned(text: str, key: str, at: int) -> tuple[int, int]:
-    """Return where the value of *key* stands, whose separator is *at*; nowhere if that hides nothing."""
+def _assigned(text: str, key: str, at: int) -> tuple[int, int, str]:
+    """Return where the value of *key* stands, whose separator is *at*, and what quotes it is to be given.
+
+    Nowhere if it hides nothing.
+    """
     found = _ASSIGNED.match(text, at)
     name = "".join(_words(key)[-1:])
     if name in _HEADERS and not (found and found["bare"] is None):
         header = _HEADERS[name].match(text, at)
         if header:
-            return header.span(1)
+            return *header.span(1), ""
     if found is None:
-        return 0, 0
+        container = _CONTAINER.match(text, at)
+        return (0, 0, "") if container is None else _contained(text, container)
     if found["bare"] is None:
-        return found.span(found.lastgroup or 0)
+        return *found.span(found.lastgroup or 0), ""
     # `secret: the sauce` is prose, `secret: hunter2` is not, and `password:` is always followed by one.
     is_prose = text[at] == ":" and key.replace(" ", "").isalpha() and name not in _PROSE_PASSWORDS
-    if found["bare"] in _NO_SECRETS or found["bare"] == REDACTED or (is_prose and not looks_random(found["bare"])):
-        return 0, 0
-    return found.span("bare")
+    is_code = found["bare"].partition("[")[0] in _NO_SECRETS
+    if is_code or found["bare"] == REDACTED or (is_prose and not looks_random(found["bare"])):
+        return 0, 0, ""
+    return *found.span("bare"), ""
+
+
+def _contained(text: str, container: re.Match[str]) -> tuple[int, int, str]:
+    """Return where a printed *container* begins and ends, which becomes a text; one that was cut off has no end."""
+    start, depth = container.start("whole"), 0
+    for found in _IN_CONTAINER.finditer(text, start):
+        depth += 1 if found[0] in "[({" else -1 if found[0] in "])}" else 0
+        if depth == 0:
+            return start, found.end(), container["quote"] or '"'
+    return start, len(text), container["quote"] or '"'
 
 
 def _compiled(pattern: str | re.Pattern[str]) -> re.Pattern[str]:

@@ -14,6 +14,8 @@ from itertools import islice
 from types import SimpleNamespace
 from typing import TypeAlias
 
+from .cuts import AROUND, beginning, beginning_of_bytes
+
 
 Value: TypeAlias = "bool | int | float | str | bytes | Sequence[Value] | Mapping[str, Value] | None"
 Oddity: TypeAlias = "Callable[[str], None] | None"
@@ -278,7 +280,8 @@ class _Freezer:
     def _escape(self, text: str, limit: int) -> str:
         """Cut *text* to *limit* characters; escape lone surrogates, which no JSON parser takes."""
         size = len(text)
-        head = text if size <= limit else text[:limit]
+        # What comes after it tells if a secret is cut.
+        head = text if size <= limit else text[: limit + AROUND]
         if not (head.isascii() or _is_sound(head)):
             self._report("surrogate")
             head = head.encode("utf-8", "backslashreplace").decode()
@@ -286,7 +289,7 @@ class _Freezer:
             return head
         self._report("too_long")
         marker = f"… [cut: {size:,} characters]"
-        return head[: limit - len(marker)] + marker
+        return beginning(head, limit - len(marker)) + marker
 
     def _bytes(self, view: memoryview) -> bytes:
         limit = max(min(MAX_TEXT, self._characters_left), 64)
@@ -296,8 +299,8 @@ class _Freezer:
         else:
             self._report("too_long")
             marker = f"… [cut: {size:,} bytes]".encode()
-            head = view.cast("B")[:limit] if view.c_contiguous else view.tobytes()
-            data = bytes(head[: limit - len(marker)]) + marker
+            head = view.cast("B")[: limit + AROUND] if view.c_contiguous else view.tobytes()
+            data = beginning_of_bytes(head, limit - len(marker)) + marker
         self._characters_left -= len(data)
         return data
 

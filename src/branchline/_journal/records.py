@@ -411,14 +411,14 @@ def _span_from(fields: list[Any]) -> SpanRecord:
         ended=fields[6],
         role=fields[7],
         outcome=fields[8],
-        data=_restored(fields[9]),
-        marks=[(name, time, _restored(data), dropped) for name, time, data, dropped in marks_of(fields[10] or ())],
+        data=restored(fields[9]),
+        marks=[(name, time, restored(data), dropped) for name, time, data, dropped in marks_of(fields[10] or ())],
         identity=Identity(*fields[11]) if fields[11] else None,
         flags=fields[12],
         code=fields[13],
         note=fields[14],
         scope=Scope(*fields[15]) if fields[15] else None,
-        bonds=[(*bond[:3], _restored(bond[3]), *bond[4:]) for bond in fields[16] or ()],
+        bonds=[(*bond[:3], restored(bond[3]), *bond[4:]) for bond in fields[16] or ()],
         state=fields[17],
         span_kind=fields[18],
         has_remote_parent=fields[19],
@@ -432,12 +432,12 @@ def _log_from(fields: list[Any]) -> LogRecord:
         time=fields[3],
         severity=fields[4],
         severity_text=fields[5],
-        body=_restored(fields[6]),
+        body=restored(fields[6]),
         trace_hex=fields[7],
         span_number=fields[8],
         flags=fields[9],
         identity=Identity(*fields[10]) if fields[10] else None,
-        data=_restored(fields[11]),
+        data=restored(fields[11]),
         scope=_scope_from(*fields[12]) if fields[12] else None,
         observed=fields[13],
         origin=tuple(fields[14]) if fields[14] else None,
@@ -446,7 +446,7 @@ def _log_from(fields: list[Any]) -> LogRecord:
 
 def _scope_from(name: str, version: str | None, schema_url: str | None, attributes: dict[str, Any]) -> Scope:
     if attributes:
-        return Scope(name, version, schema_url, _restored(attributes))
+        return Scope(name, version, schema_url, restored(attributes))
     return _plain_scope(name, version, schema_url)
 
 
@@ -456,13 +456,13 @@ def _plain_scope(name: str, version: str | None, schema_url: str | None) -> Scop
     return Scope(name, version, schema_url)
 
 
-def _restored(value: Any) -> Any:
+def restored(value: Any) -> Any:
     if isinstance(value, dict):
         if len(value) == 1 and isinstance(value.get(_BYTES_KEY), str):
             return _bytes_from(value)
-        return {key: _restored(item) for key, item in value.items()}
+        return {key: restored(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_restored(item) for item in value]
+        return [restored(item) for item in value]
     return value
 
 

@@ -13,6 +13,7 @@ from .._journal import layout
 from .._journal.records import LogRecord
 from .._journal.seen import Seen, Summary
 from .._journal.usage_totals import UsageTotals
+from ..redaction import Redactor
 from .pipeline import Pipeline
 
 
@@ -52,7 +53,7 @@ class Audience:
 
     def _shown(self, span: Any) -> Seen:
         values = self.pipeline.values
-        return seen(span, {} if values is None else values.of(span))
+        return seen(span, {} if values is None else values.of(span), self.pipeline.options.redactor)
 
     def _spent(self, own: UsageTotals) -> UsageTotals:
         """Return what the whole run spent: this process its *own*, and the others as far as they have told."""
@@ -103,18 +104,19 @@ def levels_of(logs: Iterable[LogRecord]) -> Iterator[int]:
     return ((record.severity + 3) // 4 for record in logs if record.name not in names.NO_LOG_LINES)
 
 
-def seen(span: Any, metrics: Mapping[str, float]) -> Seen:
-    """Return *span*, which has measured *metrics*, as listeners see it."""
+def seen(span: Any, metrics: Mapping[str, float], redactor: Redactor | None) -> Seen:
+    """Return *span*, which has measured *metrics*, as listeners see it: what *redactor* leaves, as in the journal."""
     data = span.data or {}
     identity = span.identity
+    clean: Callable[[str], str] = _as_it_is if redactor is None else redactor.text
     # One that was read back from the ring has none: whoever spends is not like most.
     bill = getattr(span, "bill", None)
     error = None
     if span.code == 2:
         kind = data.get(names.ERROR_TYPE)
-        error = f"{kind}: {span.note}" if kind and span.note else str(kind or span.note or "error")
+        error = clean(f"{kind}: {span.note}" if kind and span.note else str(kind or span.note or "error"))
     return Seen(
-        name=span.title,
+        name=clean(span.title),
         kind=span.role,
         trace_id=span.trace_hex,
         span_id=span.number,
@@ -123,11 +125,19 @@ def seen(span: Any, metrics: Mapping[str, float]) -> Seen:
         end_unix_nano=span.ended,
         outcome=span.outcome,
         error=error,
-        stamps=tuple(mark[0] for mark in list(span.marks or ())[-200:] if mark[0] != names.EXCEPTION),
-        branch_name=None if identity is None else identity.branch_name,
-        experiment_name=None if identity is None else identity.experiment_name,
+        stamps=tuple(clean(mark[0]) for mark in list(span.marks or ())[-200:] if mark[0] != names.EXCEPTION),
+        branch_name=_cleaned(None if identity is None else identity.branch_name, clean),
+        experiment_name=_cleaned(None if identity is None else identity.experiment_name, clean),
         status=data.get(names.BRANCH_STATUS),
-        attributes=dict(data),
+        attributes={key: value if redactor is None else redactor.value(key, value) for key, value in data.items()},
         metrics=metrics,
         spent=None if bill is None else bill.total,
     )
+
+
+def _as_it_is(text: str) -> str:
+    return text
+
+
+def _cleaned(text: str | None, clean: Callable[[str], str]) -> str | None:
+    return None if text is None else clean(text)

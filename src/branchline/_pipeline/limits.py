@@ -9,6 +9,7 @@ from typing import Any
 from opentelemetry.sdk.trace import SpanLimits
 
 from .._journal.fields import MARKS
+from ..cuts import beginning
 from ..errors import ConfigError
 
 
@@ -71,7 +72,7 @@ def _cut(value: Any, length: int | None) -> Any:
     if length is None:
         return value
     if isinstance(value, str):
-        return value[:length]
+        return beginning(value, length)
     if isinstance(value, Mapping):
         return {key: _cut(item, length) for key, item in value.items()}
     return tuple(_cut(item, length) for item in value) if isinstance(value, (list, tuple)) else value

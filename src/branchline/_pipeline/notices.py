@@ -6,7 +6,10 @@ import sys
 import time
 from typing import Final
 
+from ..redaction import Redactor
 
+
+_REDACTOR: Final = Redactor()
 _REPEAT_AFTER_SECONDS: Final = 60.0
 # Whoever calls a thousand models by a thousand names has read it by then.
 _MOST_SAID: Final = 200
@@ -67,9 +70,10 @@ class Notices:
 
 
 def say(text: str) -> None:
-    """Print one line on stderr, if there is one."""
-    line = "".join(character if character.isprintable() else " " for character in f"branchline: {text}")
+    """Print one line on stderr, if there is one, without what looks like a secret: it may quote somebody."""
     try:
+        clean = _REDACTOR.text(f"branchline: {text}")
+        line = "".join(character if character.isprintable() else " " for character in clean)
         sys.stderr.write(f"{line}\n")
         sys.stderr.flush()
     except Exception:  # closed, missing, replaced by something odd, or being written to by what a handler interrupted

@@ -20,7 +20,7 @@ from opentelemetry.trace import SpanContext
 
 from .. import names
 from .._journal import layout
-from .._journal.records import IDENTITY_AT, SCOPE_AT, LogRecord, dumps, loads, log_tuple, ring_default, span_tuple
+from .._journal.records import IDENTITY_AT, SCOPE_AT, LogRecord, dumps, log_tuple, ring_default, span_tuple
 from .._journal.recovery import home_of, make_room, mounts
 from .._journal.ring import NOWHERE, Ring, create_ring, ring_folder, rings
 from .._journal.seen import Follows, Listener
@@ -32,6 +32,7 @@ from ..usage_values import Usage
 from ..values import freeze, freeze_key
 from . import ids
 from .branch_values import BranchValues
+from .disk_rings import described, redacted, redacted_resource
 from .endings import unwatch_forks
 from .log_submit import made_submit_fields, made_submit_log, submit_fields_as_record
 from .metric_settings import MetricSettings
@@ -392,7 +393,7 @@ class Pipeline:
         """Put *data* into a ring that lies on the disk: what must not leave memory is taken out first."""
         redactor = self.options.redactor
         if redactor is not None and self.ring is not None:
-            data = dumps(_redacted(redactor, "", loads(data)))
+            data = redacted(redactor, data)
         return -1 if self.ring is None else self.ring.put(data)
 
     def _admit(self, record: Any, signal: str) -> bool:
@@ -571,7 +572,7 @@ class Pipeline:
             "service_name": self.options.service_name,
             "started_unix_nano": self.started_unix_nano,
             "resource": dumps(dict(self.resource), ring_default).decode(),
-            "redact": _told(self.options.redactor),
+            "redact": described(self.options.redactor),
         }
         folder = ring_folder()
         try:
@@ -585,6 +586,7 @@ class Pipeline:
             pass
         try:
             folder = layout.private_directory(self.directory)
+            page["resource"] = redacted_resource(self.options.redactor, self.resource)
             self._use(self._made_ring(folder, page, is_shared_memory=False))
         except (OSError, BranchlineError) as error:
             self.notices.once("no_ring", f"no room for the crash ring ({error}); a kill may lose the last 100 ms")
@@ -598,7 +600,7 @@ class Pipeline:
         except JournalError:
             # A resource of many kilobytes: the little that says who this was will do.
             known = {key: self.resource[key] for key in _IDENTIFYING if key in self.resource}
-            page = {**page, "resource": dumps(known, ring_default).decode()}
+            page = {**page, "resource": redacted_resource(self.options.redactor, known)}
         except OSError:
             # Full, perhaps of what dead processes left.
             if not is_shared_memory:
@@ -769,29 +771,6 @@ _IDENTIFYING: Final = (
 )
 
 
-def _told(redactor: Redactor | None) -> str:
-    """Return what a recoverer must know to take out what this process would have."""
-    if redactor is None:
-        return "{}"
-    patterns = [
-        (pattern, 0) if isinstance(pattern, str) else (pattern.pattern, pattern.flags)
-        for pattern in redactor.extra_patterns
-    ]
-    return dumps({"keys": list(redactor.extra_keys), "patterns": patterns}).decode()
-
-
 def cleaned(attributes: Mapping[str, Any], odd: Callable[[str], None]) -> dict[str, Any]:
     """Return attributes, every key and value frozen the thorough way."""
     return {freeze_key(key, odd): freeze(value, odd) for key, value in attributes.items()}
-
-
-def _redacted(redactor: Redactor, key: str, value: Any) -> Any:
-    if isinstance(value, list):
-        return [_redacted(redactor, key, item) for item in value]
-    if isinstance(value, dict):
-        return {name: _redacted(redactor, name, item) for name, item in value.items()}
-    return (
-        redactor.value(key, value)
-        if isinstance(value, (str, int, float)) and key
-        else (redactor.text(value) if isinstance(value, str) else value)
-    )

@@ -66,9 +66,13 @@ class Account:
 
 
 def complain(text: str) -> None:
-    """Print one line on stderr, if there is one."""
-    line = "".join(character if character.isprintable() else " " for character in f"branchline: {text}")
+    """Print one line on stderr, if there is one, without what looks like a secret: it may quote somebody."""
+    # Its patterns take longer to compile than all the rest of branchline takes to import.
+    from ..redaction import Redactor
+
     try:
+        clean = Redactor().text(f"branchline: {text}")
+        line = "".join(character if character.isprintable() else " " for character in clean)
         sys.stderr.write(f"{line}\n")
         sys.stderr.flush()
     except Exception:  # closed, missing, or replaced by something odd

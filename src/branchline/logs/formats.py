@@ -14,7 +14,7 @@ from ..values import Value
 from .colours import is_coloured
 from .escapes import on_lines, on_one_line
 from .json_lines import RESERVED, JsonLines
-from .records import Record
+from .records import STANDARD, Record
 from .templates import PLAIN, Template
 
 
@@ -72,6 +72,24 @@ def formatter_of(config: Mapping[str, object], *, stream: TextIO | None = None) 
         return JsonFormat(lines, _Cleaner(redactor, is_sanitizing=False))
     kept = Template(PLAIN if template is None else template, is_coloured=is_painted, is_whole=not is_sanitizing)
     return _plain(kept, _Cleaner(redactor, is_sanitizing=is_sanitizing, chosen=chosen))
+
+
+def clean_record_of(config: Mapping[str, object]) -> Callable[[Record], Record]:
+    """Return what makes of a record one that a handler of somebody else's may write anywhere, as *config* says."""
+    cleaner = _Cleaner(_redactor(config), is_sanitizing=False, chosen=_choice(config.get("fields")))
+
+    def cleaned(record: Record) -> Record:
+        clean = _clean_copy(record, cleaner)
+        if record.exception is not None or record.exc_text:
+            told = _traceback(record)
+            clean.exc_text = cleaner.text(told)
+            if clean.exc_text != told:
+                # Some handlers print the exception themselves.
+                clean.exc_info = None
+        clean.stack_info = record.stack_info and cleaner.text(record.stack_info)
+        return clean
+
+    return cleaned
 
 
 class _Cleaner:
@@ -183,27 +201,37 @@ def _plain(template: Template, cleaner: _Cleaner) -> Formatter:
 
 def _below(record: Record, cleaner: _Cleaner) -> str:
     """Return the traceback of *record*, each line of it indented: none of them can be taken for a record."""
-    told = []
-    error = record.exception
-    if error is not None:
-        told.append(stack_of(error, record.exc_info[2] if isinstance(record.exc_info, tuple) else None))
-    elif record.exc_text:
-        told.append(record.exc_text)
-    if record.stack_info:
-        told.append(record.stack_info)
+    told = [text for text in (_traceback(record), record.stack_info) if text]
     lines = on_lines(cleaner.text("\n".join(told))).splitlines()
     return "".join([f"\n  {line}" for line in lines])
 
 
+def _traceback(record: Record) -> str:
+    error = record.exception
+    if error is None:
+        return record.exc_text or ""
+    return stack_of(error, record.exc_info[2] if isinstance(record.exc_info, tuple) else None)
+
+
+def _clean_copy(record: Record, cleaner: _Cleaner) -> Record:
+    """Return a copy of *record* that has everything, the message and the fields as they may be seen."""
+    clean = copy.copy(record).complete()
+    # Formatters of the logging module put the message together again.
+    clean.msg = clean.message = cleaner.message(record)
+    clean.args = ()
+    clean.fields = cleaner.fields(record)
+    said = clean.__dict__
+    for key in record.fields:
+        if key in clean.fields and key in said:
+            said[key] = clean.fields[key]
+        elif key not in STANDARD:
+            said.pop(key, None)
+    return clean
+
+
 def _custom(made: Callable[[logging.LogRecord], object], cleaner: _Cleaner) -> Formatter:
     def formatted(record: Record) -> str:
-        clean = copy.copy(record).complete()
-        # Formatters of the logging module put the message together again.
-        clean.msg = clean.message = cleaner.message(record)
-        clean.args = ()
-        clean.fields = cleaner.fields(record)
-        clean.__dict__.update({key: value for key, value in clean.fields.items() if key in clean.__dict__})
-        text = made(clean)
+        text = made(_clean_copy(record, cleaner))
         line = on_lines(cleaner.text(text if isinstance(text, str) else str(text)))
         return line if line.endswith("\n") else line + "\n"
 

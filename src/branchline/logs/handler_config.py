@@ -141,7 +141,7 @@ def _sink_of(said: object, config: Mapping[str, object], account: Account) -> Si
     if said in _STANDARD or callable(getattr(said, "write", None)):
         return StreamSink(said, account)
     if isinstance(said, logging.Handler):
-        return HandlerSink(said, account)
+        return HandlerSink(said, account, formats.clean_record_of(config))
     if callable(said):
         return CallableSink(said, account)
     msg = f"sink={said!r} is not accepted; accepted: {A_SINK}"

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from enum import Enum
 from typing import Any, Final
 
-from ..redaction import redactor_from
+from ..redaction import Redactor
 from ..values import Value
 from .escapes import on_one_line
 from .json_lines import as_json
@@ -49,6 +49,7 @@ class LogContext:
         return replace(self, **said, extra={**self.extra, **other.extra})
 
 
+_REDACTOR: Final = Redactor()
 _NAMED: Final = tuple(found.name for found in fields(LogContext) if found.name != "extra")
 
 
@@ -143,7 +144,11 @@ class StructuredLogger:
     def _log(self, level: str, event: str, data: Mapping[str, object]) -> StructuredLogEntry:
         context = _clean(frozen(self.context.to_dict()))
         entry = StructuredLogEntry(
-            timestamp=datetime.now(UTC), level=level, event=str(event), context=context, data=_clean(frozen(data))
+            timestamp=datetime.now(UTC),
+            level=level,
+            event=_REDACTOR.text(str(event)),
+            context=context,
+            data=_clean(frozen(data)),
         )
         self._entries.append(entry)
         for line in self._lines(entry):
@@ -162,8 +167,7 @@ class StructuredLogger:
 
 
 def _clean(given: dict[str, Value]) -> dict[str, Value]:
-    redactor = redactor_from(True)
-    return given if redactor is None else {key: redactor.value(key, value) for key, value in given.items()}
+    return {key: _REDACTOR.value(key, value) for key, value in given.items()}
 
 
 def _to_stderr(line: str) -> None:

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import orjson
 
+from ...cuts import beginning
 from ...redaction import REDACTED, Redactor
 from .answers import Answer
 
@@ -110,7 +111,7 @@ def bounded(text: str, hidden: Iterable[str] = ()) -> str:
         if len(secret) > 2:
             text = text.replace(secret, REDACTED)
     line = " ".join("".join(character if character.isprintable() else " " for character in text).split())
-    line = _REDACTOR.text(line[: 2 * MESSAGE_CHARACTERS])
+    line = _REDACTOR.text(beginning(line, 2 * MESSAGE_CHARACTERS))
     return line if len(line) <= MESSAGE_CHARACTERS else f"{line[: MESSAGE_CHARACTERS - 1]}…"
 
 

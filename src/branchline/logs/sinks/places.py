@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from ..accounts import Account
-from ..records import Line
+from ..records import Line, Record
 
 
 class Sink(Protocol):
@@ -113,10 +113,11 @@ class CallableSink:
 class HandlerSink:
     """A handler of the logging module, which gets the records; whoever made it closes it."""
 
-    def __init__(self, handler: logging.Handler, account: Account) -> None:
-        """Give records to *handler*."""
+    def __init__(self, handler: logging.Handler, account: Account, clean: Callable[[Record], Record]) -> None:
+        """Give *handler* what *clean* makes of records."""
         self._handler = handler
         self._account = account
+        self._clean = clean
 
     def write(self, lines: Sequence[Line]) -> None:
         """Give it the record of each of *lines*."""
@@ -124,7 +125,7 @@ class HandlerSink:
         for line in lines:
             try:
                 if line.record.levelno >= self._handler.level:
-                    self._handler.handle(line.record.complete())
+                    self._handler.handle(self._clean(line.record))
             except Exception as error:  # somebody else's
                 failure = error
                 self._account.drop("sink")
