@@ -20,23 +20,24 @@ from opentelemetry.trace import SpanContext
 
 from .. import names
 from .._journal import layout
-from .._journal.records import IDENTITY_AT, SCOPE_AT, LogRecord, dumps, log_tuple, ring_default, span_tuple
-from .._journal.recovery import home_of, make_room, mounts
-from .._journal.ring import NOWHERE, Ring, create_ring, ring_folder, rings
+from .._journal.records import IDENTITY_AT, SCOPE_AT, LogRecord, dumps, ring_default, span_tuple
+from .._journal.ring import Ring
 from .._journal.seen import Follows, Listener
 from .._journal.snapshots import Metric, Snapshot
-from ..errors import BranchlineError, JournalError
+from ..errors import BranchlineError
 from ..limits import BudgetStatus
 from ..redaction import Redactor
 from ..usage_values import Usage
-from ..values import freeze, freeze_key
 from . import ids
 from .branch_values import BranchValues
-from .disk_rings import described, redacted, redacted_resource
+from .disk_rings import redacted
 from .endings import unwatch_forks
 from .log_submit import made_submit_fields, made_submit_log, submit_fields_as_record
 from .metric_settings import MetricSettings
 from .notices import Notices
+from .rare_records import Place, beginning_of, event_record, thoroughly_frozen
+from .ring_opening import Origin, opened_ring
+from .span_submit import made_queueing, made_submit
 
 
 _WAKE_EVERY: Final = 512
@@ -48,20 +49,6 @@ _AT_ONCE_SECONDS: Final = 1.0
 _MOST_UNSAFE: Final = 1024
 _START_SECONDS: Final = 2.0
 _TURN_SECONDS: Final = 2.0
-# Of dead processes, in shared memory, before a new one tidies up: 128 MiB.
-_MOST_RINGS: Final = 32
-_RECOVERED_AT_ONCE: Final = 2
-
-_SEVERITIES: Final = {
-    "TRACE": 1,
-    "DEBUG": 5,
-    "INFO": 9,
-    "WARN": 13,
-    "WARNING": 13,
-    "ERROR": 17,
-    "FATAL": 21,
-    "CRITICAL": 21,
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,7 +155,7 @@ class Pipeline:
         self.ring: Ring | None = None
         self._put: Callable[[bytes], int | tuple[int, ...]] | None = None
         # For spans that are like most, and know it.
-        self.submit_common: Callable[[Any], None] = self._submit
+        self.submit_common: Callable[[Any], None] = self.submit_slowly
         self.submit_log: Callable[[LogRecord], None] = self._submit_log
         self.submit_log_fields: Callable[[list[Any], Any, Any, int], None] = self._submit_log_fields
         # Whether the writer reads the ring: then the queue holds no more of a common span than its slot.
@@ -203,11 +190,11 @@ class Pipeline:
         if record.is_common:
             self.submit_common(record)
         elif self._put is None:
-            self._submit(record)
+            self.submit_slowly(record)
         else:
-            self._submit_rare(record)
+            self.submit_rare(record)
 
-    def _submit(self, record: Any) -> None:
+    def submit_slowly(self, record: Any) -> None:
         """Take a finished span, which is in the ring already if it can be."""
         if (len(self.queue) > self.wake_at or record.weight) and not self._attend(record, "spans"):
             return
@@ -215,69 +202,14 @@ class Pipeline:
         if self.is_direct:
             self.write_here()
 
-    def _made_queueing(self) -> Callable[[Any], None]:
-        # As `_made_submit`, where there is no ring.
-        queue, append = self.queue, self.queue.append
-
-        def submit(record: Any) -> None:
-            """Take a finished span into the queue."""
-            if len(queue) > self.wake_at or record.weight:
-                self._submit(record)
-                return
-            append(record.fields)
-            if self.is_direct:
-                self.write_here()
-
-        return submit
-
-    def _submit_rare(self, record: Any) -> None:
+    def submit_rare(self, record: Any) -> None:
         """Take a finished span that is not like most."""
         try:
             slots = record.slots = -1 if self._put is None else self._put(dumps(span_tuple(record), ring_default))
         except Exception:  # a value that JSON cannot take: see below
             slots = self._put_cleaned(record)
         if slots != -1 or self._admit(record, "spans"):
-            self._submit(record)
-
-    def _made_submit(self, put: Callable[[bytes], int | tuple[int, ...]], ring: Ring | None) -> Callable[[Any], None]:
-        # A closure, because this runs at the end of every step: what it uses is looked up once. Into *ring* it writes
-        # by itself; everything else, and what does not fit there at once, goes through *put*.
-        queue, append = self.queue, self.queue.append
-        encoded: Callable[[Any], bytes] = dumps
-        memory, take, checksum, writers = NOWHERE if ring is None else ring.inside
-
-        def submit(record: Any) -> None:
-            """Take a finished span: into the ring, then into the queue."""
-            try:
-                data = encoded(record.fields)
-            except Exception:  # bytes, or a value that JSON cannot take
-                self._submit_rare(record)
-                return
-            try:
-                write, described = writers[len(data)]
-                slots = take()
-                write(memory, slots, described, checksum(data), slots, data)
-            except ValueError:  # the ring was closed meanwhile
-                self._submit(record)
-                return
-            except IndexError:
-                record.slots = put(data)
-                if record.slots != -1 or self._admit(record, "spans"):
-                    self._submit(record)
-                return
-            record.slots = slots
-            if (len(queue) > self.wake_at or record.weight) and not self._attend(record, "spans"):
-                return
-            # The slot says it all, and the span can go: thousands that wait would cost more time to keep than to read
-            # back. No call between the two: nobody lets go of the ring there.
-            if self.reads_ring:
-                append(slots)
-                return
-            append(record)
-            if self.is_direct:
-                self.write_here()
-
-        return submit
+            self.submit_slowly(record)
 
     def submit_placed_log(self, record: LogRecord) -> None:
         """Take a log record, which is in the ring already if it can be."""
@@ -321,68 +253,24 @@ class Pipeline:
     ) -> None:
         """Record a log event, belonging to *span* (ours) if given, else to *place* and *identity*."""
         try:
-            if span is not None:
-                trace_hex, number, flags, identity = span.trace_hex, span.number, span.lane.flags, span.identity
-            elif place is not None and place.is_valid:
-                trace_hex, number, flags = f"{place.trace_id:032x}", place.span_id, int(place.trace_flags)
-            else:
-                trace_hex, number, flags = None, None, 0
-            record = LogRecord(
-                name=name,
-                time=time.time_ns() if time_unix_nano is None else time_unix_nano,
-                uid=f"{ids.bits(128):032x}",
-                severity=_SEVERITIES.get(severity, 9),
-                severity_text=severity,
-                body=None if body is None else freeze(body, self.odd),
-                trace_hex=trace_hex,
-                span_number=number,
-                flags=flags,
-                identity=identity,
-                data={key: freeze(value, self.odd) for key, value in attributes.items()},
-            )
+            spot = Place.of(span, place, identity)
+            record = event_record(name, attributes, self.odd, spot, severity=severity, body=body, moment=time_unix_nano)
             self.submit_log(record)
         except Exception as error:  # recording never raises
             self.failed("event", error)
 
     def started(self, span: Any) -> None:
         """Record that *span* has begun: what is left of it when the process dies."""
-        described: dict[str, Any] = {
-            names.KIND: span.role,
-            names.SPAN_NAME: span.title,
-            names.SPAN_START: span.began,
-            names.SPAN_ATTRIBUTES: dict(span.data or {}),
-        }
-        if span.parent_number is not None:
-            described[names.SPAN_PARENT_ID] = f"{span.parent_number:016x}"
-        if span.role is None:
-            del described[names.KIND]
         span.checkpoint = (dict(span.data or {}), 0)
-        self.event(
-            names.STARTED_EVENTS.get(span.role or "", names.STEP_STARTED),
-            described,
-            span=span,
-            time_unix_nano=span.began,
-        )
+        name = names.STARTED_EVENTS.get(span.role or "", names.STEP_STARTED)
+        self.event(name, beginning_of(span), span=span, time_unix_nano=span.began)
 
     # ── the slow turns ────────────────────────────────────────────────────────────────────────────
 
     def _put_cleaned(self, record: Any) -> int | tuple[int, ...]:
         """Freeze every field of *record* again, the thorough way, and put that."""
         try:
-            if isinstance(record, LogRecord):
-                record.data = freeze(record.data, self.odd)  # type: ignore[assignment]  # a mapping stays one
-                record.body = freeze(record.body, self.odd)
-                record.origin = freeze(record.origin, self.odd)  # type: ignore[assignment]  # a tuple stays one
-                data = dumps(log_tuple(record), ring_default)
-            else:
-                record.title = freeze(record.title, self.odd)
-                record.note = freeze(record.note, self.odd)
-                record.data = None if record.data is None else cleaned(record.data, self.odd)
-                record.marks = [
-                    (freeze(mark[0], self.odd), mark[1], mark[2] and cleaned(mark[2], self.odd), mark[3])
-                    for mark in record.marks or ()
-                ]
-                data = dumps(span_tuple(record), ring_default)
+            data = thoroughly_frozen(record, self.odd)
             record.slots = -1 if self._put is None else self._put(data)
         except Exception as error:  # recording never raises
             record.slots = -1
@@ -524,7 +412,7 @@ class Pipeline:
             if self.writer is None:
                 self._open_ring()
                 if self._put is None:
-                    self.submit_common = self._made_queueing()
+                    self.submit_common = made_queueing(self)
                 elif first.slots == -1:
                     self._put_cleaned(first)
                 writer = self._make_writer(self)
@@ -561,52 +449,17 @@ class Pipeline:
         # Through this, whoever looks for runs finds the ring, however soon we die. If it cannot be, the writer says so.
         with contextlib.suppress(OSError):
             layout.private_directory(self.options.run_directory)
-        page: dict[str, str | int] = {
-            "version": layout.VERSION,
-            "home": home_of(self.options.run_directory),
-            "mounts": mounts(),
-            "run_directory": str(self.options.run_directory.resolve()),
-            "run_id": self.options.run_id,
-            "process": self.process,
-            "pid": self.pid,
-            "service_name": self.options.service_name,
-            "started_unix_nano": self.started_unix_nano,
-            "resource": dumps(dict(self.resource), ring_default).decode(),
-            "redact": described(self.options.redactor),
-        }
-        folder = ring_folder()
+        origin = Origin(
+            process=self.process,
+            pid=self.pid,
+            started_unix_nano=self.started_unix_nano,
+            resource=self.resource,
+            directory=self.directory,
+        )
         try:
-            if folder is not None:
-                if len(rings(folder)) > _MOST_RINGS:
-                    make_room(_RECOVERED_AT_ONCE)
-                self._use(self._made_ring(folder, page, is_shared_memory=True))
-                return
-        except (OSError, BranchlineError):
-            # No room in shared memory: the disk serves as well, redacted.
-            pass
-        try:
-            folder = layout.private_directory(self.directory)
-            page["resource"] = redacted_resource(self.options.redactor, self.resource)
-            self._use(self._made_ring(folder, page, is_shared_memory=False))
+            self._use(opened_ring(self.options, origin))
         except (OSError, BranchlineError) as error:
             self.notices.once("no_ring", f"no room for the crash ring ({error}); a kill may lose the last 100 ms")
-
-    def _made_ring(self, folder: Path, page: dict[str, str | int], *, is_shared_memory: bool) -> Ring:
-        index = None
-        if not is_shared_memory:
-            index = layout.private_directory(layout.rings_directory(self.options.run_directory.parent.parent))
-        try:
-            return create_ring(folder, page, is_shared_memory=is_shared_memory, index=index)
-        except JournalError:
-            # A resource of many kilobytes: the little that says who this was will do.
-            known = {key: self.resource[key] for key in _IDENTIFYING if key in self.resource}
-            page = {**page, "resource": redacted_resource(self.options.redactor, known)}
-        except OSError:
-            # Full, perhaps of what dead processes left.
-            if not is_shared_memory:
-                raise
-            make_room(_MOST_RINGS)
-        return create_ring(folder, page, is_shared_memory=is_shared_memory, index=index)
 
     def _use(self, ring: Ring) -> None:
         ring.wait = self._wait_for_slot
@@ -617,7 +470,7 @@ class Pipeline:
         self._put = ring.put if is_recoverable else self._put_redacted
         # Without a global lock, others could let go of the ring in the middle of anything.
         self.reads_ring = is_recoverable and getattr(sys, "_is_gil_enabled", lambda: True)()
-        self.submit_common = self._made_submit(self._put, ring if is_recoverable else None)
+        self.submit_common = made_submit(self, self._put, ring if is_recoverable else None)
         self.submit_log = made_submit_log(self, self._put, ring if is_recoverable else None)
         if is_recoverable:
             self.submit_log_fields = made_submit_fields(self, ring)
@@ -698,7 +551,7 @@ class Pipeline:
     def let_go(self, *, is_direct: bool | None = None) -> None:
         """Take no more for the ring: from now on who records writes, or after a shutdown, nobody."""
         self._put = None
-        self.submit_common = self._submit
+        self.submit_common = self.submit_slowly
         self.submit_log = self._submit_log
         self.submit_log_fields = self._submit_log_fields
         self.reads_ring = False
@@ -760,17 +613,3 @@ class Pipeline:
             companion.after_fork()
         for follower in self.followers:
             follower.after_fork()
-
-
-_IDENTIFYING: Final = (
-    names.SERVICE_NAME,
-    names.HOST_NAME,
-    names.PROCESS_PID,
-    names.SERVICE_INSTANCE_ID,
-    names.RUN_ID,
-)
-
-
-def cleaned(attributes: Mapping[str, Any], odd: Callable[[str], None]) -> dict[str, Any]:
-    """Return attributes, every key and value frozen the thorough way."""
-    return {freeze_key(key, odd): freeze(value, odd) for key, value in attributes.items()}
