@@ -23,7 +23,7 @@ from opentelemetry import trace
 from opentelemetry._logs import LogRecord, get_logger_provider
 
 import branchline as bl
-from branchline._pipeline import pipeline
+from branchline._pipeline import ring_opening
 from branchline.logs import LogContext, OutputFormat, StructuredLogger
 
 
@@ -285,7 +285,7 @@ def main() -> None:
     plants = {name: Plant(*plant) for name, plant in told["plants"].items()}
     if told.get("ring") == "disk":
         # As where there is no shared memory.
-        pipeline.ring_folder = lambda: None  # type: ignore[attr-defined]  # it is imported there
+        ring_opening.ring_folder = lambda: None  # type: ignore[attr-defined]  # it is imported there
     os.environ |= told.get("environment", {})
     bl.configure(
         "planted",
