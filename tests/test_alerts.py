@@ -320,6 +320,19 @@ def test_what_happens_last_counts(home):
     assert [each.value for each in told] == [2]
 
 
+def test_what_happens_right_before_the_monitor_ends(home):
+    """
+    What was recorded before the end of the monitor counts, though the run goes on.
+    """
+    with configure(home):
+        with PerformanceMonitor(Threshold("m", above=1), Threshold("depth", above=1), system=False, interval=60):
+            bl.record_metric("m", 2)
+            bl.gauge("depth").set(3)
+        bl.record_metric("m", 4)
+
+    assert {line.attributes["alert.value"] for line in alerts_in(home)} == {2, 3}
+
+
 def is_watched(watching: PerformanceMonitor, run: bl.Telemetry) -> bool:
     return watching._joined is run.measures
 

@@ -216,6 +216,9 @@ class Measures(Protocol):
     def look(self) -> list[Measured]:
         """Return what has to be asked for: how budgets stand, and what branchline measures of itself."""
 
+    def catch_up(self, timeout: float) -> None:
+        """Wait until everybody was told of what was recorded so far, for at most *timeout* seconds."""
+
     def alerted(self, metric: str, severity: str) -> None:
         """Count an alert about *metric*."""
 

@@ -124,11 +124,14 @@ class PerformanceMonitor:
         if not self.is_running:
             return
         deadline = time.monotonic() + timeout
+        if self._joined is not None:
+            # What came right before counts as well.
+            self._joined.catch_up(timeout / 2)
         self._is_over = True
         self._wake.set()
         thread = self._thread
         if thread is not None:
-            thread.join(timeout)
+            thread.join(max(deadline - time.monotonic(), 0.0))
         self._leave()
         for channel in self._channels:
             channel.close(max(deadline - time.monotonic(), 0.0))

@@ -71,6 +71,14 @@ class RunMeasures:
         now = time.time_ns()
         return [measured for metric in self._look() for measured in of_metric(metric, now)]
 
+    def catch_up(self, timeout: float) -> None:
+        """Wait until everybody was told of what was recorded so far, for at most *timeout* seconds."""
+        deadline = time.monotonic() + timeout
+        collector = self._collector()
+        if collector is not None:
+            collector.collect(timeout / 2)
+        self._pipeline.flush(max(deadline - time.monotonic(), 0.0))
+
     def alerted(self, metric: str, severity: str) -> None:
         """Count an alert about *metric*."""
         self._alerts[metric, severity] += 1
