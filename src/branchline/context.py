@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import os
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from logging import LogRecord
@@ -207,8 +207,8 @@ class Watching(Protocol):
 class Measures(Protocol):
     """What a run measures, for those who watch it."""
 
-    def join(self, watching: Watching, *, every: float) -> None:
-        """Tell *watching* from now on; of instruments at least *every* so many seconds."""
+    def join(self, watching: Watching, *, every: float, but: Collection[str] = ()) -> None:
+        """Tell *watching* from now on; of instruments, *but* these, at least *every* so many seconds."""
 
     def leave(self, watching: Watching) -> None:
         """Tell *watching* nothing any more."""

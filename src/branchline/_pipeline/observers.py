@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from .. import names
@@ -25,6 +25,8 @@ class Observers:
     def __init__(self) -> None:
         """Begin with nobody."""
         self.joined: tuple[Watching, ...] = ()
+        # Instruments that nobody who watches wants to be told of.
+        self.unheard: Collection[str] = ()
         self._histograms: _Seen = {}
 
     def __bool__(self) -> bool:
@@ -45,7 +47,7 @@ class Observers:
                 [
                     measured
                     for metric in snapshot.metrics
-                    if metric.scope is not None
+                    if metric.scope is not None and metric.name not in self.unheard
                     for measured in self._of_metric(metric, snapshot.time)
                 ]
             )

@@ -265,7 +265,8 @@ class PerformanceMonitor:
             self._leave()
             self._joined = measures
             if measures is not None:
-                measures.join(self, every=self.interval)
+                # What is sampled here comes back as instruments.
+                measures.join(self, every=self.interval, but=CATALOGUE)
 
     def _leave(self) -> None:
         joined, self._joined = self._joined, None
@@ -293,7 +294,7 @@ class PerformanceMonitor:
     def _taken(self) -> Iterable[Measured]:
         for _ in range(len(self._heard)):
             measured = self._heard.popleft()
-            # What is sampled here comes back as an instrument.
+            # Whoever else watches may want to hear of what is sampled here.
             if measured.metric not in CATALOGUE:
                 yield measured
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
 from .. import names
@@ -37,10 +37,11 @@ class RunMeasures:
         self._every: dict[int, float] = {}
         self._alerts: Counter[tuple[str, str]] = Counter()
 
-    def join(self, watching: Watching, *, every: float) -> None:
-        """Tell *watching* from now on; of instruments at least *every* so many seconds."""
-        self._every[id(watching)] = every
+    def join(self, watching: Watching, *, every: float, but: Collection[str] = ()) -> None:
+        """Tell *watching* from now on; of instruments, *but* these, at least *every* so many seconds."""
         observers = self._pipeline.observers
+        observers.unheard = frozenset(but) & frozenset(observers.unheard) if observers.joined else frozenset(but)
+        self._every[id(watching)] = every
         observers.joined = (*observers.joined, watching)
         self.hurry()
 
