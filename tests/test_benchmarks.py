@@ -76,6 +76,29 @@ def test_every_way_to_log_is_measured():
     assert ours == [0] * 9
 
 
+@pytest.mark.slow
+def test_sampling_is_measured():
+    """
+    What sampling takes has a figure for every way, and what it adds for each but the one without.
+    """
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.sampling", "--rounds", "1", "--seconds", "0.5", "--json"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+    document = json.loads(done.stdout)
+    percent, added = document["percent"], document["added"]
+    assert len(percent) == 3
+    assert all(figure > 0 for figure in percent.values())
+    assert added == {way: percent[way] - percent["a run"] for way in added}
+    assert set(percent) - set(added) == {"a run"}
+
+
 def test_table(benchmarks):
     """
     The reference shows what it cost, the others their ratio to it, and a bound whether it is kept.

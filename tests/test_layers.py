@@ -122,7 +122,7 @@ ROWS: Mapping[str, Row] = {
     **{name: row(*RECORD, "_files", packages=(API,)) for name in ("events", "usage", "budget")},
     "logs": row(*RECORD, "_files", packages=(API, "orjson")),
     "prices": row(*RECORD, packages=(API, "genai_prices")),
-    "monitor": row(*RECORD, packages=(API, "psutil")),
+    "monitor": row(*RECORD, packages=(API, "psutil", "pynvml", "urllib3")),
     "logs.sinks": row(*RECORD, "_files", packages=(API, "urllib3")),
     "_files": row("errors", "quantities", packages=("compression", "zstandard", "obstore")),
     "_journal": row(

@@ -61,6 +61,7 @@ class Config:
     budget: BudgetConfig | None = None
     redact: bool | Redactor = True
     sampler: object | None = None  # anything with should_sample(); None: OTEL_TRACES_SAMPLER, else everything
+    system_metrics: float | None = None  # seconds; None: nothing is sampled
     resource: Mapping[str, ResourceValue] = field(default_factory=dict)  # without service.name
     propagate: bool = True
     durability: Durability = "crash"
@@ -254,6 +255,18 @@ def _sampler(value: object) -> object:
     raise ValueError
 
 
+def _system_metrics(value: object) -> float | None:
+    # As text, 1 is a second.
+    if value is False or (isinstance(value, str) and value.strip().lower() in _FALSE):
+        return None
+    if value is True or (isinstance(value, str) and value.strip().lower() in _TRUE - {"1"}):
+        return _SAMPLED_EVERY
+    every = seconds(value)
+    if every >= _SAMPLED_AT_MOST_EVERY:
+        return every
+    raise ValueError
+
+
 def _resource(value: object) -> dict[str, ResourceValue]:
     if not isinstance(value, Mapping):
         raise TypeError
@@ -268,6 +281,9 @@ def _is_resource_value(value: object) -> bool:
     return isinstance(value, str | int | float)
 
 
+# As often as the instruments are looked at.
+_SAMPLED_EVERY: Final = 10.0
+_SAMPLED_AT_MOST_EVERY: Final = 0.1
 _ON_OR_OFF: Final = "True or False (as text: true, yes, on, 1, false, no, off, 0)"
 
 OPTIONS: Final[Mapping[str, Option]] = {
@@ -305,6 +321,11 @@ OPTIONS: Final[Mapping[str, Option]] = {
     "budget": Option(read=_budget, accepted="a BudgetConfig, a table of its fields, or False"),
     "redact": Option(read=_redact, accepted=f"a Redactor, {_ON_OR_OFF}", variable="BRANCHLINE_REDACT"),
     "sampler": Option(read=_sampler, accepted="an OpenTelemetry Sampler (it has should_sample())", in_file=False),
+    "system_metrics": Option(
+        read=_system_metrics,
+        accepted=f"True, False, or how often: {A_DURATION}, at least 0.1 s",
+        variable="BRANCHLINE_SYSTEM_METRICS",
+    ),
     "resource": Option(
         read=_resource,
         accepted="a mapping of text to text, numbers, booleans, or lists of one of these",
@@ -335,7 +356,7 @@ OPTIONS: Final[Mapping[str, Option]] = {
 }
 
 # Named in the signature of configure() already; saying more than None or False is an error until they do something.
-NOT_YET: Final = ("mlflow", "upload", "system_metrics")
+NOT_YET: Final = ("mlflow", "upload")
 
 
 # ── where they come from ──────────────────────────────────────────────────────────────────────────

@@ -184,6 +184,72 @@ SIGNAL: Final = "branchline.signal"
 REASON: Final = "branchline.reason"
 FOLLOWER: Final = "branchline.follower"
 
+# ── what a process and its machine take: the names that OpenTelemetry's conventions have ──────────
+CPU_TIME: Final = "process.cpu.time"
+CPU_UTILIZATION: Final = "process.cpu.utilization"
+MEMORY_USAGE: Final = "process.memory.usage"
+MEMORY_VIRTUAL: Final = "process.memory.virtual"
+DISK_IO: Final = "process.disk.io"
+THREAD_COUNT: Final = "process.thread.count"
+FILE_DESCRIPTORS: Final = "process.unix.file_descriptor.count"
+CONTEXT_SWITCHES: Final = "process.context_switches"
+PAGING_FAULTS: Final = "process.paging.faults"
+UPTIME: Final = "process.uptime"
+GC_COLLECTIONS: Final = "cpython.gc.collections"
+GC_COLLECTED: Final = "cpython.gc.collected_objects"
+GC_UNCOLLECTABLE: Final = "cpython.gc.uncollectable_objects"
+SYSTEM_CPU_TIME: Final = "system.cpu.time"
+SYSTEM_CPU_UTILIZATION: Final = "system.cpu.utilization"
+SYSTEM_CPU_COUNT: Final = "system.cpu.logical.count"
+SYSTEM_MEMORY_USAGE: Final = "system.memory.usage"
+SYSTEM_MEMORY_LIMIT: Final = "system.memory.limit"
+SYSTEM_MEMORY_UTILIZATION: Final = "system.memory.utilization"
+SYSTEM_DISK_IO: Final = "system.disk.io"
+SYSTEM_DISK_OPERATIONS: Final = "system.disk.operations"
+SYSTEM_NETWORK_IO: Final = "system.network.io"
+SYSTEM_NETWORK_ERRORS: Final = "system.network.errors"
+GPU_UTILIZATION: Final = "hw.gpu.utilization"
+GPU_MEMORY_USAGE: Final = "hw.gpu.memory.usage"
+GPU_MEMORY_LIMIT: Final = "hw.gpu.memory.limit"
+GPU_MEMORY_UTILIZATION: Final = "hw.gpu.memory.utilization"
+CPU_MODE: Final = "cpu.mode"
+DISK_DIRECTION: Final = "disk.io.direction"
+NETWORK_DIRECTION: Final = "network.io.direction"
+NETWORK_INTERFACE: Final = "network.interface.name"
+SWITCH_TYPE: Final = "process.context_switch.type"
+FAULT_TYPE: Final = "system.paging.fault.type"
+GC_GENERATION: Final = "cpython.gc.generation"
+MEMORY_STATE: Final = "system.memory.state"
+GPU_ID: Final = "hw.id"
+GPU_NAME: Final = "hw.name"
+# For these the conventions have no name: how late an event loop is.
+LOOP_LAG: Final = "branchline.event_loop.lag"
+
+# ── a step about which it is said what its process took meanwhile ─────────────────────────────────
+STEP_CPU_TIME: Final = CPU_TIME
+STEP_PEAK_MEMORY: Final = "process.memory.peak"
+STEP_DISK_READ: Final = "process.disk.io.read"
+STEP_DISK_WRITE: Final = "process.disk.io.write"
+# Of what: of the whole process, whatever else ran in it.
+MEASURED_SCOPE: Final = "measured.scope"
+MEASURED_PROCESS: Final = "process"
+
+# ── operations that are timed ─────────────────────────────────────────────────────────────────────
+TIMED_STARTED: Final = "branchline.operation.started"
+TIMED_COMPLETED: Final = "branchline.operation.completed"
+TIMED_SLOW: Final = "branchline.operation.slow"
+TIMED_FAILED: Final = "branchline.operation.failed"
+
+# ── alerts ────────────────────────────────────────────────────────────────────────────────────────
+ALERT_EVENT: Final = "branchline.alert"
+ALERT_NOT_TAKEN: Final = "branchline.alert.not_taken"
+ALERTS: Final = "branchline.alerts"
+ALERT_METRIC: Final = "alert.metric"
+ALERT_SEVERITY: Final = "alert.severity"
+# Of each step and branch that has ended, 1 or 0: what its mean says is the rate of errors.
+STEP_FAILED: Final = "branchline.step.failed"
+BRANCH_FAILED: Final = "branchline.branch.failed"
+
 # ── a run in MLflow ───────────────────────────────────────────────────────────────────────────────
 # What it is found by where the answer to its creation was lost.
 MLFLOW_TOKEN: Final = "branchline.mlflow.token"  # noqa: S105  # no secret

@@ -25,6 +25,8 @@ class Callback:
         """Ask *function* of the *instrument* with this name; a generator is sent the options."""
         self._instrument = instrument
         self._function = function
+        # One that neither waits nor raises, which is ours, needs no thread.
+        self._is_prompt = getattr(function, "is_prompt", False) is True
         self._is_begun = False
         self._answer: list[Observation] = []
         self._thread: threading.Thread | None = None
@@ -34,6 +36,9 @@ class Callback:
         if self.is_asked:
             return
         self._answer = []
+        if self._is_prompt:
+            self._run(options, notices)
+            return
         thread = threading.Thread(target=self._run, args=(options, notices), name="branchline-callback", daemon=True)
         try:
             thread.start()

@@ -7,7 +7,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from .._journal.snapshots import REPEAT_SECONDS, Metric, Snapshot, many_series
 from .measuring import Collecting
@@ -41,7 +41,7 @@ class Collector:
         """Look at *source*, once it is started."""
         self._pipeline = pipeline
         self._source = source
-        self._interval = pipeline.options.metrics.interval_seconds
+        self._usual_interval = self._interval = pipeline.options.metrics.interval_seconds
         self._fresh()
         source.begin(self)
 
@@ -55,8 +55,7 @@ class Collector:
         self._is_over = False
         self._is_abandoned = False
         self._end = float("inf")
-        self._latest: tuple[Metric, ...] = ()
-        self._latest_at = 0.0
+        self._said: dict[tuple[Any, ...], tuple[Metric, float]] = {}
 
     def start(self) -> None:
         """Begin to collect; whoever comes second changes nothing."""
@@ -68,6 +67,11 @@ class Collector:
         except RuntimeError:
             # No more threads: what has been measured is looked at once, at the end.
             self._thread = None
+
+    def hurry(self, seconds: float | None) -> None:
+        """Collect at least every so many *seconds* from now on; None: as often as usual."""
+        self._interval = self._usual_interval if seconds is None else min(self._usual_interval, seconds)
+        self._wake()
 
     def collect(self, timeout: float) -> bool:
         """Collect now; return whether it was done within *timeout* seconds."""
@@ -115,6 +119,7 @@ class Collector:
     def _run(self) -> None:
         due = time.monotonic() + self._interval
         while not self._is_over:
+            due = min(due, time.monotonic() + self._interval)
             self._signal.acquire(timeout=max(due - time.monotonic(), 0.001))
             if self._is_over:
                 break
@@ -146,8 +151,17 @@ class Collector:
         metrics = self._source.read(lambda: min(begun + _CALLBACK_SECONDS, self._end))
         for metric in many_series(metrics):
             self._pipeline.notices.once(f"series_{metric.name}", metric.warning)
-        is_known = metrics == self._latest and begun - self._latest_at < REPEAT_SECONDS
-        if not metrics or (is_known and not is_last) or self._is_abandoned:
+        told = tuple(metric for metric in metrics if is_last or self._is_news(metric, begun))
+        if not told or self._is_abandoned:
             return
-        self._latest, self._latest_at = metrics, begun
-        self._pipeline.submit_snapshot(Snapshot(metrics, start=self._started_unix_nano, time=time.time_ns()))
+        self._said |= {_key(metric): (metric, begun) for metric in told}
+        self._pipeline.submit_snapshot(Snapshot(told, start=self._started_unix_nano, time=time.time_ns()))
+
+    def _is_news(self, metric: Metric, now: float) -> bool:
+        """Whether *metric* has changed since it was said, or that is a while ago."""
+        known, said_at = self._said.get(_key(metric), (None, 0.0))
+        return metric != known or now - said_at >= REPEAT_SECONDS
+
+
+def _key(metric: Metric) -> tuple[Any, ...]:
+    return metric.scope, metric.name, metric.kind, metric.unit

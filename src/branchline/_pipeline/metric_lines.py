@@ -39,6 +39,8 @@ class MetricLines:
     def add(self, spans: Sequence[Any]) -> None:
         """Take finished *spans*."""
         self._spans.add(spans)
+        if self._pipeline.observers:
+            self._pipeline.observers.spans(spans)
 
     def add_usage(self, logs: Sequence[LogRecord]) -> None:
         """Take what calls of models took, as far as *logs* tell of any."""
@@ -48,6 +50,8 @@ class MetricLines:
                 (self._picked_up if record.data.get(names.USAGE_PICKED_UP) else self._usage).add(usage)
                 self.spent.add(usage)
                 self._has_usage = True
+        if self._pipeline.observers:
+            self._pipeline.observers.logs(logs)
 
     @property
     def is_changed(self) -> bool:
@@ -81,6 +85,8 @@ class MetricLines:
         """Return *snapshots* as whole lines."""
         for snapshot in snapshots:
             self._measured_by_others.update(metric.name for metric in snapshot.metrics if metric.scope is not None)
+        if self._pipeline.observers:
+            self._pipeline.observers.snapshots(snapshots)
         if self._encoder is None:
             # A run is no resource: each would begin a thousand series that never end.
             resource = {key: value for key, value in self._pipeline.resource.items() if key != names.RUN_ID}

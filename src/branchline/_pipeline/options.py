@@ -92,6 +92,7 @@ def for_children(config: Config, directory: Path, run_id: str) -> dict[str, Any]
         "durability": config.durability,
         "memory_limit": config.memory_limit,
         "exit_timeout": config.exit_timeout,
+        "system_metrics": config.system_metrics or False,
         "budget": False if config.budget is None else _for_a_child(config.budget),
     }
 

@@ -35,6 +35,7 @@ from .endings import unwatch_forks
 from .log_submit import made_submit_fields, made_submit_log, submit_fields_as_record
 from .metric_settings import MetricSettings
 from .notices import Notices
+from .observers import Observers
 from .rare_records import Place, beginning_of, event_record, thoroughly_frozen
 from .ring_opening import Origin, opened_ring
 from .span_submit import made_queueing, made_submit
@@ -135,6 +136,8 @@ class Pipeline:
         self.usage_heard: Callable[[Usage], None] | None = None
         # Of those who are told at the end: how much of each limit is used.
         self.budgets: Callable[[], tuple[BudgetStatus, ...]] = tuple
+        # Who watches what is measured, told by the writer.
+        self.observers = Observers()
         self.notices = Notices(strict=options.strict)
         self.odd = self.notices.odd
         self.failed = self.notices.failed

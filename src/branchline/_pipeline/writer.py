@@ -142,7 +142,9 @@ class Writer:
                 return
 
     def _turn(self) -> None:
-        if self.pipeline.queue:
+        queue = self.pipeline.queue
+        # A look at the instruments comes by the clock: whoever samples once a second is no busier for it.
+        if queue and (len(queue) > 1 or queue[0].__class__ is not Snapshot):
             self._busy_until = time.monotonic() + _IDLE_AFTER_SECONDS
         now = time.monotonic()
         # Before the first line: a reader that finds lines must find out whose they are, and that the process lives.

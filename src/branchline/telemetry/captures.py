@@ -17,6 +17,7 @@ from .._pipeline.writer import Writer
 from ..config import Config
 from ..context import PIPELINE_KEY, RUN_KEY, SETTINGS_KEY, EventTaker, Recorder
 from ..prices import Prices
+from .measures import RunMeasures
 
 
 CAPTURED_LEVEL: Final = logging.INFO
@@ -36,6 +37,7 @@ class Capturing:
             options_of(self.config, self.run_id, layout.runs_directory(directory) / self.run_id, ()), Writer
         )
         self.prices = Prices()
+        self.measures = RunMeasures(self.pipeline)
         self.settings = for_children(self.config, directory, self.run_id)
         self.recorder: Recorder | None = None
         self.events: EventTaker | None = None
@@ -58,4 +60,5 @@ class Capturing:
         """Write what was recorded, and what is still open as interrupted."""
         self.pipeline.close_open()
         self.pipeline.flush(10.0)
+        self.measures.finish(10.0)
         self.pipeline.close(10.0, reason="captured")

@@ -34,6 +34,7 @@ from ..prices import Prices
 from .budgets import Budgeting
 from .environment import Exported, export, join_trace, take_back
 from .log_wiring import LogWiring
+from .measures import RunMeasures
 from .providers import Providers, foreign_tracers
 from .results import FlushResult, counters_of, result_of
 from .sink_reports import sink_document, sink_metrics
@@ -41,6 +42,7 @@ from .sink_reports import sink_document, sink_metrics
 
 if TYPE_CHECKING:
     from .._pipeline.sdk_metrics import Reader
+    from ..monitor import PerformanceMonitor
 
 _CAPTURES: Final = {False: "", True: "all", "args": "args", "result": "result"}
 
@@ -83,6 +85,9 @@ class Telemetry:
         self._trace_of_parent: object = None
         self._processor: JournalProcessor | None = None
         self._logging: LogWiring | None = None
+        self.measures: RunMeasures | None = None
+        self.monitor: PerformanceMonitor | None = None
+        """What samples for it, where it was configured with ``system_metrics``."""
         self._home = home
 
     @property
@@ -136,6 +141,7 @@ class Telemetry:
         if os.getpid() == pipeline.pid and pipeline.writer is not None:
             pipeline.event(names.RUN_ENDED, {names.PROCESS: pipeline.process})
         is_written = pipeline.flush(deadline - time.monotonic())
+        self._finish_watching(deadline)
         self._close_books(deadline)
         pipeline.close(max(deadline - time.monotonic(), 0.05), reason="shutdown")
         self._part(deadline)
@@ -157,6 +163,7 @@ class Telemetry:
             pipeline.event(names.RUN_ENDED, {names.PROCESS: pipeline.process, "reason": reason})
         deadline = time.monotonic() + self.config.exit_timeout
         self._finish_collecting(self.config.exit_timeout)
+        self._finish_watching(deadline)
         self._close_books(deadline)
         pipeline.go_direct(deadline - time.monotonic(), reason=reason)
         self._part(deadline)
@@ -165,6 +172,18 @@ class Telemetry:
         """Collect for the last time; what hangs in it must leave time for the rest."""
         if self._collector is not None:
             self._collector.finish(limit / 2)
+
+    def begin_sampling(self, monitor: PerformanceMonitor | None) -> None:
+        """Begin to sample with *monitor*, if there is one; once everybody knows that this run records."""
+        self.monitor = monitor
+        if monitor is not None and self.pipeline is not None:
+            monitor.start()
+
+    def _finish_watching(self, deadline: float) -> None:
+        """Let those who watch this run say what they have seen of it last."""
+        left = max(deadline - time.monotonic(), 0.05) / 2
+        if self.measures is not None:
+            self.measures.finish(left)
 
     def _close_books(self, deadline: float) -> None:
         if self._budgeting is not None:
@@ -215,6 +234,8 @@ class Telemetry:
         self._logging = logging
         logging.attach(providers.bridge)
         self._budget(pipeline)
+        self.measures = RunMeasures(pipeline, collector=lambda: self._collector, look=self._looked_at)
+        pipeline.companions.append(self.measures)
         watch_forks(pipeline)
         self.exported = export(self.run_id, self.directory, leaves_place=self.leaves_place)
         self._endings = Endings(self.end, signals=config.signals)
@@ -251,6 +272,7 @@ class Telemetry:
     def _measured(self) -> tuple[Metric, ...]:
         pipeline, budgeting = self.pipeline, self._budgeting
         found: tuple[Metric, ...] = () if budgeting is None else budgeting.metrics()
+        found += () if self.measures is None else self.measures.metrics()
         if pipeline is not None and self._followers.each:
             # Whoever is delivered nothing has `process.json`.
             queued = pipeline.queue_bytes
@@ -258,12 +280,23 @@ class Telemetry:
             found += sink_metrics()
         return found
 
+    def _looked_at(self) -> tuple[Metric, ...]:
+        """Return how its budgets stand, and what it measures of itself."""
+        pipeline, budgeting = self.pipeline, self._budgeting
+        if pipeline is None or budgeting is None:
+            return ()
+        queued = pipeline.queue_bytes
+        own = self._followers.metrics(pipeline.process, counters_of(pipeline), queue_bytes=queued)
+        return (*budgeting.metrics(), *own, *sink_metrics())
+
     def _meter(self, pipeline: Pipeline, collector: Collector) -> None:
         before, self._collector = self._collector, collector
         if before is not None:
             before.finish(0.0)
             pipeline.companions.remove(before)
         pipeline.companions.append(collector)
+        if self.measures is not None:
+            self.measures.hurry()
 
     def _join_provider(self, provider: TracerProvider, pipeline: Pipeline, capture: str) -> None:
         processor = self._home.providers.processor_of(provider)
@@ -328,5 +361,7 @@ class Telemetry:
             self._processor.use(None)
         if self._logging is not None:
             self._logging.detach(self._home.providers.bridge)
+        if self.monitor is not None:
+            self.monitor.stop(self.config.exit_timeout)
         take_back(self.exported)
         self._home.leave(self)

@@ -25,6 +25,7 @@ from ..limits import BudgetConfig
 from ..redaction import Redactor
 from .environment import inherited, is_child
 from .log_wiring import LogWiring
+from .measures import monitor_of
 from .providers import foreign_tracers
 from .run import Telemetry
 from .state import STATE
@@ -50,7 +51,7 @@ def configure(
     budget: BudgetConfig | Mapping[str, object] | Literal[False] | Unset | None = UNSET,
     redact: bool | Redactor | Unset | None = UNSET,
     sampler: Sampler | Unset | None = UNSET,
-    system_metrics: Literal[False] | Unset | None = UNSET,
+    system_metrics: bool | float | str | timedelta | Unset | None = UNSET,
     resource: Mapping[str, ResourceValue] | Unset | None = UNSET,
     propagate: bool | Unset | None = UNSET,
     durability: Durability | Unset | None = UNSET,
@@ -135,6 +136,7 @@ def _set_up(
     for make in makers.values():
         # What is wrong with its settings is said now, while whatever was set up before goes on.
         make().close()
+    monitor = monitor_of(config, is_alone=not is_joining)
     logging = LogWiring(config)
     if before is not None:
         before.shutdown()
@@ -148,6 +150,7 @@ def _set_up(
     STATE.current = telemetry
     STATE.providers.keep()
     STATE.point()
+    telemetry.begin_sampling(monitor)
     return telemetry
 
 

@@ -51,6 +51,7 @@ class State:
             CURRENT.directory, CURRENT.events = str(recording.directory), recording.events
             CURRENT.prices = recording.prices
             CURRENT.purse = None if run is None else run.purse
+            CURRENT.measures = recording.measures
         # Records outside of a capture are not a capture's: only a run takes what no context claims.
         pipeline = None if run is None else run.pipeline
         self.providers.log_taker.use(pipeline)
