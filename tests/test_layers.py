@@ -32,26 +32,10 @@ def row(*rooms: str, packages: tuple[str, ...] = ()) -> Row:
     return Row(rooms=frozenset(rooms), packages=frozenset(packages))
 
 
-SPANS = (
-    "foreign",
-    "outcomes",
-    "generators",
-    "captures",
-    "callables",
-    "steps",
-    "branch_config",
-    "branch_model",
-    "branches",
-    "stamps",
-)
-# Running branches: what is to be run, where, by whom; and the strategies that say which.
-RUNNING = (
-    *("branch_blocks", "branch_plan", "branch_errands", "branch_workers", "branch_logging", "branch_runner"),
-    *("branch_calls", "branch_own_way", "branch_budget", "branch_loop", "shadows", "running"),
-)
+SPANS = ("foreign", "outcomes", "generators", "captures", "callables", "steps", "branches", "stamps")
 USAGE = ("foreign_usage", "step_usage", "responses", "spending", "token_log", "usage", "prices", "budget")
-LATER = (*USAGE, "strategies", "metrics", "monitor", "progress", "metadata", "events", "logs")
-RECORD_MODULES = (*SPANS, *RUNNING, *LATER)
+LATER = (*USAGE, "metrics", "monitor", "progress", "metadata", "events", "logs")
+RECORD_MODULES = (*SPANS, *LATER)
 LEAVES = (
     *(
         "quantities",

@@ -447,7 +447,7 @@ def test_decorated_in_processes():
     """
     SP-44: a decorated function's own arguments travel to processes with it.
     """
-    from branchline.branch_calls import bound
+    from branchline.branches.calls import bound
 
     call = bound(module_level, (5,), {})
     assert pickle.loads(pickle.dumps(call))({"delta": 2}) == 7

@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Mapping
 from typing import Final
 
-from ..branch_model import Branch
+from ..branches.model import Branch
 from ..errors import ConfigError
 
 

@@ -15,8 +15,8 @@ from .. import names
 from .._mlflow.client import Client, RunStatus
 from .._mlflow.failures import MLflowFailure
 from .._mlflow.limits import LONGEST_EXPERIMENT_NAME
-from ..branch_config import config_id, flattened, mapping_of
-from ..branch_model import Branch, Status
+from ..branches.config import config_id, flattened, mapping_of
+from ..branches.model import Branch, Status
 from ..context import CURRENT
 from ..errors import ConfigError
 from ..logs.accounts import Account, said

@@ -14,7 +14,7 @@ from .. import names
 from .._mlflow.client import Client, RunStatus
 from .._mlflow.failures import MLflowFailure
 from .._mlflow.limits import LONGEST_PARAM, LONGEST_TAG, Batch, Point, batches, cut, fitted, fitted_key
-from ..branch_config import branch_name
+from ..branches.config import branch_name
 from ..logs.accounts import Account
 from ..redaction import Redactor
 from ..values import Value

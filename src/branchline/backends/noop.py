@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping
 
-from ..branch_model import Branch
+from ..branches.model import Branch
 
 
 class NoOpLogger:

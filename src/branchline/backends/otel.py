@@ -13,9 +13,9 @@ from opentelemetry import context as otel_context
 from opentelemetry.context import Context
 
 from .. import foreign, names
-from ..branch_config import flattened
-from ..branch_model import Branch, ExceptionInfo
 from ..branches import branch
+from ..branches.config import flattened
+from ..branches.model import Branch, ExceptionInfo
 from ..context import CURRENT, Recording, attached
 from .protocol import known_status
 

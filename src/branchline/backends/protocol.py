@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol, get_args, runtime_checkable
 
-from ..branch_model import Status
+from ..branches.model import Status
 from ..errors import BranchlineError
 
 

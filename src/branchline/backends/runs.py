@@ -5,8 +5,8 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Self
 
-from ..branch_logging import begun, told
-from ..branch_model import Branch
+from ..branches.model import Branch
+from ..branches.run_logs import begun, told
 from .protocol import LoggerBackend
 
 

@@ -9,11 +9,11 @@ from typing import Final
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace.sampling import DEFAULT_ON
 
-from .. import shadows
 from .._journal import layout
 from .._pipeline.options import for_children, options_of
 from .._pipeline.pipeline import Pipeline
 from .._pipeline.writer import Writer
+from ..branches import shadows
 from ..config import Config
 from ..context import PIPELINE_KEY, RUN_KEY, SETTINGS_KEY, EventTaker, Recorder
 from ..prices import Prices

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 
-from .. import foreign, names, shadows
+from .. import foreign, names
 from .._journal import layout
 from .._journal.seen import Listener
 from .._journal.snapshots import Metric
@@ -26,7 +26,8 @@ from .._pipeline.pipeline import Pipeline
 from .._pipeline.propagation import PROPAGATION
 from .._pipeline.recorder import NativeRecorder
 from .._pipeline.writer import Writer
-from ..branch_blocks import current_branch
+from ..branches import shadows
+from ..branches.blocks import current_branch
 from ..config import OTLP, Config
 from ..context import EventTaker, Purse, Recorder
 from ..exporters.followers import Followers, Makers, followers_of

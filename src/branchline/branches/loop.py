@@ -10,9 +10,9 @@ from collections.abc import Generator
 from contextlib import suppress
 
 from . import shadows
-from .branch_model import Branch
-from .branch_own_way import OwnWay
-from .branch_runner import Runner
+from .model import Branch
+from .own_way import OwnWay
+from .runner import Runner
 
 
 # How long a thread may take from its start to its first line.

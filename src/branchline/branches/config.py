@@ -8,11 +8,11 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from .values import Value, freeze, freeze_key, freeze_name
+from ..values import Value, freeze, freeze_key, freeze_name
 
 
 if TYPE_CHECKING:
-    from .redaction import Redactor
+    from ..redaction import Redactor
 
 
 # What one line of a table or of a tree has room for.
@@ -28,7 +28,7 @@ _ADDRESS = re.compile(r" at 0x[0-9A-Fa-f]+")
 @functools.cache
 def _redactor() -> Redactor:
     # Its patterns take longer to compile than all the rest of branchline takes to import.
-    from .redaction import Redactor
+    from ..redaction import Redactor
 
     return Redactor()
 

@@ -9,16 +9,16 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Self, TypedDict, cast, overload
 
-from . import names
-from .branch_config import logging_params, mapping_of
-from .context import Recording
-from .metrics import record_metric, record_on
-from .outcomes import outcome_of
-from .values import freeze, freeze_name
+from .. import names
+from ..context import Recording
+from ..metrics import record_metric, record_on
+from ..outcomes import outcome_of
+from ..values import freeze, freeze_name
+from .config import logging_params, mapping_of
 
 
 if TYPE_CHECKING:
-    from .redaction import Redactor
+    from ..redaction import Redactor
 
 
 Status = Literal["pending", "success", "failed", "skipped", "cancelled", "interrupted", "lost"]
@@ -191,7 +191,7 @@ class Branch:
         if redact is False:
             return fields
         # Its patterns take longer to compile than all the rest of branchline takes to import.
-        from .redaction import redactor_from
+        from ..redaction import redactor_from
 
         redactor = redactor_from(redact)
         if redactor is None:

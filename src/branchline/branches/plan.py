@@ -6,15 +6,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from .branch_config import branch_name, config_id, mapping_of
-from .branch_model import Branch
-from .errors import ConfigError
+from ..errors import ConfigError
+from .config import branch_name, config_id, mapping_of
+from .model import Branch
 
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
-    from .limits import BudgetConfig
+    from ..limits import BudgetConfig
 
 ORDERS = ("interleaved", "blocked")
 EXECUTORS = ("thread", "process")
@@ -84,7 +84,7 @@ class Options:
         )
         if self.budget is not None and not callable(self.budget):
             # Whoever has no budget must not pay for exact decimals.
-            from .limits import BudgetConfig
+            from ..limits import BudgetConfig
 
             _claim(
                 isinstance(self.budget, BudgetConfig), f"budget is a BudgetConfig or a function, not {self.budget!r}"

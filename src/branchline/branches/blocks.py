@@ -9,12 +9,12 @@ from typing import Self
 from opentelemetry import context as otel_context
 from opentelemetry.context import Context
 
-from . import foreign, names
-from .branch_config import branch_name, config_id, flattened, mapping_of, output_view
-from .branch_model import Branch, BranchContainer
-from .context import CURRENT, Identity, Recording, current_identity
-from .outcomes import is_worth_recording, outcome_of
-from .values import freeze_name
+from .. import foreign, names
+from ..context import CURRENT, Identity, Recording, current_identity
+from ..outcomes import is_worth_recording, outcome_of
+from ..values import freeze_name
+from .config import branch_name, config_id, flattened, mapping_of, output_view
+from .model import Branch, BranchContainer
 
 
 BRANCH_KEY = otel_context.create_key("branchline-branch")

@@ -11,16 +11,16 @@ from typing import Any
 
 from opentelemetry import context as otel_context
 
-from . import names
-from .branch_blocks import EXPERIMENT_KEY, BranchBlock, ExperimentBlock
-from .branch_budget import reason_to_stop
-from .branch_errands import Ended
-from .branch_logging import begun, told
-from .branch_model import Branch, BranchContainer
-from .branch_plan import Options, Planned, in_config_order
-from .branch_workers import Job, Workplace, workplace_for
-from .limits import BudgetExceeded
-from .outcomes import error_type, outcome_of
+from .. import names
+from ..limits import BudgetExceeded
+from ..outcomes import error_type, outcome_of
+from .blocks import EXPERIMENT_KEY, BranchBlock, ExperimentBlock
+from .budgets import reason_to_stop
+from .errands import Ended
+from .model import Branch, BranchContainer
+from .plan import Options, Planned, in_config_order
+from .run_logs import begun, told
+from .workers import Job, Workplace, workplace_for
 
 
 # How long a coroutine that was cancelled may take to clean up, until it is left alone.

@@ -13,10 +13,10 @@ from typing import Any, cast
 from opentelemetry import context as otel_context
 from opentelemetry.context import Context
 
-from .branch_blocks import BRANCH_KEY
-from .branch_model import Branch, ExceptionInfo, exception_info
-from .context import attached, carrier, extracted
-from .errors import BranchlineError
+from ..context import attached, carrier, extracted
+from ..errors import BranchlineError
+from .blocks import BRANCH_KEY
+from .model import Branch, ExceptionInfo, exception_info
 
 
 class WorkerError(BranchlineError):

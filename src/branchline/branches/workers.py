@@ -15,10 +15,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from . import names
-from .branch_errands import Ended, Errand, ended_here, understood
-from .branch_model import Branch
-from .errors import ConfigError
+from .. import names
+from ..errors import ConfigError
+from .errands import Ended, Errand, ended_here, understood
+from .model import Branch
 
 
 # How long a worker that was told to stop may take for it, until it is killed.

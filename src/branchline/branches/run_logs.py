@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from .logs.accounts import complain, said
+from ..logs.accounts import complain, said
 
 
 if TYPE_CHECKING:
-    from .branch_model import Branch
-    from .branch_plan import RunLogger
+    from .model import Branch
+    from .plan import RunLogger
 
 
 async def begun(logger: RunLogger | None, branch: Branch) -> str | None:

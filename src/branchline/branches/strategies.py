@@ -8,13 +8,13 @@ import weakref
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from .branch_model import Branch, BranchContainer
-from .branch_plan import Options, RunLogger, Selection, configs_of, planned
-from .errors import ConfigError
+from ..errors import ConfigError
+from .model import Branch, BranchContainer
+from .plan import Options, RunLogger, Selection, configs_of, planned
 
 
 if TYPE_CHECKING:
-    from .branch_runner import Runner
+    from .runner import Runner
 
 
 @runtime_checkable
@@ -52,8 +52,8 @@ class _Running:
     ) -> Any:  # noqa: ANN401  # what the function returns, or branches
         """Call ``func(*args, config=config, **kwargs)`` with *configs*, each call a branch; tell *logger* of them."""
         # asyncio is for those who run something.
-        from .branch_calls import bound
-        from .branch_runner import Runner
+        from .calls import bound
+        from .runner import Runner
 
         given = configs_of(configs)
         plan = planned(given, self.select(given), repeats=1, order="interleaved")
@@ -126,7 +126,7 @@ def output_of(branch: Branch) -> object:
     if branch.error is not None and branch.status != "success":
         raise branch.error
     if branch.status == "lost" and branch.exception_info is not None:
-        from .branch_errands import WorkerError
+        from .errands import WorkerError
 
         raise WorkerError(branch.exception_info["message"])
     return branch.output

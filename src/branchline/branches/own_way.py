@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any
 
-from .branch_calls import bound
-from .branch_model import Branch, BranchContainer
-from .branch_plan import Options, Planned, Selection, in_config_order, planned
-from .branch_runner import Runner, experiment_of
+from .calls import bound
+from .model import Branch, BranchContainer
+from .plan import Options, Planned, Selection, in_config_order, planned
+from .runner import Runner, experiment_of
 from .strategies import output_of
 
 

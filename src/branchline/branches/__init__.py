@@ -8,12 +8,12 @@ from typing import Any
 
 from opentelemetry import context as otel_context
 
-from .branch_blocks import BRANCH_KEY, EXPERIMENT_KEY, BranchBlock, ExperimentBlock, branch, current_branch
-from .branch_config import config_id
-from .branch_model import Branch, BranchContainer, ExceptionInfo, Status, exception_info
-from .branch_plan import RunLogger, Selection
-from .context import attached
-from .errors import ConfigError
+from ..context import attached
+from ..errors import ConfigError
+from .blocks import BRANCH_KEY, EXPERIMENT_KEY, BranchBlock, ExperimentBlock, branch, current_branch
+from .config import config_id
+from .model import Branch, BranchContainer, ExceptionInfo, Status, exception_info
+from .plan import RunLogger, Selection
 from .running import BranchStream, arun_branches, iter_branches, run_branches, traced_experiment
 from .strategies import (
     MultiBranchStrategy,

@@ -8,18 +8,18 @@ from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterat
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast, overload
 
-from .branch_model import Branch, BranchContainer
-from .branch_plan import Options, RunLogger, configs_of, planned
-from .errors import ConfigError
+from ..errors import ConfigError
+from .model import Branch, BranchContainer
+from .plan import Options, RunLogger, configs_of, planned
 from .strategies import Strategy, strategy_for
 
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
-    from .branch_own_way import OwnWay
-    from .branch_runner import Runner
-    from .limits import BudgetConfig
+    from ..limits import BudgetConfig
+    from .own_way import OwnWay
+    from .runner import Runner
 
 
 def run_branches(
@@ -288,9 +288,9 @@ def _runner(
     all_configs = configs_of(configs)
     chosen = strategy_for(strategy, fn)
     # asyncio is for those who run something.
-    from .branch_calls import bound
-    from .branch_own_way import OwnWay
-    from .branch_runner import Runner
+    from .calls import bound
+    from .own_way import OwnWay
+    from .runner import Runner
 
     if not isinstance(chosen, Strategy):
         args, kwargs = given or ((), {})
@@ -306,6 +306,6 @@ def _runner(
 
 def _finished(runner: Runner | OwnWay) -> Generator[Branch, None, None]:
     # The same.
-    from .branch_loop import finished
+    from .loop import finished
 
     return finished(runner)
