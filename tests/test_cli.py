@@ -19,7 +19,7 @@ from branchline.cli import main
 from branchline.cli.paint import ago
 from branchline.cli.show import run_picture
 from branchline.cli.tree import tree_text
-from branchline.read import open_runs
+from branchline.read import Summary, open_runs, summaries
 from journals import BEGIN, SECOND, TRACE, Journal, checkpoint, event, journal, log, opened, point, raised, span
 
 
@@ -153,6 +153,65 @@ def test_show_metrics(tmp_path: Path) -> None:
         "─" * 40,
         "rows         2   4.5    4.5    10  {row}",
     ]
+
+
+def many(directory: Path) -> None:
+    """Write a run with steps and points of which there are many: a hundred, twenty, two, one."""
+    journal(directory).spans(
+        *[span(1000 + number, "load", end=number / 1000) for number in range(1, 101)],
+        *[span(2000 + number, "twice", end=0.5) for number in range(2)],
+        span(3000, "open", end=0.0, kind="branch"),
+    ).logs(
+        *[point("rows", 10 * number, at=number, unit="{row}") for number in range(20)],
+        point("once", 1, at=1),
+        point("rows", "NaN", at=30, unit="{row}"),
+    )
+
+
+def test_show_what_many_come_to(tmp_path: Path) -> None:
+    """
+    MX-63: steps and points of which there are twenty and more have a line with their mean and percentiles; --all has
+    one for all of which there are two. What is no number does not count.
+    """
+    many(tmp_path)
+
+    few, all_ = (
+        next(part for part in picture(tmp_path, is_whole=is_whole).split("\n\n") if part.startswith("of many"))
+        for is_whole in (False, True)
+    )
+    assert few.splitlines() == [
+        "of many    count     min   mean    p50    p95    p99     max  unit",
+        "─" * 67,
+        "step load    100  1.0 ms  50 ms  50 ms  95 ms  99 ms  100 ms",
+        "rows          20       0     95     95  180.5  188.1     190  {row}",
+    ]
+    assert all_.splitlines() == [
+        "of many     count     min    mean     p50     p95     p99     max  unit",
+        "─" * 72,
+        "step load     100  1.0 ms   50 ms   50 ms   95 ms   99 ms  100 ms",
+        "step twice      2  500 ms  500 ms  500 ms  500 ms  500 ms  500 ms",
+        "rows           20       0      95      95   180.5   188.1     190  {row}",
+    ]
+
+
+def test_what_many_come_to_as_json(tmp_path: Path) -> None:
+    """
+    MX-63: a program gets the summary of every step and point, exactly, and so does who reads the run.
+    """
+    many(tmp_path)
+    [run] = open_runs(tmp_path)
+
+    found = json.loads(called("show", "--directory", tmp_path, "--json").stdout)["summaries"]
+    assert found == [summary.to_dict() for summary in summaries(run)]
+    assert [(each["metric"], each["attributes"], each["count"]) for each in found] == [
+        ("branchline.step.duration", {"branchline.step.name": "load"}, 100),
+        ("branchline.step.duration", {"branchline.step.name": "twice"}, 2),
+        ("rows", {}, 20),
+        ("once", {}, 1),
+    ]
+    assert summaries(run)[2] == Summary(
+        metric="rows", unit="{row}", count=20, min=0, max=190, mean=95, p50=95, p95=180.5, p99=188.1
+    )
 
 
 def test_show_metrics_as_json(tmp_path: Path) -> None:

@@ -29,8 +29,8 @@ from branchline._pipeline.meters import Meters
 from branchline.context import CURRENT
 from branchline.monitor import PerformanceMetric, PerformanceMonitor, Summary, summary_of
 from branchline.monitor.catalogue import CATALOGUE, COUNTER, GAUGE, UP_DOWN
-from branchline.monitor.values import Spread
 from branchline.read import open_runs
+from branchline.spreads import Spread
 from branchline.testing import capture
 
 

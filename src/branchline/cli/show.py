@@ -15,7 +15,7 @@ from rich.text import Text
 from ..config import find_pyproject, load_links
 from ..exporters.console.text import plural, spending
 from ..links import Links
-from ..read import Run, Stamp
+from ..read import Run, Stamp, summaries
 from ..read.load import uncollected
 from ..read.run_document import run_document
 from ..read.tree import ending_of, items_of, printable, stamp_line
@@ -26,6 +26,7 @@ from .logs import lines_of
 from .measured import loose_metrics
 from .options import common_options, found_run, found_runs, print_json, terminal
 from .paint import STYLES, ago, level_style, moment, seconds, sign
+from .spread_table import spread_table
 from .tree import tree_text, warnings_in
 from .viewers import viewer_documents, viewer_lines
 
@@ -79,6 +80,9 @@ def run_picture(console: Console, run: Run, *, now: float, is_whole: bool = Fals
     bars = list(budget_bars(console, run))
     if bars:
         yield Group(Text(), *bars)
+    spread = spread_table(summaries(run), is_whole=is_whole)
+    if spread is not None:
+        yield Group(Text(), spread)
     measured = loose_metrics(run.points, is_whole=is_whole)
     if measured is not None:
         yield Group(Text(), measured)

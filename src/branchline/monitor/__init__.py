@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from ..spreads import Summary, summary_of
 from .alerts import Alert
 from .channels import CallbackChannel, Channel, LogChannel
 from .consumption import MeasuredStep, measured_step
 from .performance import PerformanceMonitor, summary, watch_loop
 from .thresholds import Threshold
 from .timing import TimedOperation, timed_operation
-from .values import PerformanceMetric, Summary, summary_of
+from .values import PerformanceMetric
 from .webhook import WebhookChannel
 
 

@@ -17,6 +17,7 @@ from .. import names
 from ..context import CURRENT, PIPELINE_KEY, RUN_KEY, SETTINGS_KEY, Measured, Measures, attached
 from ..errors import ConfigError
 from ..quantities import A_DURATION, seconds
+from ..spreads import Summary
 from .alerts import LOG, Alert, record_alert, record_not_taken
 from .catalogue import CATALOGUE, COUNTER, Readings
 from .channels import Channel, channel_of
@@ -25,7 +26,7 @@ from .machine import has_psutil
 from .sampler import Sampler
 from .summaries import Summaries
 from .thresholds import Threshold
-from .values import PerformanceMetric, Summary
+from .values import PerformanceMetric
 from .watch import Watch
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from ..context import Measured
-from .values import Spread, Summary
+from ..spreads import Spread, Summary
 from .watch import Series, series_of
 
 

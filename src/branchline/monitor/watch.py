@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from ..context import Measured
+from ..spreads import Spread
 from .alerts import Alert, alert_of
 from .thresholds import Threshold
-from .values import Spread
 
 
 # Of one threshold; whoever has more has forgotten that an id is no attribute of a metric.

@@ -5,10 +5,12 @@ from __future__ import annotations
 from .._journal.anyvalue import Value
 from .._journal.decode import Skipped
 from .._journal.snapshots import Distribution, Metric, Series
+from ..spreads import Summary
 from ..usage_values import TokenBreakdown, Usage
 from .durations import span_metrics, usage_metrics
 from .follow import Follower, Happening
 from .load import Runs, open_runs
+from .summaries import summaries
 from .totals import Spending
 from .tree import tree
 from .values import (
@@ -44,11 +46,13 @@ __all__ = [
     "Spending",
     "Stamp",
     "Step",
+    "Summary",
     "TokenBreakdown",
     "Usage",
     "Value",
     "open_runs",
     "span_metrics",
+    "summaries",
     "tree",
     "usage_metrics",
 ]

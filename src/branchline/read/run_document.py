@@ -19,6 +19,7 @@ from .document import (
     step_document,
     usage_document,
 )
+from .summaries import summaries
 from .values import Run, walk
 
 
@@ -45,6 +46,7 @@ def run_document(run: Run) -> dict[str, Any]:
         "stamps": [stamp_document(stamp) for stamp in run.stamps],
         "logs": [log_document(line) for line in run.logs],
         "points": [point_document(point) for point in run.points],
+        "summaries": [summary.to_dict() for summary in summaries(run)],
         "usages": [call_document(usage) for usage in run.usages],
         "usage": usage_document(run.usage),
         "budgets": [budget_document(status) for status in budget_statuses(run)],
