@@ -40,6 +40,7 @@ LEAVES = (
     *(
         "quantities",
         "scripts",
+        "watching",
         "links",
         "money",
         "price_list",
@@ -81,6 +82,7 @@ READING = (
 ROWS: Mapping[str, Row] = {
     "quantities": row(),
     "scripts": row(),
+    "watching": row(),
     "links": row("errors"),
     "money": row(),
     "price_list": row("money"),
@@ -101,7 +103,7 @@ ROWS: Mapping[str, Row] = {
     "totals": row("limits", "money", "periods", "usage_values"),
     "destinations": row("errors", "redaction"),
     "config": row("errors", "redaction", "destinations", "limits", "links", "quantities", "scripts", "price_list"),
-    "context": row("names", "errors", "limits", "totals", "price_list", "usage_values", packages=(API,)),
+    "context": row("names", "errors", "limits", "totals", "price_list", "usage_values", "watching", packages=(API,)),
     "log_api": row(packages=(API,)),
     # Record modules import each other downward: there is no list of what is below what, there are no cycles.
     **{name: row(*RECORD, packages=(API,)) for name in RECORD_MODULES},
@@ -146,6 +148,7 @@ ROWS: Mapping[str, Row] = {
             "config",
             "context",
             "log_api",
+            "watching",
             "_journal",
         ),
         packages=(API, SDK),

@@ -436,7 +436,7 @@ def test_more_than_can_be_looked_at_is_counted():
     """
     What comes faster than it can be looked at is dropped, the oldest first, and counted.
     """
-    from branchline.context import Measured
+    from branchline.watching import Measured
 
     watching = PerformanceMonitor(system=False)
     watching.hear([Measured("m", float(number)) for number in range(100_010)])

@@ -8,7 +8,8 @@ from typing import Any, Final
 from .. import names
 from .._journal.records import LogRecord
 from .._journal.snapshots import GAUGE, SUM, Distribution, ExponentialDistribution, Metric, Series, Snapshot
-from ..context import Identity, Measured, Watching
+from ..context import Identity
+from ..watching import Measured, Watching
 
 
 _DURATIONS: Final = {

@@ -14,10 +14,11 @@ from opentelemetry import trace
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
 
 from .. import names
-from ..context import CURRENT, EventTaker, Measured, attached
+from ..context import CURRENT, EventTaker, attached
 from ..logs import foreign
 from ..logs.severity import named, word_of
 from ..metrics import counter
+from ..watching import Measured
 from .thresholds import Threshold
 
 

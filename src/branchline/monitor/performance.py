@@ -14,10 +14,11 @@ from opentelemetry import context as otel_context
 from opentelemetry.context import Context
 
 from .. import names
-from ..context import CURRENT, PIPELINE_KEY, RUN_KEY, SETTINGS_KEY, Measured, Measures, attached
+from ..context import CURRENT, PIPELINE_KEY, RUN_KEY, SETTINGS_KEY, attached
 from ..errors import ConfigError
 from ..quantities import A_DURATION, seconds
 from ..spreads import Summary
+from ..watching import Measured, Measures
 from .alerts import LOG, Alert, record_alert, record_not_taken
 from .catalogue import CATALOGUE, COUNTER, Readings
 from .channels import Channel, channel_of
@@ -41,6 +42,8 @@ _MOST_HEARD: Final = 100_000
 _SYSTEM: Final = ("system.", "hw.")
 _OF_THE_RUN: Final = ("branchline.budget.", "branchline.self.")
 _FINISH_SECONDS: Final = 2.0
+# What was recorded a moment ago is in a summary, unless the disk is slower than this.
+_CATCH_UP_SECONDS: Final = 0.5
 
 
 class PerformanceMonitor:
@@ -220,6 +223,8 @@ class PerformanceMonitor:
         There is one for every step and branch by its duration, for every point, for every instrument that does not only
         grow, and for everything that is sampled and does not only grow.
         """
+        if self._joined is not None:
+            self._joined.catch_up(_CATCH_UP_SECONDS)
         with self._turn:
             self._sort_out(list(self._taken()))
         return self._summaries.all(metric)

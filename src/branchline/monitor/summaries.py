@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from ..context import Measured
 from ..spreads import Spread, Summary
+from ..watching import Measured
 from .watch import Series, series_of
 
 

@@ -7,8 +7,8 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
-from ..context import Measured
 from ..spreads import Spread
+from ..watching import Measured
 from .alerts import Alert, alert_of
 from .thresholds import Threshold
 

@@ -13,7 +13,7 @@ from .._pipeline.collector import Collector
 from .._pipeline.observers import of_metric
 from .._pipeline.pipeline import Pipeline
 from ..config import Config
-from ..context import Measured, Watching
+from ..watching import Measured, Watching
 
 
 if TYPE_CHECKING:
