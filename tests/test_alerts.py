@@ -25,11 +25,12 @@ import branchline as bl
 import measured
 from branchline import ConfigError, telemetry
 from branchline._pipeline.meters import Meters
-from branchline.context import CURRENT, Measured
+from branchline.context import CURRENT
 from branchline.monitor import Alert, CallbackChannel, LogChannel, PerformanceMonitor, Threshold, WebhookChannel
 from branchline.monitor.watch import Watch
 from branchline.read import LogLine, open_runs
 from branchline.testing import capture
+from branchline.watching import Measured
 
 
 SECRET = "shared between the two"
