@@ -23,6 +23,7 @@ import pytest
 from opentelemetry import context as otel_context
 
 import branchline as bl
+from branchline import names
 from branchline.read import LogLine, Run, open_runs
 from branchline.testing import capture
 
@@ -49,7 +50,8 @@ def read(run: bl.Telemetry) -> Run:
 
 
 def lines(run: bl.Telemetry) -> list[LogLine]:
-    return list(read(run).logs)
+    # A run that takes the place of another one says so.
+    return [line for line in read(run).logs if line.event_name != names.CONFIGURATION_CHANGED]
 
 
 def records(run: bl.Telemetry) -> list[tuple[str, dict[str, object]]]:

@@ -18,10 +18,12 @@ import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 import branchline as bl
+from branchline._files.rotated import rotated_files
 from branchline.errors import ConfigError
 from branchline.logs import (
     LogContext,
@@ -307,7 +309,7 @@ def test_secrets_by_name_and_value(tmp_path: Path) -> None:
 
 def test_the_numbers(tmp_path: Path) -> None:
     """
-    Five threads with 100 messages each, five handlers, and a message of a megabyte: all of it is there, and JSON.
+    LT-80: five threads with 100 messages each, five handlers, and a message of a megabyte: all is there, and JSON.
     """
     log = get_logger("job", {"log_dir": tmp_path, "stdout": False, "redact": False})
     for number in range(5):
@@ -331,6 +333,29 @@ def test_the_numbers(tmp_path: Path) -> None:
             (thread, number) for thread in range(5) for number in range(100)
         ]
         assert len(str(found[-1]["message"])) == 1_200_000
+
+
+def test_the_numbers_of_rotation(tmp_path: Path) -> None:
+    """
+    LT-80: of 1,000 messages, and of 500 that are rotated away every few lines, each is there once, whole, in order.
+    """
+    plain = get_logger("plain", {"log_dir": tmp_path, "stdout": False})
+    rotated = get_logger("rotated", {"log_dir": tmp_path, "stdout": False, "rotation": 2_000, "retention": None})
+    for number in range(1_000):
+        plain.info("message", number=number)
+    for number in range(500):
+        rotated.info("message", number=number)
+    plain.close()
+    rotated.close()
+    parts = [*rotated_files(tmp_path / "rotated.log"), None]
+    found = [entries(tmp_path / "rotated.log" if part is None else part.path) for part in parts]
+
+    assert [entry["number"] for entry in entries(tmp_path / "plain.log")] == list(range(1_000))
+    assert len(found) > 20
+    assert sorted(cast("int", entry["number"]) for part in found for entry in part) == list(range(500))
+    assert [[entry["number"] for entry in part] for part in found] == [
+        list(range(cast("int", part[0]["number"]), cast("int", part[-1]["number"]) + 1)) for part in found
+    ]
 
 
 def test_a_forked_child(tmp_path: Path) -> None:
@@ -404,7 +429,7 @@ def terminal(capsys: pytest.CaptureFixture[str]) -> Callable[[], str]:
 )
 def test_settings(terminal: Callable[[], str], setting: str, expected: str) -> None:
     """
-    Four words say how much is on the terminal; NONE is nothing at all.
+    RT-2: four words say how much is on the terminal; NONE is nothing at all.
     """
     prepare_logger(setting=setting)
     for level in ("DEBUG", "INFO", "WARNING", "ERROR"):
@@ -415,7 +440,8 @@ def test_settings(terminal: Callable[[], str], setting: str, expected: str) -> N
 
 def test_none_can_be_undone(terminal: Callable[[], str]) -> None:
     """
-    After NONE another word is heard, on the logger itself and on those below; preparing twice doubles nothing.
+    RT-2, RT-7: after NONE another word is heard, on the logger itself and on those below; preparing it twice doubles
+    nothing.
     """
     prepare_logger(setting="NONE")
     get_rt_logger().critical("not heard")
@@ -430,7 +456,7 @@ def test_none_can_be_undone(terminal: Callable[[], str]) -> None:
 @pytest.mark.parametrize("setting", ["LOUD", "verbose", "", None])
 def test_settings_that_are_none(setting: object) -> None:
     """
-    Any other word fails at once, and names the four.
+    RT-11: any other word fails at once, and names the four.
     """
     with pytest.raises(ValueError, match=r"Invalid log level setting.*VERBOSE, REGULAR, QUIET, NONE"):
         prepare_logger(setting=setting)  # type: ignore[arg-type]  # that is the question
@@ -438,7 +464,7 @@ def test_settings_that_are_none(setting: object) -> None:
 
 def test_positional_arguments(terminal: Callable[[], str]) -> None:
     """
-    log.info("state=%s", value) prints the state, and the record stays as it is for every other handler.
+    RT-3: log.info("state=%s", value) prints the state, and the record stays as it is for every other handler.
     """
     prepare_logger(setting="REGULAR")
     log = get_rt_logger("Main")
@@ -459,7 +485,7 @@ def test_positional_arguments(terminal: Callable[[], str]) -> None:
 
 def test_the_log_file(tmp_path: Path, terminal: Callable[[], str]) -> None:
     """
-    The file has INFO and above with the time of day, appended, and no colours.
+    RT-5: the file has INFO and above with the time of day, appended, and no colours.
     """
     for _ in range(2):
         prepare_logger(setting="VERBOSE", path=tmp_path / "rt.log")
@@ -475,7 +501,7 @@ def test_the_log_file(tmp_path: Path, terminal: Callable[[], str]) -> None:
 
 def test_loggers_below_one_name() -> None:
     """
-    get_rt_logger gives RT, or RT.name: loggers of the logging module, that propagate.
+    RT-6: get_rt_logger gives RT, or RT.name: loggers of the logging module, that propagate.
     """
     assert (get_rt_logger().name, get_rt_logger("a").name) == ("RT", "RT.a")
     assert isinstance(get_rt_logger("a"), logging.Logger)
@@ -485,7 +511,7 @@ def test_loggers_below_one_name() -> None:
 
 def test_ids_on_every_line(tmp_path: Path) -> None:
     """
-    A line says the run, the trace and the span that it was written in.
+    RT-18: a line says the run, the trace and the span that it was written in.
     """
     with bl.configure("x", directory=tmp_path, console=False) as run, bl.step("node"):
         get_logger("RT.job", {"log_dir": tmp_path, "stdout": False}).info("x")
@@ -497,7 +523,7 @@ def test_ids_on_every_line(tmp_path: Path) -> None:
 
 def test_scopes(tmp_path: Path) -> None:
     """
-    Two sessions at once do not share handlers: closing one leaves the other as it is.
+    RT-8: two sessions at once do not share handlers: closing one leaves the other as it is.
     """
     first = get_logger("one", {"log_dir": tmp_path, "stdout": False})
     second = get_logger("two", {"log_dir": tmp_path, "stdout": False})

@@ -86,8 +86,13 @@ NO_LOG_LINES: Final = HOUSEKEEPING | {STAMP_EVENT, METRIC_EVENT, USAGE_EVENT}
 # Of these, what says only that something has begun: followers deliver the thing itself, once it has ended.
 LIFECYCLE: Final = HOUSEKEEPING - {SPAN_EVENT}
 
-# What says that the set-up of logging has changed: a sink was added to a Logger, or taken away.
+# What says that the set-up of logging has changed: a sink that is added to a Logger or taken away, another level.
 LOGGING_CHANGED: Final = "branchline.logging.changed"
+# And that a run was configured in place of another one, with other options.
+CONFIGURATION_CHANGED: Final = "branchline.configuration.changed"
+LOGGER: Final = "branchline.logger"
+BEFORE_PREFIX: Final = "before."
+AFTER_PREFIX: Final = "after."
 
 # ── attributes of lifecycle events ────────────────────────────────────────────────────────────────
 SPAN_NAME: Final = "branchline.span.name"

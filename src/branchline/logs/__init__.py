@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 
 if TYPE_CHECKING:
+    from .enabled import enable_logging, thread_level
     from .logger import Logger
     from .peers import loguru_sink, structlog_processor
     from .prepared import get_rt_logger, prepare_logger
@@ -18,11 +19,13 @@ __all__ = [
     "Logger",
     "OutputFormat",
     "StructuredLogger",
+    "enable_logging",
     "get_logger",
     "get_rt_logger",
     "loguru_sink",
     "prepare_logger",
     "structlog_processor",
+    "thread_level",
 ]
 
 # Whoever only decorates functions must not pay for sinks and formats.
@@ -31,11 +34,13 @@ _LATER = {
     "Logger": "logger",
     "OutputFormat": "structured",
     "StructuredLogger": "structured",
+    "enable_logging": "enabled",
     "get_logger": "registry",
     "get_rt_logger": "prepared",
     "loguru_sink": "peers",
     "prepare_logger": "prepared",
     "structlog_processor": "peers",
+    "thread_level": "enabled",
 }
 
 

@@ -8,9 +8,11 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, Final
 
+from .. import names
+from . import changes
 from .configured import Wish
 from .handlers import Handlers
-from .levels import level_number
+from .levels import level_name, level_number
 from .records import Record
 from .unused import forget_unused
 
@@ -47,6 +49,9 @@ class Desk(logging.Handler):
         self.deepest = _NEVER
         self.has_sinks = False
         self.default_level: int | None = None
+        # What was decided, and what has to get through all the same.
+        self._decided: int | None = None
+        self._let_through: list[int] = []
         self._wish: Wish | None = None
         self._wished: list[int] = []
 
@@ -81,8 +86,31 @@ class Desk(logging.Handler):
     def set_level(self, level: int) -> None:
         """Let *level* and above through, whatever the default is; 0 is what the logger above says."""
         self.default_level = None
-        self.under.setLevel(level)
+        self._decided = level
+        self.under.setLevel(min([level, *self._let_through]))
         self._settle()
+
+    def decide_level(self, level: int) -> None:
+        """Do the same because somebody says so, and note it in the run."""
+        before = self.under.getEffectiveLevel()
+        self.set_level(level)
+        after = self.under.getEffectiveLevel()
+        if after != before:
+            told = {f"{names.BEFORE_PREFIX}level": level_name(before), f"{names.AFTER_PREFIX}level": level_name(after)}
+            words = " to ".join(told.values())
+            changes.tell(f"level of {self.under.name} changed from {words}", {names.LOGGER: self.under.name, **told})
+
+    def let_through(self, level: int) -> None:
+        """Let *level* and above through as well, whatever is decided, until ``hold_back``."""
+        if self._decided is None:
+            self._decided = self.under.level
+        self._let_through.append(level)
+        self.set_level(self._decided)
+
+    def hold_back(self, level: int) -> None:
+        """End one call of ``let_through``."""
+        self._let_through.remove(level)
+        self.set_level(self._decided or logging.NOTSET)
 
     def inherit_level(self) -> None:
         """Let through what the logger above does, until somebody decides."""
@@ -113,6 +141,8 @@ class Desk(logging.Handler):
         if self._wish is not None and self._wish.said == wish.said:
             return
         before, added = self._wished, []
+        # What is wished for first is no change.
+        use_level = self.set_level if self._wish is None else self.decide_level
         try:
             for sink in wish.sinks:
                 added.append(self.add(sink))  # noqa: PERF401  # what was added is taken away when the next one fails
@@ -124,7 +154,7 @@ class Desk(logging.Handler):
             self.remove(handler_id)
         self._wish, self._wished = wish, added
         if wish.level is not None:
-            self.set_level(wish.level)
+            use_level(wish.level)
 
     def remove(self, handler_id: int) -> None:
         """Close one sink; one that is not there is none."""
@@ -190,6 +220,7 @@ class Desk(logging.Handler):
         self._levelless = self._levelled = self._wish = None
         self._levels.clear()
         self._wished.clear()
+        self._let_through.clear()
         self.set_level(logging.NOTSET)
         self.close()
         self._left()

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from .. import names
-from ..context import CURRENT
+from . import changes
 from .accounts import complain, said
 from .handler import Handler, Until
 from .handler_config import handler_of
@@ -162,16 +162,10 @@ def _end(handler: Handler, timeout: float | None) -> bool:
 
 def _tell(what: str, handler: Handler, config: Mapping[str, object]) -> None:
     """Note in the run that is being recorded that a sink was added or removed, and how it was set up."""
-    recorder = CURRENT.recorder
-    if recorder is None:
-        return
     # A URL may have a password in it; what is no text or number says little.
     told = {f"set.{key}": value for key, value in config.items() if key != "sink" and isinstance(value, _TOLD)}
-    body = f"sink {handler.id} {what}: {handler.account.name}"
-    try:
-        recorder.event(names.LOGGING_CHANGED, {names.SINK: handler.account.name, **told}, severity="DEBUG", body=body)
-    except Exception as error:  # a change of logging is no reason for anything else to fail
-        complain(f"could not record that a sink was {what}: {said(error)}")
+    name = handler.account.name
+    changes.tell(f"sink {handler.id} {what}: {name}", {names.SINK: name, **told})
 
 
 def reports() -> tuple[SinkReport, ...]:

@@ -58,4 +58,4 @@ def level_name(number: int) -> str:
     return _OURS.get(number, name) if name == f"Level {number}" else name
 
 
-_OURS: Final = {TRACE: "TRACE", SUCCESS: "SUCCESS"}
+_OURS: Final = {TRACE: "TRACE", SUCCESS: "SUCCESS", NOTHING: "NONE"}

@@ -161,7 +161,7 @@ class Logger(logging.Logger):
         Raises:
             ConfigError: for anything else.
         """
-        self._desk.set_level(level_number(level))
+        self._desk.decide_level(level_number(level))
 
     def tail(self, n: int = 50) -> list[str]:
         """Return the last *n* lines of its first file."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Final
 
 from ..errors import ConfigError
@@ -65,6 +66,20 @@ class Registry:
         """Let *level* and above through wherever nobody has decided otherwise."""
         self.default_level = level
         self.settle()
+
+    @contextmanager
+    def letting_through(self, name: str, level: int) -> Iterator[None]:
+        """Let *level* and above through at the Logger called *name*, for those of its sinks that want it."""
+        with self._lock:
+            desk = self._desks.get(name)
+            if desk is not None:
+                desk.let_through(level)
+        try:
+            yield
+        finally:
+            with self._lock:
+                if desk is not None and self._desks.get(name) is desk:
+                    desk.hold_back(level)
 
     def close(self) -> None:
         """Close every Logger, and be as if there had been none."""

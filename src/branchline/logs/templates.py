@@ -39,6 +39,7 @@ NAMES: Final[Mapping[str, Said]] = {
     "name": lambda record: record.name,
     "logger_name": lambda record: record.name,
     "logger": lambda record: record.name,
+    "short_name": lambda record: _short(record.name),
     "file": lambda record: record.pathname,
     "module": lambda record: record.module,
     "function": lambda record: record.funcName,
@@ -54,6 +55,14 @@ NAMES: Final[Mapping[str, Said]] = {
     "span_id": lambda record: ids_of(record)[1],
 }
 _OF_FIELDS: Final = frozenset({"extra", "fields"})
+
+
+def _short(name: str) -> str:
+    """Return the first part of a *name* and the last, as a word: ``RT.Runner`` of ``RT.nodes._runner``."""
+    first, dot, rest = name.partition(".")
+    last = rest.rpartition(".")[2]
+    word = last.lstrip("_0123456789")
+    return f"{first}{dot}{word[:1].upper()}{word[1:]}" if word else f"{first}{dot}{last}"
 
 
 class _Piece(NamedTuple):

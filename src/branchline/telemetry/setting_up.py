@@ -6,6 +6,7 @@ import os
 import sys
 import threading
 from collections.abc import Mapping
+from dataclasses import fields
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any, Literal
 
 from opentelemetry.sdk.trace.sampling import Sampler
 
+from .. import names
 from .._journal import layout
 from .._journal.recovery import recover_runs
 from .._journal.retention import enforce as enforce_retention
@@ -151,7 +153,23 @@ def _set_up(
     STATE.providers.keep()
     STATE.point()
     telemetry.begin_sampling(monitor)
+    if before is not None:
+        _tell_changes(telemetry, before.config)
     return telemetry
+
+
+def _tell_changes(telemetry: Telemetry, before: Config) -> None:
+    """Note in a run what is not as it was in the one that it takes the place of."""
+    after = telemetry.config
+    changed = [each.name for each in fields(Config) if getattr(before, each.name) != getattr(after, each.name)]
+    if telemetry.pipeline is not None and changed:
+        told = {
+            f"{prefix}{name}": str(getattr(config, name))
+            for prefix, config in ((names.BEFORE_PREFIX, before), (names.AFTER_PREFIX, after))
+            for name in changed
+        }
+        body = f"configuration changed: {', '.join(changed)}"
+        telemetry.pipeline.event(names.CONFIGURATION_CHANGED, told, severity="DEBUG", body=body)
 
 
 def _listeners(config: Config) -> tuple[Listener, ...]:
