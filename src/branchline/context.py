@@ -154,10 +154,19 @@ class Recorder(Protocol):
 class EventTaker(Protocol):
     """Where the events go that somebody has named."""
 
-    def event(self, name: str, attributes: Mapping[str, object], *, number: int, text: str, body: object) -> None:
+    def event(
+        self,
+        name: str,
+        attributes: Mapping[str, object],
+        *,
+        number: int,
+        text: str,
+        body: object,
+        time_unix_nano: int | None = None,
+    ) -> None:
         """Record a log event, belonging to the current span if there is one; *number* is its severity, as OTLP has it.
 
-        Never raises.
+        *time_unix_nano* is when it happened, if not just now. Never raises.
         """
 
 
