@@ -10,6 +10,7 @@ from .named import event
 
 if TYPE_CHECKING:
     from .actions import RequestCreationAction, RequestFailureAction, RequestSuccessAction, RTAction
+    from .catalogue import CATALOGUE
     from .error_event import ErrorEvent, record_error
     from .experiment_event import LogEvent, log_event
     from .experiment_logger import ExperimentLogger
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from .trade_event import InvalidTrade, TradeEvent, record_trade
 
 __all__ = [
+    "CATALOGUE",
     "ErrorEvent",
     "EventType",
     "ExperimentLogger",
@@ -42,6 +44,7 @@ __all__ = [
 
 # Whoever only decorates functions must not pay for files and decimals.
 _LATER = {
+    "CATALOGUE": "catalogue",
     "ErrorEvent": "error_event",
     "EventType": "experiment_types",
     "ExperimentLogger": "experiment_logger",

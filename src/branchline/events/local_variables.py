@@ -6,7 +6,7 @@ import inspect
 from types import FrameType
 from typing import Final
 
-from ..redaction import Redactor
+from ..redaction import REDACTED, Redactor
 from ..values import freeze
 from .plain import plain_value
 
@@ -45,5 +45,8 @@ def _shown(name: str, value: object, redactor: Redactor | None) -> str:
     frozen = freeze(value)
     # Before it is cut: half of a secret looks like none.
     clean = frozen if redactor is None else redactor.value(name, frozen)
-    text = clean if isinstance(clean, str) and not isinstance(value, str) else repr(plain_value(clean))
+    # By its type: what an object of the application's says of its class may raise.
+    is_text = issubclass(type(value), str)
+    is_shown = isinstance(clean, str) and (clean == REDACTED or not is_text)
+    text = str(clean) if is_shown else repr(plain_value(clean))
     return text if len(text) <= MOST_CHARACTERS else f"{text[:MOST_CHARACTERS]}… [cut: {len(text):,} characters]"

@@ -136,7 +136,10 @@ def _frame(told: Mapping[str, Any]) -> Frame:
 
 def raised_of(error: BaseException, redactor: Redactor | None, *, with_locals: bool) -> Raised:
     """Return *error* as plain values, without what *redactor* takes out; never raises."""
-    return _Describer(redactor, with_locals=with_locals).described(error, MOST_CHAINED)
+    try:
+        return _Describer(redactor, with_locals=with_locals).described(error, MOST_CHAINED)
+    except Exception:  # an exception class of the application's own making
+        return Raised(type=qualified_name(type(error)), message=said(error))
 
 
 class _Describer:
