@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .log_files import read_log_file
     from .raised import Raised
     from .restored import RestoredError
+    from .subscribing import Subscription, subscribe
     from .trade_event import InvalidTrade, TradeEvent, record_trade
 
 __all__ = [
@@ -34,12 +35,14 @@ __all__ = [
     "RequestFailureAction",
     "RequestSuccessAction",
     "RestoredError",
+    "Subscription",
     "TradeEvent",
     "event",
     "log_event",
     "read_log_file",
     "record_error",
     "record_trade",
+    "subscribe",
 ]
 
 # Whoever only decorates functions must not pay for files and decimals.
@@ -57,11 +60,13 @@ _LATER = {
     "RequestFailureAction": "actions",
     "RequestSuccessAction": "actions",
     "RestoredError": "restored",
+    "Subscription": "subscribing",
     "TradeEvent": "trade_event",
     "log_event": "experiment_event",
     "read_log_file": "log_files",
     "record_error": "error_event",
     "record_trade": "trade_event",
+    "subscribe": "subscribing",
 }
 
 

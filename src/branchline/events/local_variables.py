@@ -6,6 +6,7 @@ import inspect
 from types import FrameType
 from typing import Final
 
+from ..cuts import beginning
 from ..redaction import REDACTED, Redactor
 from ..values import freeze
 from .plain import plain_value
@@ -43,10 +44,10 @@ def _is_program(name: str, value: object) -> bool:
 
 def _shown(name: str, value: object, redactor: Redactor | None) -> str:
     frozen = freeze(value)
-    # Before it is cut: half of a secret looks like none.
     clean = frozen if redactor is None else redactor.value(name, frozen)
     # By its type: what an object of the application's says of its class may raise.
     is_text = issubclass(type(value), str)
     is_shown = isinstance(clean, str) and (clean == REDACTED or not is_text)
     text = str(clean) if is_shown else repr(plain_value(clean))
-    return text if len(text) <= MOST_CHARACTERS else f"{text[:MOST_CHARACTERS]}… [cut: {len(text):,} characters]"
+    is_whole = len(text) <= MOST_CHARACTERS
+    return text if is_whole else f"{beginning(text, MOST_CHARACTERS)}… [cut: {len(text):,} characters]"

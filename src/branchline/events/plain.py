@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
+from ..json_values import json_value
 from ..values import freeze
 
 
@@ -19,14 +19,4 @@ def plain_payload(payload: object) -> dict[str, Any]:
 
 def plain_value(value: object) -> Any:  # noqa: ANN401  # JSON
     """Return *value* as plain JSON values; never raises."""
-    return _thawed(freeze(value))
-
-
-def _thawed(value: object) -> Any:  # noqa: ANN401  # JSON
-    if isinstance(value, Mapping):
-        return {str(key): _thawed(item) for key, item in value.items()}
-    if isinstance(value, tuple | list):
-        return [_thawed(item) for item in value]
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "backslashreplace")
-    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+    return json_value(freeze(value))

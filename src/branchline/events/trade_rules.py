@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
+from ..cuts import beginning
 from ..money import CONTEXT, ZERO
 from .plain import plain_value
 
@@ -133,7 +134,7 @@ def shortened(value: object) -> Any:  # noqa: ANN401  # JSON
     """Return *value* as a plain one, of a text that is very long its beginning."""
     plain = plain_value(value)
     if isinstance(plain, str) and len(plain) > MOST_CHARACTERS:
-        return f"{plain[:MOST_CHARACTERS]}..."
+        return f"{beginning(plain, MOST_CHARACTERS)}..."
     return plain
 
 
