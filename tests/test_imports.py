@@ -138,6 +138,7 @@ NAMES = {
     "Stamp",
     "StampManager",
     "Step",
+    "Subscription",
     "Telemetry",
     "__version__",
     "arun_branches",
@@ -162,6 +163,7 @@ NAMES = {
     "shutdown",
     "stamp",
     "step",
+    "subscribe",
     "traced_experiment",
     "traced_step",
 }

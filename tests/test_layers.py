@@ -52,6 +52,8 @@ LEAVES = (
         "redaction",
         "cuts",
         "values",
+        "json_values",
+        "updates",
         "boundaries",
         "spreads",
         "tracebacks",
@@ -93,6 +95,8 @@ ROWS: Mapping[str, Row] = {
     "redaction": row("redaction_shapes"),
     "cuts": row("redaction"),
     "values": row("cuts"),
+    "json_values": row(),
+    "updates": row("json_values", "values"),
     "boundaries": row(),
     "spreads": row(),
     "tracebacks": row(),
@@ -103,7 +107,9 @@ ROWS: Mapping[str, Row] = {
     "totals": row("limits", "money", "periods", "usage_values"),
     "destinations": row("errors", "redaction"),
     "config": row("errors", "redaction", "destinations", "limits", "links", "quantities", "scripts", "price_list"),
-    "context": row("names", "errors", "limits", "totals", "price_list", "usage_values", "watching", packages=(API,)),
+    "context": row(
+        "names", "errors", "limits", "totals", "price_list", "usage_values", "watching", "updates", packages=(API,)
+    ),
     "log_api": row(packages=(API,)),
     # Record modules import each other downward: there is no list of what is below what, there are no cycles.
     **{name: row(*RECORD, packages=(API,)) for name in RECORD_MODULES},
@@ -144,6 +150,7 @@ ROWS: Mapping[str, Row] = {
             "totals",
             "usage_values",
             "usage_records",
+            "updates",
             "tracebacks",
             "config",
             "context",

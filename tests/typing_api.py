@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from decimal import Decimal
-from typing import assert_type
+from typing import Any, assert_type
 
 from opentelemetry import trace
 from opentelemetry.trace import SpanContext
 
 import branchline as bl
+from branchline.events import ErrorEvent, EventType, ExperimentLogger, LogEvent, TradeEvent
 from branchline.read import Branch as ReadBranch
 from branchline.read import Experiment as ReadExperiment
 from branchline.read import Run
 from branchline.read import Step as ReadStep
 from branchline.testing import Captured, capture
+from branchline.updates import Update
 
 
 # ── traced_step: whatever is decorated keeps its signature ────────────────────────────────────────
@@ -184,6 +186,23 @@ def set_up() -> None:
         assert_type(same, bl.Telemetry)
     bl.configure(verbosity="LOUD")  # type: ignore[arg-type]
     bl.configure(directorry="here")  # type: ignore[call-arg]
+
+
+def live(update: Update) -> None:
+    with bl.subscribe(live, kinds=["step"]) as subscription:
+        assert_type(subscription, bl.Subscription)
+        assert_type(subscription.flush(1.0), bool)
+        assert_type(subscription.dropped, int)
+    assert_type(update.to_dict(), dict[str, Any])
+
+
+def events() -> None:
+    trade = TradeEvent.placed("BTC", "BUY", 1, price="2")
+    assert_type(trade.record(), TradeEvent)
+    assert_type(trade.quantity, Decimal | None)
+    assert_type(ErrorEvent.of(ValueError()).record().fingerprint, str)
+    with ExperimentLogger() as experiment:
+        assert_type(experiment.info(EventType.DATA_LOADED, {"rows": 3}), LogEvent)
 
 
 def context() -> None:

@@ -33,6 +33,7 @@ __version__ = VERSION
 
 if TYPE_CHECKING:
     from .destinations import OTLP
+    from .events.subscribing import Subscription, subscribe
     from .limits import BudgetConfig, BudgetExceeded
     from .logs.registry import get_logger
     from .redaction import Redactor
@@ -55,6 +56,7 @@ __all__ = [
     "Stamp",
     "StampManager",
     "Step",
+    "Subscription",
     "Telemetry",
     "__version__",
     "arun_branches",
@@ -79,6 +81,7 @@ __all__ = [
     "shutdown",
     "stamp",
     "step",
+    "subscribe",
     "traced_experiment",
     "traced_step",
 ]
@@ -90,12 +93,14 @@ _LATER = {
     "OTLP": "destinations",
     "FlushResult": "telemetry",
     "Redactor": "redaction",
+    "Subscription": "events.subscribing",
     "Telemetry": "telemetry",
     "configure": "telemetry",
     "get_logger": "logs.registry",
     "flush": "telemetry",
     "record_usage": "usage",
     "shutdown": "telemetry",
+    "subscribe": "events.subscribing",
 }
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .limits import BudgetStatus
     from .price_list import PriceBook
     from .totals import Counts, Spent
+    from .updates import Subscriber
     from .usage_values import Usage
     from .watching import Measures, Monitoring
 
@@ -155,10 +156,19 @@ class Recorder(Protocol):
 class EventTaker(Protocol):
     """Where the events go that somebody has named."""
 
-    def event(self, name: str, attributes: Mapping[str, object], *, number: int, text: str, body: object) -> None:
+    def event(
+        self,
+        name: str,
+        attributes: Mapping[str, object],
+        *,
+        number: int,
+        text: str,
+        body: object,
+        time_unix_nano: int | None = None,
+    ) -> None:
         """Record a log event, belonging to the current span if there is one; *number* is its severity, as OTLP has it.
 
-        Never raises.
+        *time_unix_nano* is when it happened, if not just now. Never raises.
         """
 
 
@@ -179,14 +189,16 @@ class Purse(Protocol):
 
 
 class _Current:
-    """The process-wide state: what records, and the run it writes to. Set by ``telemetry``."""
+    """The process-wide state: what records, and the run it writes to, set by ``telemetry``; and who is told live."""
 
     __slots__ = (
-        *("directory", "events", "logs", "measures", "prices", "purse", "recorder", "run_id"),
-        *("metered", "monitoring"),
+        *("directory", "events", "flush", "logs", "measures", "prices", "purse", "recorder", "run_id"),
+        *("metered", "monitoring", "subscribers"),
     )
 
     def __init__(self) -> None:
+        # Who is told live of what is recorded: of this run, and of those that come after it.
+        self.subscribers: tuple[Subscriber, ...] = ()
         self.reset()
         # Of the process, not of a run: what samples it, and the meter provider that asks for that.
         self.monitoring: Monitoring | None = None
@@ -195,6 +207,8 @@ class _Current:
     def reset(self) -> None:
         self.recorder: Recorder | None = None
         self.events: EventTaker | None = None
+        # Brings what was recorded until now to the journal, within so many seconds.
+        self.flush: Callable[[float], bool] | None = None
         # Takes log records of whatever library, in the shape that the logging module has for them.
         self.logs: Callable[[LogRecord], object] | None = None
         # None: those that everybody finds who asks for the first time.

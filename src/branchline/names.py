@@ -94,6 +94,19 @@ LOGGER: Final = "branchline.logger"
 BEFORE_PREFIX: Final = "before."
 AFTER_PREFIX: Final = "after."
 
+# ── events of the topics that ``branchline.events`` has ───────────────────────────────────────────
+# What happened in an experiment comes behind it: ``branchline.event.data_loaded``.
+EVENT_PREFIX: Final = "branchline.event."
+ACTION_CREATED: Final = "branchline.action.created"
+ACTION_DONE: Final = "branchline.action.done"
+ACTION_FAILED: Final = "branchline.action.failed"
+TRADE_PLACED: Final = "branchline.trade.placed"
+TRADE_EXECUTED: Final = "branchline.trade.executed"
+TRADE_CANCELLED: Final = "branchline.trade.cancelled"
+TRADE_POSITION: Final = "branchline.trade.position"
+TRADE_INVALID: Final = "branchline.trade.invalid"
+ERROR_EVENT: Final = "branchline.error"
+
 # ── attributes of lifecycle events ────────────────────────────────────────────────────────────────
 SPAN_NAME: Final = "branchline.span.name"
 SPAN_PARENT_ID: Final = "branchline.span.parent_id"

@@ -13,11 +13,16 @@ from .._journal import layout
 from .._journal.records import LogRecord
 from .._journal.seen import Seen, Summary
 from .._journal.usage_totals import UsageTotals
+from ..context import CURRENT
 from ..redaction import Redactor
+from ..updates import Subscriber
+from .broadcast import Broadcast
 from .pipeline import Pipeline
 
 
 _MOST_SHOWN: Final = 1_000
+# What is told slowly must not hold up the end for longer.
+_SETTLE_SECONDS: Final = 1.0
 
 
 class Audience:
@@ -31,21 +36,27 @@ class Audience:
         self._seen: list[Seen] = []
         self._points = 0
         self._levels: Counter[int] = Counter()
+        self._broadcast = Broadcast(pipeline)
 
     def __bool__(self) -> bool:
-        return bool(self._listeners)
+        return bool(self._listeners or CURRENT.subscribers)
 
-    def take_spans(self, spans: Iterable[Any]) -> None:
-        """Keep what is to be shown of *spans* that have ended."""
-        self._seen.extend(map(self._shown, spans))
+    def take_spans(self, spans: Sequence[Any]) -> None:
+        """Keep what is to be shown of *spans* that have ended, and tell who has subscribed."""
+        if self._listeners:
+            self._seen.extend(map(self._shown, spans))
+        self._guarded(functools.partial(self._broadcast.take_spans, spans))
 
     def take_logs(self, logs: Sequence[LogRecord]) -> None:
-        """Count *logs* by level, and the points of metrics among them."""
+        """Count *logs* by level, and the points of metrics among them, and tell who has subscribed."""
         self._points += sum(record.name == names.METRIC_EVENT for record in logs)
         self._levels.update(levels_of(logs))
+        self._guarded(functools.partial(self._broadcast.take_logs, logs))
 
     def show(self) -> None:
         """Tell everybody what has ended since the last time, and what is open."""
+        if not self._listeners:
+            return
         ended, self._seen = self._seen, []
         open_ = list(map(self._shown, _worth_showing(self.pipeline.all_open())))
         for listener in self._listeners:
@@ -69,6 +80,8 @@ class Audience:
         summary = self._summary(journaled, own)
         for listener in self._listeners:
             self._guarded(functools.partial(listener.close, summary))
+        for subscriber in CURRENT.subscribers:
+            self._guarded(functools.partial(_settle, subscriber))
 
     def _summary(self, journaled: Mapping[str, int], own: UsageTotals) -> Summary:
         pipeline = self.pipeline
@@ -90,6 +103,10 @@ class Audience:
             budgets=pipeline.budgets(),
             levels={names.SEVERITIES[level]: count for level, count in sorted(self._levels.items())},
         )
+
+
+def _settle(subscriber: Subscriber) -> None:
+    subscriber.settle(_SETTLE_SECONDS)
 
 
 def _worth_showing(spans: list[Any]) -> list[Any]:

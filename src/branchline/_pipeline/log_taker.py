@@ -204,10 +204,27 @@ class LogTaker:
 
     # ── from loggers of OpenTelemetry, and from ``event`` ─────────────────────────────────────────
 
-    def event(self, name: str, attributes: Mapping[str, Any], *, number: int, text: str, body: object) -> None:
+    def event(
+        self,
+        name: str,
+        attributes: Mapping[str, Any],
+        *,
+        number: int,
+        text: str,
+        body: object,
+        time_unix_nano: int | None = None,
+    ) -> None:
         """Take an event that the user has named."""
         self.emit(
-            None, Said(event_name=name, attributes=attributes, severity_number=number, severity_text=text, body=body)
+            None,
+            Said(
+                timestamp=time_unix_nano,
+                event_name=name,
+                attributes=attributes,
+                severity_number=number,
+                severity_text=text,
+                body=body,
+            ),
         )
 
     def emit(self, scope: Scope | None, told: Said) -> None:

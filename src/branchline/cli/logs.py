@@ -26,7 +26,7 @@ from .paint import level_style, moment, styled
 from .times import unix_nano
 
 
-_LEVELS = (*names.SEVERITIES[1:], "WARNING", "CRITICAL")
+LEVELS = (*names.SEVERITIES[1:], "WARNING", "CRITICAL")
 _ALIASES = {"WARNING": "WARN", "CRITICAL": "FATAL"}
 # The longest that OpenTelemetry and the logging module have between them.
 _LEVEL_WIDTH = 8
@@ -38,7 +38,7 @@ Wanted = Callable[[LogLine], bool]
 
 @click.command()
 @click.argument("run", default="last")
-@click.option("--level", type=click.Choice(_LEVELS, case_sensitive=False), help="Of this level and above.")
+@click.option("--level", type=click.Choice(LEVELS, case_sensitive=False), help="Of this level and above.")
 @click.option("--step", metavar="NAME", help="Written in a step of this name.")
 @click.option("--branch", metavar="NAME", help="Written in this branch: its name or its id.")
 @click.option("--event", metavar="NAME", help="Events of this name; a * at the end stands for anything.")

@@ -17,14 +17,23 @@ class ForeignEvents:
         """Give them to *provider*."""
         self._logger = provider.get_logger(names.SCOPE, names.VERSION)
 
-    def event(self, name: str, attributes: Mapping[str, object], *, number: int, text: str, body: object) -> None:
+    def event(
+        self,
+        name: str,
+        attributes: Mapping[str, object],
+        *,
+        number: int,
+        text: str,
+        body: object,
+        time_unix_nano: int | None = None,
+    ) -> None:
         """Say an event, belonging to the span that is current; never raises."""
         now = time.time_ns()
         try:
             log_api.emit(
                 self._logger,
                 event_name=freeze_name(name),
-                time_unix_nano=now,
+                time_unix_nano=now if time_unix_nano is None else time_unix_nano,
                 observed_unix_nano=now,
                 severity_number=number,
                 severity_text=text,

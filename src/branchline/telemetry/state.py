@@ -50,6 +50,7 @@ class State:
             CURRENT.recorder, CURRENT.run_id = recording.recorder, recording.run_id
             CURRENT.directory, CURRENT.events = str(recording.directory), recording.events
             CURRENT.prices = recording.prices
+            CURRENT.flush = None if recording.pipeline is None else recording.pipeline.flush
             CURRENT.purse = None if run is None else run.purse
             CURRENT.measures = recording.measures
         # Records outside of a capture are not a capture's: only a run takes what no context claims.

@@ -1,0 +1,84 @@
+"""The catalogue: every event that branchline itself can put into a run, and what each of them says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+from .. import names
+from .experiment_types import EventType
+
+
+class Kind(NamedTuple):
+    """One kind of event."""
+
+    says: str
+    fields: tuple[str, ...] = ()
+    """Which ones it can have beside a message; those of ``branchline.`` are left out."""
+
+
+_ORDER: Final = ("symbol", "side", "quantity", "price", "order_id", "execution_type", "strategy_id")
+_EXECUTION: Final = ("commission", "commission_asset", "filled_quantity", "remaining_quantity")
+_EXCEPTION: Final = (names.EXCEPTION_TYPE, names.EXCEPTION_MESSAGE, names.EXCEPTION_STACKTRACE)
+
+_SAYS: Final[Mapping[EventType, str]] = {
+    EventType.EXPERIMENT_STARTED: "an experiment has begun",
+    EventType.EXPERIMENT_COMPLETED: "an experiment is done",
+    EventType.EXPERIMENT_FAILED: "an experiment has failed",
+    EventType.DATA_LOADED: "data was loaded",
+    EventType.DATA_VALIDATED: "data was found valid",
+    EventType.GENERATION_STARTED: "a generation has begun",
+    EventType.GENERATION_COMPLETED: "a generation is done",
+    EventType.GENERATION_FAILED: "a generation has failed",
+    EventType.PERSONA_CREATED: "a persona was made",
+    EventType.PERSONA_VALIDATED: "a persona was found valid",
+    EventType.OUTPUT_WRITTEN: "a result was written",
+    EventType.CONFIG_LOADED: "a configuration was loaded",
+    EventType.PROVIDER_INITIALISED: "a provider of models is ready",
+    EventType.LLM_CALL_STARTED: "a model was asked",
+    EventType.LLM_CALL_COMPLETED: "a model has answered",
+    EventType.LLM_CALL_FAILED: "a model has not answered",
+    EventType.CUSTOM: "something else",
+}
+
+CATALOGUE: Final[Mapping[str, Kind]] = {
+    # What an application records by the classes of ``branchline.events``.
+    **{
+        names.EVENT_PREFIX + kind: Kind(says, ("experiment_id", "run_id", "those of the payload"))
+        for kind, says in _SAYS.items()
+    },
+    names.ACTION_CREATED: Kind(
+        "a node has asked for another", ("parent_node_name", "child_node_name", "input_args", "input_kwargs")
+    ),
+    names.ACTION_DONE: Kind("a node is done", ("node_name", "output")),
+    names.ACTION_FAILED: Kind("a node has failed", ("node_name", names.ERROR_TYPE, *_EXCEPTION)),
+    names.TRADE_PLACED: Kind("an order was placed", _ORDER),
+    names.TRADE_EXECUTED: Kind("an order was executed", (*_ORDER, *_EXECUTION)),
+    names.TRADE_CANCELLED: Kind("an order was cancelled", (*_ORDER, *_EXECUTION, "reason")),
+    names.TRADE_POSITION: Kind("another position is held", (*_ORDER, "position", "previous_position")),
+    names.TRADE_INVALID: Kind("a trade was told of that cannot be", ("event_type", "problems", "what was said")),
+    names.ERROR_EVENT: Kind(
+        "something went wrong",
+        (
+            *("severity", "fingerprint", "error_code", "component", "operation", "user_id", "session_id"),
+            *("parameter", "rule", "value", "error_module", "error_location", "error_function", names.ERROR_TYPE),
+            *("notes", "causes", "errors", "local_variables", *_EXCEPTION, "those of the context"),
+        ),
+    ),
+    # What branchline records by itself for a person to read.
+    names.BUDGET_WARNING: Kind("a budget is nearly used up, or will be"),
+    names.BUDGET_EXCEEDED: Kind("a budget is used up"),
+    names.LOGGING_CHANGED: Kind("a sink was added to a logger, or taken away", ("set.…",)),
+    # What is kept as an event, and shown as what it is: a stamp, a point, a call of a model.
+    names.STAMP_EVENT: Kind("a stamp outside of all steps", ("those of the stamp",)),
+    names.METRIC_EVENT: Kind("one value of a metric", ("those of the point",)),
+    names.USAGE_EVENT: Kind("a call of a model", ("gen_ai.…",)),
+    # What the journal keeps for readers.
+    names.RUN_STARTED: Kind("a process has begun to record", (names.SERVICE_NAME,)),
+    names.RUN_ENDED: Kind("a process records no more", ("reason",)),
+    names.EXPERIMENT_STARTED: Kind("an experiment has been opened"),
+    names.BRANCH_STARTED: Kind("a branch has been opened"),
+    names.STEP_STARTED: Kind("a step is open for more than a second"),
+    names.STEP_CHECKPOINT: Kind("what an open step has got since the last one"),
+    names.SPAN_EVENT: Kind("an event of a span that has too many for a line"),
+}
