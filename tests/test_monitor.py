@@ -216,7 +216,7 @@ def test_children_tell_of_themselves(home):
     with configure(home, system_metrics=0.1):
         for method in ("fork", "spawn"):
             context: Any = multiprocessing.get_context(method)
-            child = context.Process(target=time.sleep, args=(0.5,))
+            child = context.Process(target=time.sleep, args=(1.5,))
             child.start()
             child.join(60)
             assert child.exitcode == 0
