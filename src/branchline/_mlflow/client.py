@@ -64,6 +64,11 @@ class Client:
                 self._made = made
             return self._made
 
+    def asked(self) -> str:
+        """Return the name and version of MLflow here, once the place has answered."""
+        _asked(lambda: self._mlflow().search_experiments(max_results=1))
+        return f"MLflow (here {self._api.__version__})"
+
     def experiment_id(self, name: str) -> str:
         """Return the id of the experiment called *name*, which is made where there is none."""
         if name not in self._experiments:

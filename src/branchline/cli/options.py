@@ -47,7 +47,7 @@ def common_options(command: F) -> F:
 
 
 def mlflow_options(command: F) -> F:
-    """Add ``--tracking-uri`` and ``--experiment``, which the command gets as an `MLflow`; None where neither is said."""
+    """Add ``--tracking-uri`` and ``--experiment``, which the command gets as an `MLflow`, or None."""
 
     @functools.wraps(command)
     def called(*, tracking_uri: str | None, experiment: str | None, **others: Any) -> Any:  # noqa: ANN401  # the command's

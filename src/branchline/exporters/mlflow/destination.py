@@ -92,6 +92,19 @@ class MlflowDestination:
         else:
             client.log(run_id, batch_from(said))
 
+    def asked(self) -> str:
+        """Return the name and version of what answers there, once it has.
+
+        Raises:
+            MissingExtraError: where MLflow cannot be imported here.
+            MLflowFailure: where nothing good comes of it.
+        """
+        complaint = self._health.complaint()
+        if complaint is not None:
+            failure = MLflowFailure("retry", complaint, "UNREACHABLE")
+            raise failure
+        return self._known_client().asked()
+
     def interrupt(self) -> None:
         """Nothing: a call of MLflow's client cannot be broken off, and nobody waits for its thread."""
 

@@ -205,8 +205,8 @@ class Reporter:
     def _ask_for_health(self) -> None:
         reason = self._health.complaint()
         if reason is not None:
-            kind, code = "retry", "UNREACHABLE"
-            raise MLflowFailure(kind, reason, code)
+            failure = MLflowFailure("retry", reason, "UNREACHABLE")
+            raise failure
 
     def tidy(self) -> bool:
         """Take away what MLflow's client created twice because an answer was lost; return whether it looked."""
