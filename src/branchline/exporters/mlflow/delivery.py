@@ -33,7 +33,9 @@ from .told import told_from
 _PORTION_BYTES: Final = 4_000_000
 # For a span to say where it belongs: steps that are open for longer say so by themselves.
 _GRACE_SECONDS: Final = 3.0
-# Saving takes no more than this part of the time.
+# What one call of MLflow takes is more. Beyond, of a run of very many branches, saving takes but a part of the time: what
+# a crash then repeats, MLflow knows already.
+_QUICK_SECONDS: Final = 0.005
 _SAVING_SHARE: Final = 0.1
 _OVER: Final = frozenset({"ended", "recovered", None})
 _OURS: Final = b'"eventName":"branchline.'
@@ -265,7 +267,8 @@ class RunDelivery:
         return self._save(0)
 
     def _is_time_to_save(self) -> bool:
-        return self._is_unsaved and time.monotonic() - self._saved_at > self._saving_took / _SAVING_SHARE
+        is_quick = self._saving_took < _QUICK_SECONDS
+        return self._is_unsaved and (is_quick or time.monotonic() - self._saved_at > self._saving_took / _SAVING_SHARE)
 
     def _save(self, size: int) -> Step:
         began = time.monotonic()
