@@ -41,13 +41,13 @@ class Told:
         self.lines.append(text)
 
 
-def begun(directory: Path, memory: Memory, *, told: Told | None = None, place: Place | None = None, uri: str = "x"):
+def begun(directory: Path, memory: Memory, *, told: Told | None = None, place: Place | None = None) -> RunDelivery:
     folder = directory / "cursors" / "mlflow" / RUN
     claim = claimed(folder)
     assert claim is not None
     scope = Scope(run=directory / "runs" / RUN, folder=folder, signals=("traces", "logs"))
     client: Any = memory
-    reporter = Reporter(folder, lambda: client, Health(uri), place or Place())
+    reporter = Reporter(folder, lambda: client, Health("sqlite:///x"), place or Place())
     return RunDelivery(scope, reporter, claim, tell=told or Told(), options=DeliveryOptions())
 
 
@@ -102,10 +102,8 @@ def sweep(directory: Path, *names: str, state: str = "ended", process: str = "p"
     return made
 
 
-def branch(
-    number: int, name: str, /, *, parent: int | None = 1, status: str = "success", **more: Any
-) -> dict[str, Any]:
-    own = {**of_branch(name), "branchline.config.n": name, "branchline.branch.status": status, **more.pop("own", {})}
+def branch(number: int, name: str, /, *, parent: int | None = 1, status: str = "success", **more: Any):
+    own = {**of_branch(name), "branchline.config.n": name, "branchline.branch.status": status}
     return span(number, name, kind="branch", parent=parent, own=own, **more)
 
 
@@ -369,10 +367,10 @@ def test_killed_at_any_call(tmp_path, call):
     assert sorted(run.name for run in memory.runs.values()) == ["a", "b", "sweep"]
     for name in ("a", "b"):
         run = memory.named(name)
-        assert (run.status, run.params, sorted(set(run.series("loss")))) == (
+        assert (run.status, run.params, set(run.series("loss"))) == (
             "FINISHED",
             {"n": name},
-            [(1, 0.5), (2, 0.25)],
+            {(1, 0.5), (2, 0.25)},
         )
 
 

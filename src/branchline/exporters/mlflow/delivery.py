@@ -33,10 +33,10 @@ from .told import told_from
 _PORTION_BYTES: Final = 4_000_000
 # For a span to say where it belongs: steps that are open for longer say so by themselves.
 _GRACE_SECONDS: Final = 3.0
-# What one call of MLflow takes is more. Beyond, of a run of very many branches, saving takes but a part of the time: what
-# a crash then repeats, MLflow knows already.
-_QUICK_SECONDS: Final = 0.005
-_SAVING_SHARE: Final = 0.1
+# To save what was told of so many takes far less than one call of MLflow. Beyond, it is saved now and then: what a crash
+# then repeats, MLflow knows already.
+_MANY: Final = 2_000
+_SAVE_SECONDS: Final = 1.0
 _OVER: Final = frozenset({"ended", "recovered", None})
 _OURS: Final = b'"eventName":"branchline.'
 
@@ -83,7 +83,6 @@ class RunDelivery:
         self._is_to_advance = False
         self._is_unsaved = False
         self._saved_at = 0.0
-        self._saving_took = 0.0
         self._unclear_since: float | None = None
         self._unreported = 0
         reporter.begin(self.run, self._told, self._picture)
@@ -267,11 +266,10 @@ class RunDelivery:
         return self._save(0)
 
     def _is_time_to_save(self) -> bool:
-        is_quick = self._saving_took < _QUICK_SECONDS
-        return self._is_unsaved and (is_quick or time.monotonic() - self._saved_at > self._saving_took / _SAVING_SHARE)
+        is_due = len(self._told.entities) < _MANY or time.monotonic() - self._saved_at > _SAVE_SECONDS
+        return self._is_unsaved and is_due
 
     def _save(self, size: int) -> Step:
-        began = time.monotonic()
         try:
             cursors.save(
                 self.folder,
@@ -285,7 +283,6 @@ class RunDelivery:
             return Step("wait", size, message=f"cannot save how far the delivery got in {self.folder}: {error}")
         self._is_unsaved = False
         self._saved_at = time.monotonic()
-        self._saving_took = self._saved_at - began
         return Step("moved", size)
 
 
