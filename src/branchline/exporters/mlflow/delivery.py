@@ -33,8 +33,8 @@ from .told import told_from
 _PORTION_BYTES: Final = 4_000_000
 # For a span to say where it belongs: steps that are open for longer say so by themselves.
 _GRACE_SECONDS: Final = 3.0
-# To save what was told of so many takes far less than one call of MLflow. Beyond, it is saved now and then: what a crash
-# then repeats, MLflow knows already.
+# To save what was told of so many takes far less than one call of MLflow. Beyond, it is saved now and then: what a
+# crash then repeats, MLflow knows already.
 _MANY: Final = 2_000
 _SAVE_SECONDS: Final = 1.0
 _OVER: Final = frozenset({"ended", "recovered", None})
