@@ -127,7 +127,7 @@ def _mlflow_maker(config: Config, environment: Mapping[str, str]) -> Makers:
     if not isinstance(options, MLflow):
         return {}
     # See above.
-    from .mlflow import MlflowDestination
+    from .mlflow.destination import MlflowDestination
 
     return {"mlflow": lambda: MlflowDestination(options, environment)}
 

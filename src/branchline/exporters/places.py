@@ -84,6 +84,6 @@ def _mlflows(
 
 def _mlflow(options: MLflow, environment: Mapping[str, str]) -> Destination:
     # Only a run that goes there pays for what that takes.
-    from .mlflow import MlflowDestination
+    from .mlflow.destination import MlflowDestination
 
     return MlflowDestination(options, environment)
