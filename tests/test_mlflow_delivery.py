@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from branchline.exporters.mlflow import delivery as module
 from branchline.exporters.mlflow.delivery import RunDelivery, Scope
 from branchline.exporters.mlflow.health import Health
 from branchline.exporters.mlflow.reporter import Place, Reporter
+from branchline.exporters.mlflow.trace_parts import TracePart
 from journals import BEGIN, Journal, journal, log, opened, point, raised, span
 from mlflow_memory import Memory, Run, failure
 
@@ -41,13 +43,38 @@ class Told:
         self.lines.append(text)
 
 
-def begun(directory: Path, memory: Memory, *, told: Told | None = None, place: Place | None = None) -> RunDelivery:
+class Album:
+    """Keeps the traces that it is given; asks *look* before."""
+
+    def __init__(self, look: Callable[[TracePart], None] = lambda part: None) -> None:
+        self.look = look
+        self.reason = ""
+        self.parts: list[TracePart] = []
+
+    def deliver(self, part: TracePart) -> None:
+        self.look(part)
+        self.parts.append(part)
+
+    def told(self) -> list[tuple[str, list[str], str, bool]]:
+        """Return of each part its name, its spans, its run and whether it came late."""
+        return [(part.name, sorted(span.name for span in part.spans), part.run_id, part.is_late) for part in self.parts]
+
+
+def begun(
+    directory: Path,
+    memory: Memory,
+    *,
+    told: Told | None = None,
+    place: Place | None = None,
+    album: Album | None = None,
+) -> RunDelivery:
     folder = directory / "cursors" / "mlflow" / RUN
     claim = claimed(folder)
     assert claim is not None
     scope = Scope(run=directory / "runs" / RUN, folder=folder, signals=("traces", "logs"))
     client: Any = memory
-    reporter = Reporter(folder, lambda: client, Health("sqlite:///x"), place or Place())
+    make_traces = None if album is None else lambda client: album
+    reporter = Reporter(folder, lambda: client, Health("sqlite:///x"), place or Place(), make_traces)
     return RunDelivery(scope, reporter, claim, tell=told or Told(), options=DeliveryOptions())
 
 
@@ -331,6 +358,126 @@ def test_where_runs_go(tmp_path):
 
     assert {run.experiment for run in named.runs.values()} == {"id of chosen"}
     assert {run.experiment for run in numbered.runs.values()} == {"7"}
+
+
+# ── traces ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_traces(tmp_path):
+    """
+    A branch that has ended is a trace of its own, told once with its run; an experiment alone is none.
+    """
+    sweep(tmp_path, "a", "b")
+    memory, album, again = Memory(), Album(), Album()
+    delivered(tmp_path, memory, album=album)
+    delivered(tmp_path, memory, album=again)
+
+    assert album.told() == [
+        ("a", ["a", "train"], memory.named("a").run_id, False),
+        ("b", ["b", "train"], memory.named("b").run_id, False),
+    ]
+    assert [part.root[1] for part in album.parts] == [f"{10:016x}", f"{11:016x}"]
+    assert again.parts == []
+
+
+def test_spans_that_come_late(tmp_path):
+    """
+    What ends after its branch is told below the same root, with its parent, also by whoever begins anew.
+    """
+    made = journal(tmp_path, run=RUN, process="p", state="running")
+    made.spans(branch(1, "a", parent=None))
+    memory, album, again = Memory(), Album(), Album()
+    delivery = begun(tmp_path, memory, album=album)
+    steps(delivery)
+    made.spans(span(2, "late", parent=1))
+    steps(delivery)
+    delivery.give_up()
+    made.spans(span(3, "later", parent=2))
+    delivered(tmp_path, memory, album=again)
+
+    assert album.told() == [("a", ["a"], "r1", False), ("a", ["late"], "r1", True)]
+    assert again.told() == [("a", ["later"], "r1", True)]
+    assert again.parts[0].parents == {f"{3:016x}": f"{2:016x}"}
+
+
+def test_half_a_branch_before_a_restart(tmp_path):
+    """
+    The spans of a branch that was still open when somebody else went on are told with the rest.
+    """
+    made = journal(tmp_path, run=RUN, process="p", state="running")
+    made.logs(opened(1, "a", kind="branch", identity=of_branch("a"))).spans(span(2, "first", parent=1))
+    memory, album = Memory(), Album()
+    delivered(tmp_path, memory, album=album)
+    before = album.told()
+    made.spans(span(3, "second", parent=1), branch(1, "a", parent=None))
+    delivered(tmp_path, memory, album=album)
+
+    assert (before, album.told()) == ([], [("a", ["a", "first", "second"], "r1", False)])
+
+
+@pytest.mark.parametrize(
+    ("outcome", "status"), [("success", "FINISHED"), ("failed", "FAILED"), ("interrupted", "KILLED")]
+)
+def test_steps_alone(tmp_path, outcome, status):
+    """
+    A run of steps alone is one run, as good as the worst of them, and each step that is in no other is a trace.
+    """
+    made = journal(tmp_path, run=RUN, process="p")
+    made.spans(span(2, "inner", parent=1), span(1, "load"), span(3, "train", outcome=outcome, end=5.0))
+    memory, album = Memory(), Album()
+    delivered(tmp_path, memory, album=album)
+    run = memory.named("demo")
+
+    assert (run.status, run.experiment, run.start_ms, run.end_ms) == (status, "id of demo", BEGIN_MS, BEGIN_MS + 5_000)
+    assert album.told() == [("load", ["inner", "load"], "r1", False), ("train", ["train"], "r1", False)]
+
+
+def test_steps_beside_an_experiment(tmp_path):
+    """
+    Steps outside of an experiment make no run of their own.
+    """
+    sweep(tmp_path, "a").spans(span(50, "load"))
+    memory, album = Memory(), Album()
+    delivered(tmp_path, memory, album=album)
+
+    assert ([run.name for run in memory.runs.values()], len(album.parts)) == (["sweep", "a"], 1)
+
+
+def test_a_step_in_a_trace_of_its_own(tmp_path):
+    """
+    A step that has begun a trace of its own inside of a branch is told with the branch.
+    """
+    made = journal(tmp_path, run=RUN, process="p")
+    made.spans(span(5, "apart", trace="e" * 32, own=of_branch("a"), start=0.5), branch(1, "a", parent=None))
+    album = Album()
+    delivered(tmp_path, Memory(), album=album)
+
+    assert album.told() == [("a", ["a", "apart"], "r1", False)]
+
+
+def test_a_trace_that_is_refused(tmp_path):
+    """
+    A trace that is refused is kept with its reason and costs its run nothing; one that comes another time, waits.
+    """
+    sweep(tmp_path, "a", "b")
+
+    def look(part: TracePart) -> None:
+        if part.name == "a":
+            raise failure("refused", "poison")
+        if part.name == "b" and not waited:
+            waited.append(part)
+            raise failure("retry", "busy")
+
+    waited: list[TracePart] = []
+    memory, album = Memory(), Album(look)
+    delivery = begun(tmp_path, memory, album=album)
+    first, second = steps(delivery), steps(delivery)
+    letters = [letter for path in files(delivery.folder) for letter in letters_in(path)]
+
+    assert (first.message, second.kind, [name for name, *_ in album.told()]) == ("busy", "nothing", ["b"])
+    assert [(letter.message, letter.items) for letter in letters] == [("poison", 0)]
+    assert [whole(memory.named(name))[0] for name in ("a", "b")] == ["FINISHED", "FINISHED"]
+    assert memory.calls.count("end") == 3
 
 
 # ── what goes wrong ───────────────────────────────────────────────────────────────────────────────

@@ -75,7 +75,7 @@ class RunDelivery:
         self._tell = tell
         self._options = options
         self._reader = Reader(scope.run, is_thorough=options.is_thorough)
-        self._picture = Picture()
+        self._picture = Picture(keeps_spans=reporter.has_traces)
         self._read_to: dict[Key, Place] = {}
         self._lines: dict[Key, deque[_Passed]] = {}
         self._streams: dict[Signal, Iterator[Read]] = {}
@@ -145,7 +145,7 @@ class RunDelivery:
         line, items = _decoded(read)
         has_points = False
         if read.signal == "traces":
-            self._picture.add_spans(line)
+            self._picture.add_spans(line, is_new=is_new)
         else:
             has_points = self._picture.add_logs(line, read.process, position, is_new=is_new)
         if is_new:
@@ -189,10 +189,10 @@ class RunDelivery:
                 if (step := self._save(0)).kind != "moved":
                     return step
             is_told = self._reporter.tell_of(key)
-        except MLflowFailure as failure:
+        except (MLflowFailure, MissingExtraError) as failure:
+            # Some of it may have been told.
+            self._save(0)
             return Step("wait", message=str(failure))
-        except MissingExtraError as error:
-            return Step("wait", message=str(error))
         except OSError as error:
             return Step("wait", message=f"cannot write to {self.folder}: {error}")
         self._queue.popleft()

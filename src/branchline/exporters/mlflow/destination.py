@@ -24,6 +24,7 @@ from .delivery import RunDelivery, Scope
 from .health import Health
 from .reporter import Place, Reporter
 from .teller import GoneError, batch_from, is_passing
+from .traces import Traces, traces_for
 
 
 _UNSAFE: Final = re.compile(r"[^a-z0-9.]+")
@@ -49,12 +50,13 @@ class MlflowDestination:
         self._uri = uri_of(options, environment)
         self._place = _place_of(options, environment)
         self._options = options
+        self._environment = environment
         self._client: Client | None = None
         self._health = Health(self._uri)
         self.shown = shown_url(self._uri) if "@" in self._uri else self._uri
         self.name = folder_name(self._uri, options.experiment)
         # Where a user or a password is in it, nobody else is told.
-        said = {"uri": self._uri, "experiment": options.experiment}
+        said = {"uri": self._uri, "experiment": options.experiment, "traces": options.traces}
         self.settings: Mapping[str, object] = {} if "@" in self._uri else said
 
     def __repr__(self) -> str:
@@ -66,7 +68,8 @@ class MlflowDestination:
 
     def delivery(self, run: Path, folder: Path, claim: Claim, *, tell: Tell, options: DeliveryOptions) -> RunDelivery:
         """Return the delivery of one run. Raises JournalError for a cursor that a later version has written."""
-        reporter = Reporter(folder, self._known_client, self._health, self._place)
+        traces = self._traces if self._options.traces else None
+        reporter = Reporter(folder, self._known_client, self._health, self._place, traces)
         return RunDelivery(
             Scope(run=run, folder=folder, signals=self.signals), reporter, claim, tell=tell, options=options
         )
@@ -110,6 +113,11 @@ class MlflowDestination:
 
     def close(self) -> None:
         """Nothing: MLflow's client keeps its connections to itself."""
+
+    def _traces(self, client: Client) -> Traces:
+        said = self._options.traces
+        endpoint = said if isinstance(said, str) else None
+        return traces_for(client, endpoint=endpoint, headers=self._options.headers, environment=self._environment)
 
     def _known_client(self) -> Client:
         if self._client is None:

@@ -16,9 +16,13 @@ from ..._journal.decode import DecodedLog, DecodedSpan, Line
 LOOSE: Final = "run"
 """The key of what lies outside of all experiments and branches: the run itself."""
 
+_ERROR: Final = 2
 _STARTED: Final = frozenset(names.STARTED_EVENTS.values())
 _ENTITIES: Final = frozenset({names.KIND_EXPERIMENT, names.KIND_BRANCH})
+_NOBODY: Final = (None, None)
 _NO_SPAN: Final[Mapping[str, Value]] = {}
+# For so long nobody takes the steps of a run for all of it: an experiment may be about to begin.
+_BARE_NANOS: Final = 30_000_000_000
 
 Position = tuple[int, int]
 """The number of a segment, and the offset behind a line of it."""
@@ -32,6 +36,13 @@ class PointAt(NamedTuple):
     log: DecodedLog
     number: int
     """How many of the same name this process had before in the same entity: the place of one that has none."""
+
+
+class SpanAt(NamedTuple):
+    """One ended span, and whether it was read behind the cursor."""
+
+    span: DecodedSpan
+    is_new: bool
 
 
 class Closed(NamedTuple):
@@ -58,7 +69,7 @@ class Entity:
     """How it ended where no span says so."""
     points: list[PointAt] = field(default_factory=list)
     """Those that MLflow has not taken yet."""
-    spans: list[DecodedSpan] = field(default_factory=list)
+    spans: list[SpanAt] = field(default_factory=list)
     """Those that no trace has taken yet."""
     counts: dict[tuple[str, str], int] = field(default_factory=lambda: defaultdict(int))
 
@@ -87,7 +98,12 @@ class Picture:
         self._keeps_spans = keeps_spans
         self._above: dict[str, str | None] = {}
         self._waiting: dict[str, deque[_Waiting]] = defaultdict(deque)
-        self._homeless: dict[str, DecodedSpan] = {}
+        self._homeless: dict[str, SpanAt] = {}
+        self.loose_spans: dict[str, list[SpanAt]] = {}
+        """Those that no trace has taken yet and that lie outside of all entities, by the span at the top of them."""
+        self._tops: dict[str, str] = {}
+        self._first = 0
+        self._resource: Mapping[str, Value] = {}
         self._begun: dict[tuple[Value, Value], list[tuple[int, str]]] = defaultdict(list)
         self.settled: dict[str, Position] = {}
         """By process: the last line of points that are with their entities."""
@@ -96,14 +112,14 @@ class Picture:
 
     # ── reading ───────────────────────────────────────────────────────────────────────────────────
 
-    def add_spans(self, line: Line) -> None:
-        """Take the ended spans of a *line*."""
+    def add_spans(self, line: Line, *, is_new: bool = True) -> None:
+        """Take the ended spans of a *line*, which is *new* behind the cursor."""
         for span in line.spans:
             self.latest = max(self.latest, span.end_unix_nano)
             self._above[span.span_id] = span.parent_id
             if span.ours.get(names.KIND) in _ENTITIES:
                 self._ended(span)
-            self._house(span)
+            self._house(SpanAt(span, is_new))
 
     def add_logs(self, line: Line, process: str, position: Position, *, is_new: bool) -> bool:
         """Take the log records of a *line*, return whether there are points; where not *new*, MLflow has these."""
@@ -189,7 +205,7 @@ class Picture:
         """Return the key of what calls itself so; of several, of the one begun last before the *moment*."""
         begun = self._begun.get(who, [])
         place = bisect_right(begun, moment, key=lambda start: start[0])
-        return begun[place - 1][1] if place and who != (None, None) else None
+        return begun[place - 1][1] if place and who != _NOBODY else None
 
     def settle(self, *, is_final: bool = False) -> None:
         """Give points and spans to the entities they lie in; *finally* also those of whose spans nothing is known."""
@@ -203,8 +219,10 @@ class Picture:
                 for log, owner in zip(line.logs, owners, strict=True):
                     self._place(owner or LOOSE, log, process, line)
                 self.settled[process] = line.position
-        for span in list(self._homeless.values()):
-            self._house(span, is_final=is_final)
+        for at in list(self._homeless.values()):
+            self._house(at, is_final=is_final)
+        if self._tops and not self.entities and (is_final or self.latest - self._first > _BARE_NANOS):
+            self.loose(self._first, self._resource)
 
     @property
     def is_waiting(self) -> bool:
@@ -234,30 +252,66 @@ class Picture:
             entity = self.entities[LOOSE] = Entity(key=LOOSE, kind=LOOSE, start_unix_nano=moment, resource=resource)
             self.changed[LOOSE] = None
         entity.start_unix_nano = min(entity.start_unix_nano, moment)
+        entity.resource = entity.resource or resource
         return entity
 
     def close(self) -> None:
         """Learn that nobody writes any more: what is open was abandoned, and the run itself has ended."""
+        if self._tops and not self.entities:
+            self.loose(self._first, self._resource)
         for entity in self.entities.values():
             if entity.ended is None and entity.closed is None:
-                outcome = names.SUCCESS if entity.key == LOOSE else names.INTERRUPTED
+                outcome = self._loose_outcome() if entity.key == LOOSE else names.INTERRUPTED
                 entity.closed = Closed(outcome, max(self.latest, entity.start_unix_nano))
                 self.changed[entity.key] = None
 
     # ── spans ─────────────────────────────────────────────────────────────────────────────────────
 
-    def _house(self, span: DecodedSpan, *, is_final: bool = False) -> None:
-        if not self._keeps_spans:
-            return
+    def _house(self, at: SpanAt, *, is_final: bool = False) -> None:
+        span = at.span
         owner = self.owner(span.span_id)
+        # In a trace of its own it still names the branch that it belongs to.
+        who = span.ours.get(names.EXPERIMENT_NAME), span.ours.get(names.BRANCH_ID)
+        is_nobodys = owner == LOOSE and who == _NOBODY
+        if owner is None or owner == LOOSE:
+            owner = None if owner is None and not is_final else self._named(who, span.start_unix_nano)
         self._homeless.pop(span.span_id, None)
-        if owner is None and not is_final:
-            self._homeless[span.span_id] = span
-        elif owner is not None and owner != LOOSE:
+        if owner is None and not is_final and not is_nobodys:
+            self._homeless[span.span_id] = at
+        elif owner is None:
+            self._leave_outside(at)
+        elif self._keeps_spans:
             entity = self.entities[owner]
-            entity.spans.append(span)
-            if entity.ended is not None:
-                self.changed[entity.key] = None
+            entity.spans.append(at)
+            if entity.ended is not None or entity.closed is not None:
+                self.changed[owner] = None
+
+    def _leave_outside(self, at: SpanAt) -> None:
+        top = self._top(at.span.span_id)
+        if self._keeps_spans:
+            self.loose_spans.setdefault(top, []).append(at)
+        if top == at.span.span_id:
+            self._tops[top] = str(at.span.ours.get(names.OUTCOME) or (names.FAILED if at.span.status == _ERROR else ""))
+            self._first = min(self._first or at.span.start_unix_nano, at.span.start_unix_nano)
+            self._resource = at.span.resource
+        if top in self._tops and LOOSE in self.entities:
+            self.changed[LOOSE] = None
+
+    def _top(self, span_id: str) -> str:
+        seen = {span_id}
+        while (parent := self._above.get(span_id)) is not None and parent in self._above and parent not in seen:
+            span_id = parent
+            seen.add(span_id)
+        return span_id
+
+    def has_ended(self, top: str) -> bool:
+        """Whether the span at the *top* of others, outside of all entities, has ended."""
+        return top in self._tops
+
+    def _loose_outcome(self) -> str:
+        found = set(self._tops.values())
+        worst = (names.FAILED, names.INTERRUPTED, names.CANCELLED)
+        return next((outcome for outcome in worst if outcome in found), names.SUCCESS)
 
 
 def _identity_of(log: DecodedLog) -> dict[str, Value]:

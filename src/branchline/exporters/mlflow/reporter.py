@@ -31,6 +31,9 @@ from .health import Health
 from .picture import LOOSE, Entity, Picture, PointAt
 from .teller import GoneError, Teller, is_passing
 from .told import Acknowledged, Told
+from .told_traces import forget, parts_of
+from .trace_parts import trace_id_of
+from .traces import Traces
 
 
 # Until one was told: the first loads MLflow itself.
@@ -48,12 +51,22 @@ class Place:
 class Reporter:
     """Tells MLflow of the entities of one run at a time."""
 
-    def __init__(self, folder: Path, make_client: Callable[[], Client], health: Health, place: Place) -> None:
-        """Note in *folder* what MLflow refuses; the client is made when there is something to tell."""
+    def __init__(
+        self,
+        folder: Path,
+        make_client: Callable[[], Client],
+        health: Health,
+        place: Place,
+        make_traces: Callable[[Client], Traces] | None = None,
+    ) -> None:
+        """Note in *folder* what MLflow refuses; client and traces are made when there is something to tell."""
         self._folder = folder
         self._make_client = make_client
         self._health = health
         self._place = place
+        self._make_traces = make_traces
+        self.has_traces = make_traces is not None
+        self._traces: Traces | None = None
         self.teller: Teller | None = None
         self.postponed: dict[str, None] = {}
         """Entities of which it is not known yet what they are shown below."""
@@ -102,14 +115,18 @@ class Reporter:
         if known is None and above is None:
             self.postponed[key] = None
             return False
-        if known is not None and not self._is_news(entity, known):
+        is_run_news = known is None or self._is_news(entity, known)
+        if known is not None and not is_run_news and not any(parts_of(self._picture, entity, known, self._run_id)):
+            if known.has_trace:
+                forget(self._picture, entity)
             return False
         began = time.monotonic()
         self._ask_for_health()
         teller = self._known_teller()
         try:
             born = known or self._created(teller.client, entity, above)
-            self._told.entities[key] = self._told_more(teller, entity, born)
+            self._told.entities[key] = self._told_more(teller, entity, born) if is_run_news else born
+            self._tell_traces(teller, entity)
         except GoneError as error:
             self._give_up(teller, entity, error)
         except MLflowFailure as failure:
@@ -149,6 +166,27 @@ class Reporter:
         for at in new:
             reached[at.process] = max(at.position, reached.get(at.process, (0, 0)))
         return replace(known, is_begun=True, ended_as=outcome or known.ended_as, points=reached)
+
+    def _tell_traces(self, teller: Teller, entity: Entity) -> None:
+        traces = self._known_traces(teller.client)
+        known = self._told.entities[entity.key]
+        parts = [] if traces is None else list(parts_of(self._picture, entity, known, self._run_id))
+        if traces is None or not parts:
+            return
+        for part in parts:
+            try:
+                traces.deliver(part)
+            except MLflowFailure as failure:
+                if is_passing(failure):
+                    raise
+                teller.bury({"run": known.run_id, "trace": trace_id_of(part.root)}, failure)
+        forget(self._picture, entity)
+        self._told.entities[entity.key] = replace(known, has_trace=True)
+
+    def _known_traces(self, client: Client) -> Traces | None:
+        if self._traces is None and self._make_traces is not None:
+            self._traces = self._make_traces(client)
+        return self._traces
 
     # ── creating ──────────────────────────────────────────────────────────────────────────────────
 
