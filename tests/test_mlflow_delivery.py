@@ -360,6 +360,23 @@ def test_where_runs_go(tmp_path):
     assert {run.experiment for run in numbered.runs.values()} == {"7"}
 
 
+def test_steps_of_which_nobody_knows_yet(tmp_path):
+    """
+    While an experiment may still begin, steps outside of it wait with the cursor; who asks for an answer gets one.
+    """
+    made = journal(tmp_path, run=RUN, process="p", state="running")
+    made.spans(span(1, "load"))
+    memory = Memory()
+    delivery = begun(tmp_path, memory)
+    steps(delivery)
+    before = (list(memory.calls), delivery.cursor.totals())
+    delivery.look_again()
+    steps(delivery)
+
+    assert before == ([], Totals())
+    assert (memory.named("demo").status, delivery.cursor.totals()) == ("RUNNING", Totals(delivered=1))
+
+
 # ── traces ────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -667,6 +684,36 @@ def test_a_run_that_was_deleted(tmp_path, kind, message):
 
     assert (memory.named("a").status, memory.named("b").status) == ("RUNNING", "FINISHED")
     assert (totals, again.calls) == (Totals(delivered=7, rejected=2, withheld=3), [])
+
+
+def test_one_that_fails_for_ever(tmp_path):
+    """
+    A server that fails on one branch only, again and again, does not hold up the others: in the end that one is kept
+    with the reason, and given up.
+    """
+    sweep(tmp_path, "a", "b", "c")
+    memory = Memory()
+
+    def look(name: str, about: Any) -> None:
+        if name == "log" and ("n", "a") in about.params:
+            raise failure("retry", "500", "INTERNAL_ERROR")
+
+    memory.look = look
+    told = Told()
+    delivery = begun(tmp_path, memory, told=told)
+    kinds = [steps(delivery).kind]
+    while kinds[-1] == "wait":
+        kinds.append(steps(delivery).kind)
+
+    assert kinds == ["wait"] * 6 + ["nothing"]
+    assert {run.name: run.status for run in memory.runs.values()} == {
+        "sweep": "FINISHED",
+        "a": "RUNNING",
+        "b": "FINISHED",
+        "c": "FINISHED",
+    }
+    assert delivery.cursor.totals() == Totals(delivered=11, rejected=2, withheld=4)
+    assert len(told.lines) == 1
 
 
 def test_somebody_who_may_not(tmp_path):

@@ -10,6 +10,7 @@ from typing import Any, Final, Literal, TypeVar
 from ..errors import MissingExtraError, missing_extra
 from .failures import MLflowFailure, failure_of
 from .limits import Batch, Point
+from .quiet import undisturbed
 
 
 RunStatus = Literal["FINISHED", "FAILED", "KILLED"]
@@ -53,7 +54,8 @@ class Client:
         with self._lock:
             if self._made is None:
                 try:
-                    made = self._api.MlflowClient(tracking_uri=self._tracking_uri)
+                    with undisturbed():
+                        made = self._api.MlflowClient(tracking_uri=self._tracking_uri)
                 except Exception as error:
                     failure = failure_of(error)
                     if failure.code == "INTERNAL_ERROR":

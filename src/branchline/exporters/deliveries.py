@@ -137,6 +137,9 @@ class OwnWay(Protocol):
     def delivery(self, run: Path, folder: Path, claim: Claim, *, tell: Tell, options: DeliveryOptions) -> Underway:
         """Return the delivery of one run. Raises JournalError for a cursor that a later version has written."""
 
+    def has_more(self, folder: Path) -> bool:
+        """Whether it may lack something of the run of *folder*, among the cursors, though all of it was read."""
+
 
 class Delivery:
     """One run on its way to one destination, while nobody else delivers it; used by one thread."""
@@ -351,6 +354,11 @@ class Delivery:
             return Step("wait", size, message=f"cannot save how far the delivery got in {self.folder}: {error}")
         self._is_unsaved = False
         return Step("moved", size)
+
+
+def is_unfinished(folder: Path, destination: Destination) -> bool:
+    """Whether *destination* has to be told more of the run of *folder*, though all of it was read."""
+    return isinstance(destination, OwnWay) and destination.has_more(folder)
 
 
 def begin(

@@ -11,7 +11,7 @@ from .._journal import cursors, layout
 from .._journal.recovery import recover_run
 from .._journal.unread import unread_bytes
 from ..errors import JournalError
-from .deliveries import NOTHING, DeliveryOptions, Destination, Step, Tell, Underway, begin
+from .deliveries import NOTHING, DeliveryOptions, Destination, Step, Tell, Underway, begin, is_unfinished
 
 
 # What an application delivers beside its own work; `branchline ship` does the rest.
@@ -78,7 +78,8 @@ class Leftovers:
                 cursor = cursors.load(folder)
             except JournalError:
                 continue
-            if unread_bytes(run, cursor, self._destination.signals):
+            is_left = unread_bytes(run, cursor, self._destination.signals) or is_unfinished(folder, self._destination)
+            if is_left:
                 yield folder.name
 
     def _begun(self, run_id: str) -> Underway | None:

@@ -14,7 +14,7 @@ from .._journal.layout import Signal
 from .._journal.payloads import items_in
 from .._journal.unread import Reader, unread_bytes
 from ..errors import JournalError
-from .deliveries import DeliveryOptions, Destination, Tell, Underway, begin
+from .deliveries import DeliveryOptions, Destination, Tell, Underway, begin, is_unfinished
 from .patience import Patience
 from .second_try import SecondTry
 
@@ -174,7 +174,11 @@ def waiting_in(run: Path, cursor: Cursor, destination: Destination) -> dict[Sign
 def runs_left_for(directory: Path, destination: Destination) -> list[str]:
     """Return the runs below *directory* that were to go to *destination* and did not wholly, oldest first."""
     follower = cursors.follower_folder(directory, destination.name)
-    return [folder.name for folder in cursors.run_folders(follower) if size_left(directory, folder.name, destination)]
+    return [
+        folder.name
+        for folder in cursors.run_folders(follower)
+        if size_left(directory, folder.name, destination) or is_unfinished(folder, destination)
+    ]
 
 
 def runs_refused_by(directory: Path, destination: Destination) -> list[str]:

@@ -13,6 +13,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from opentelemetry import context as otel_context
+from opentelemetry.context import Context
+
 from ... import names
 from ..._journal import cursors, layout
 from ..._journal.claims import Claim
@@ -23,7 +26,9 @@ from ..._journal.payloads import items_in
 from ..._journal.unread import Read, Reader
 from ..._mlflow.failures import MLflowFailure
 from ...errors import MissingExtraError
+from ...log_api import PLAIN_SUPPRESSION, SUPPRESSION
 from ..deliveries import NOTHING, DeliveryOptions, Step, Tell
+from .health import UNREACHABLE
 from .picture import Picture
 from .reporter import Reporter
 from .told import told_from
@@ -37,6 +42,8 @@ _GRACE_SECONDS: Final = 3.0
 # crash then repeats, MLflow knows already.
 _MANY: Final = 2_000
 _SAVE_SECONDS: Final = 1.0
+# A server that fails on one thing only may do so for ever.
+_MOST_TRIES: Final = 6
 _OVER: Final = frozenset({"ended", "recovered", None})
 _OURS: Final = b'"eventName":"branchline.'
 
@@ -48,6 +55,13 @@ class _Passed(NamedTuple):
     items: int
     withheld: int
     has_points: bool
+
+
+class _Failed(NamedTuple):
+    """What could not be told so far, how often, and how much else had been told when that began."""
+
+    times: int
+    successes: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +95,9 @@ class RunDelivery:
         self._streams: dict[Signal, Iterator[Read]] = {}
         self._queue: deque[str] = deque()
         self._is_to_advance = False
+        self._is_hurried = False
+        self._failed: dict[str, _Failed] = {}
+        self._successes = 0
         self._is_unsaved = False
         self._saved_at = 0.0
         self._unclear_since: float | None = None
@@ -88,8 +105,9 @@ class RunDelivery:
         reporter.begin(self.run, self._told, self._picture)
 
     def look_again(self) -> None:
-        """Look at all processes in the next step, those that have ended as well."""
+        """Look at all processes in the next step, those that have ended as well: somebody waits for it."""
         self._reader.look_again()
+        self._is_hurried = True
 
     def give_up(self) -> None:
         """Let somebody else go on."""
@@ -99,6 +117,14 @@ class RunDelivery:
 
     def step(self, seconds_left: float | None = None) -> Step:
         """Tell MLflow of one experiment or branch, and save how far that got."""
+        # What instrumentations and bridges of logs see of it is nothing of the application's.
+        token = otel_context.attach(Context({SUPPRESSION: True, PLAIN_SUPPRESSION: True}))
+        try:
+            return self._step(seconds_left)
+        finally:
+            otel_context.detach(token)
+
+    def _step(self, seconds_left: float | None) -> Step:
         if not self.claim.is_good:
             return Step("lost")
         if not self._queue and not self._is_to_advance and not self._look():
@@ -117,6 +143,10 @@ class RunDelivery:
         is_over = self._is_over()
         count = sum([self._read_some(signal) for signal in self._signals])
         self._picture.settle()
+        if self._is_hurried and not count and self._picture.is_undecided:
+            # Whoever waits for an answer gets one: these steps are all that there is.
+            self._picture.settle(is_final=True)
+        self._is_hurried = False
         if not count and not self._is_cleared(is_over=is_over):
             return False
         self._queue.extend(dict.fromkeys((*self._reporter.postponed, *self._picture.changed)))
@@ -189,17 +219,34 @@ class RunDelivery:
                 if (step := self._save(0)).kind != "moved":
                     return step
             is_told = self._reporter.tell_of(key)
-        except (MLflowFailure, MissingExtraError) as failure:
-            # Some of it may have been told.
-            self._save(0)
-            return Step("wait", message=str(failure))
+        except MissingExtraError as error:
+            return Step("wait", message=str(error))
+        except MLflowFailure as failure:
+            return self._failed_with(key, failure)
         except OSError as error:
             return Step("wait", message=f"cannot write to {self.folder}: {error}")
         self._queue.popleft()
         self._unreported -= share
         self._is_unsaved |= is_told
+        self._successes += is_told
+        self._failed.pop(key, None)
         self._say_what_was_refused()
         return self._save(share) if self._is_time_to_save() else Step("moved", share)
+
+    def _failed_with(self, key: str, failure: MLflowFailure) -> Step:
+        """Let others have their turn; what fails again and again while others do not is given up."""
+        before = self._failed.setdefault(key, _Failed(0, self._successes))
+        times = before.times + (failure.code != UNREACHABLE)
+        self._failed[key] = before._replace(times=times)
+        if times >= _MOST_TRIES and self._successes > before.successes:
+            self._reporter.give_up(key, failure)
+            self._failed.pop(key)
+            self._say_what_was_refused()
+        elif failure.code != UNREACHABLE:
+            self._queue.rotate(-1)
+        # Some of it may have been told.
+        self._save(0)
+        return Step("wait", message=str(failure))
 
     def _say_what_was_refused(self) -> None:
         teller = self._reporter.teller
@@ -226,8 +273,8 @@ class RunDelivery:
     def _advance(self) -> Step:
         """Let the cursor pass all lines of which everything was told."""
         self._is_to_advance = self._reporter.is_final = False
-        if self._reporter.postponed:
-            return NOTHING
+        if self._reporter.postponed or self._picture.is_undecided:
+            return Step("moved")
         places: dict[Key, Place] = {}
         for key, lines in self._lines.items():
             settled = self._picture.settled.get(key[0], (0, 0))

@@ -12,6 +12,7 @@ from typing import Any, Final
 import orjson
 
 from ..._journal.claims import Claim
+from ..._journal.cursors import told_in
 from ..._journal.layout import Signal
 from ..._journal.payloads import without_notes
 from ..._mlflow.client import Client
@@ -21,9 +22,10 @@ from ...errors import MissingExtraError, missing_extra
 from ..deliveries import DeliveryOptions, Tell
 from ..otlp.answers import Answer
 from .delivery import RunDelivery, Scope
-from .health import Health
+from .health import UNREACHABLE, Health
 from .reporter import Place, Reporter
 from .teller import GoneError, batch_from, is_passing
+from .told import told_from
 from .traces import Traces, traces_for
 
 
@@ -74,6 +76,10 @@ class MlflowDestination:
             Scope(run=run, folder=folder, signals=self.signals), reporter, claim, tell=tell, options=options
         )
 
+    def has_more(self, folder: Path) -> bool:
+        """Whether MLflow may lack something of the run of *folder*, though all of it was read."""
+        return told_from(told_in(folder)).is_unfinished
+
     def deliver(self, signal: Signal, lines: Sequence[bytes]) -> Answer:
         """Say once more what MLflow has refused, which *lines* of dead letters are; never raises."""
         try:
@@ -104,7 +110,7 @@ class MlflowDestination:
         """
         complaint = self._health.complaint()
         if complaint is not None:
-            failure = MLflowFailure("retry", complaint, "UNREACHABLE")
+            failure = MLflowFailure("retry", complaint, UNREACHABLE)
             raise failure
         return self._known_client().asked()
 

@@ -13,6 +13,9 @@ import urllib3
 from ...destinations import shown_url
 
 
+UNREACHABLE: Final = "UNREACHABLE"
+"""The code of the failure of a place that was not even asked."""
+
 _CONNECT_SECONDS: Final = 2.0
 _BROKEN: Final = 500
 

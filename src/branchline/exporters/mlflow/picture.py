@@ -221,8 +221,13 @@ class Picture:
                 self.settled[process] = line.position
         for at in list(self._homeless.values()):
             self._house(at, is_final=is_final)
-        if self._tops and not self.entities and (is_final or self.latest - self._first > _BARE_NANOS):
+        if self.is_undecided and (is_final or self.latest - self._first > _BARE_NANOS):
             self.loose(self._first, self._resource)
+
+    @property
+    def is_undecided(self) -> bool:
+        """Whether there are steps outside of everything, of which it is open whether they are all that there is."""
+        return bool(self._tops) and not self.entities
 
     @property
     def is_waiting(self) -> bool:
@@ -257,7 +262,7 @@ class Picture:
 
     def close(self) -> None:
         """Learn that nobody writes any more: what is open was abandoned, and the run itself has ended."""
-        if self._tops and not self.entities:
+        if self.is_undecided:
             self.loose(self._first, self._resource)
         for entity in self.entities.values():
             if entity.ended is None and entity.closed is None:

@@ -27,7 +27,7 @@ from .entries import (
     title,
     token_of,
 )
-from .health import Health
+from .health import UNREACHABLE, Health
 from .picture import LOOSE, Entity, Picture, PointAt
 from .teller import GoneError, Teller, is_passing
 from .told import Acknowledged, Told
@@ -223,6 +223,11 @@ class Reporter:
             self._found[experiment] = client.find_runs(experiment, names.RUN_ID, self._run_id, by=names.MLFLOW_TOKEN)
         return self._found[experiment]
 
+    def give_up(self, key: str, failure: Exception) -> None:
+        """Tell no more of an entity; what MLflow lacks of it is kept with the reason. Raises OSError."""
+        self._give_up(self._known_teller(), self._picture.entities[key], failure)
+        self._told.intents.discard(key)
+
     def _give_up(self, teller: Teller, entity: Entity, error: Exception) -> None:
         known = self._told.entities.get(entity.key)
         for at in entity.points:
@@ -243,7 +248,7 @@ class Reporter:
     def _ask_for_health(self) -> None:
         reason = self._health.complaint()
         if reason is not None:
-            failure = MLflowFailure("retry", reason, "UNREACHABLE")
+            failure = MLflowFailure("retry", reason, UNREACHABLE)
             raise failure
 
     def tidy(self) -> bool:

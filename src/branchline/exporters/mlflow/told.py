@@ -32,6 +32,13 @@ class Told:
     is_known: bool = False
     """Whether all that was created is among the entities or the intents; else nobody has noted it."""
 
+    @property
+    def is_unfinished(self) -> bool:
+        """Whether there are runs that have not ended, or that were about to be created."""
+        return bool(self.intents) or any(
+            entity.ended_as is None and not entity.is_given_up for entity in self.entities.values()
+        )
+
     def as_json(self) -> dict[str, Any]:
         """Return it as it is kept."""
         return {
