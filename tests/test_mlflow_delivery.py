@@ -472,6 +472,18 @@ def test_a_step_in_a_trace_of_its_own(tmp_path):
     assert album.told() == [("a", ["a", "apart"], "r1", False)]
 
 
+def test_nobody_takes_traces(tmp_path):
+    """
+    Where MLflow is too old for traces, runs come without them.
+    """
+    sweep(tmp_path, "a")
+    memory, album = Memory(), Album()
+    album.reason = "too old"
+    delivered(tmp_path, memory, album=album)
+
+    assert (memory.named("a").status, album.parts) == ("FINISHED", [])
+
+
 def test_a_trace_that_is_refused(tmp_path):
     """
     A trace that is refused is kept with its reason and costs its run nothing; one that comes another time, waits.

@@ -26,3 +26,6 @@ def look_at_mlflow(destination: MlflowDestination) -> Iterator[Finding]:
     else:
         took = time.monotonic() - began
         yield Finding(topic=topic, health="good", text=f"{said} answers in {took * 1000:,.0f} ms")
+        reason = destination.reason_for_no_traces()
+        text = f"takes runs, but no traces: {reason}" if reason else "takes runs and traces"
+        yield Finding(topic=topic, health="good", text=text)

@@ -42,6 +42,8 @@ _GRACE_SECONDS: Final = 3.0
 # crash then repeats, MLflow knows already.
 _MANY: Final = 2_000
 _SAVE_SECONDS: Final = 1.0
+# With less time than this, not even a quick answer would come.
+_LATE_SECONDS: Final = 0.1
 # A server that fails on one thing only may do so for ever.
 _MOST_TRIES: Final = 6
 _OVER: Final = frozenset({"ended", "recovered", None})
@@ -131,7 +133,7 @@ class RunDelivery:
             return self._settled()
         if not self._queue:
             return self._advance()
-        if seconds_left is not None and seconds_left < self._reporter.seconds_for_one:
+        if seconds_left is not None and seconds_left < _LATE_SECONDS:
             return Step("late")
         return self._report()
 

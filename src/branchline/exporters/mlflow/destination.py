@@ -114,6 +114,12 @@ class MlflowDestination:
             raise failure
         return self._known_client().asked()
 
+    def reason_for_no_traces(self) -> str:
+        """Return why branches do not become traces there; empty where they do. Raises what `asked` does."""
+        if self._options.traces is False:
+            return "switched off"
+        return self._traces(self._known_client()).reason
+
     def interrupt(self) -> None:
         """Nothing: a call of MLflow's client cannot be broken off, and nobody waits for its thread."""
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
 
 from ... import names
 from ..._mlflow.client import Client
@@ -34,10 +32,6 @@ from .told import Acknowledged, Told
 from .told_traces import forget, parts_of
 from .trace_parts import trace_id_of
 from .traces import Traces
-
-
-# Until one was told: the first loads MLflow itself.
-_FIRST_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +66,6 @@ class Reporter:
         """Entities of which it is not known yet what they are shown below."""
         self.is_final = False
         """Whether what is not known by now will never be."""
-        self.seconds_for_one = _FIRST_SECONDS
         # By experiment: the runs that MLflow has of this run, by their tokens.
         self._found: dict[str, dict[str, list[str]]] = {}
         self._has_tidied = False
@@ -120,7 +113,6 @@ class Reporter:
             if known.has_trace:
                 forget(self._picture, entity)
             return False
-        began = time.monotonic()
         self._ask_for_health()
         teller = self._known_teller()
         try:
@@ -138,7 +130,6 @@ class Reporter:
         else:
             self._health.succeeded()
         self._told.intents.discard(key)
-        self.seconds_for_one = time.monotonic() - began
         return True
 
     def _is_news(self, entity: Entity, known: Acknowledged) -> bool:
@@ -170,8 +161,12 @@ class Reporter:
     def _tell_traces(self, teller: Teller, entity: Entity) -> None:
         traces = self._known_traces(teller.client)
         known = self._told.entities[entity.key]
-        parts = [] if traces is None else list(parts_of(self._picture, entity, known, self._run_id))
+        parts = list(parts_of(self._picture, entity, known, self._run_id))
         if traces is None or not parts:
+            return
+        if traces.reason:
+            # Nobody takes any: they need not be kept either.
+            forget(self._picture, entity)
             return
         for part in parts:
             try:
