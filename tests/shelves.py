@@ -37,6 +37,7 @@ class Shelf:
         signals: tuple[Signal, ...] = SIGNALS,
     ) -> None:
         self.answer = answer
+        self.kind = "shelf"
         self.name = name
         self.shown = "a shelf"
         self.gets_notes = False

@@ -38,7 +38,7 @@ class Told:
 
 def begun(directory: Path, shelf: Shelf, *, told: Told | None = None, **options) -> Delivery:
     delivery = begin(directory, RUN, shelf, tell=told or Told(), options=DeliveryOptions(**options))
-    assert delivery is not None
+    assert isinstance(delivery, Delivery)
     return delivery
 
 

@@ -133,6 +133,7 @@ NAMES = {
     "Experiment",
     "FlushResult",
     "JournalError",
+    "MLflow",
     "MissingExtraError",
     "Redactor",
     "Stamp",

@@ -181,8 +181,8 @@ ROWS: Mapping[str, Row] = {
     ),
     "exporters.mlflow": row(
         *("names", "errors", "config", "destinations", "redaction", "values", "usage_records", "_journal", "_mlflow"),
-        *("exporters.otlp",),
-        packages=("orjson",),
+        *("exporters.otlp", "log_api"),
+        packages=(API, "urllib3", "orjson"),
     ),
     "telemetry": row(*ABOVE_TELEMETRY, packages=(API, SDK)),
     "entrypoints": row(

@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from branchline._journal.decode import TORN
+from branchline._journal.nested import unflattened
 from branchline.read import (
     ExceptionInfo,
     Follower,
@@ -30,7 +31,6 @@ from branchline.read import (
     open_runs,
     tree,
 )
-from branchline.read.assemble import unflattened
 from journals import (
     BEGIN,
     SECOND,

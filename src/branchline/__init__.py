@@ -32,7 +32,7 @@ from .steps import Step, current_step, step, traced_step
 __version__ = VERSION
 
 if TYPE_CHECKING:
-    from .destinations import OTLP
+    from .destinations import OTLP, MLflow
     from .events.subscribing import Subscription, subscribe
     from .limits import BudgetConfig, BudgetExceeded
     from .logs.registry import get_logger
@@ -51,6 +51,7 @@ __all__ = [
     "Experiment",
     "FlushResult",
     "JournalError",
+    "MLflow",
     "MissingExtraError",
     "Redactor",
     "Stamp",
@@ -92,6 +93,7 @@ _LATER = {
     "BudgetExceeded": "limits",
     "OTLP": "destinations",
     "FlushResult": "telemetry",
+    "MLflow": "destinations",
     "Redactor": "redaction",
     "Subscription": "events.subscribing",
     "Telemetry": "telemetry",

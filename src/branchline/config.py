@@ -15,6 +15,8 @@ from typing import Any, Final, Literal
 from urllib.parse import unquote
 
 from .destinations import OTLP as OTLP  # noqa: PLC0414  # the options of set-up are found here
+from .destinations import MLflow as MLflow  # noqa: PLC0414  # the same
+from .destinations import tracking_uri
 from .errors import ConfigError
 from .limits import BudgetConfig
 from .links import NOWHERE, Links, read_links
@@ -49,6 +51,7 @@ class Config:
     directory: Path = Path(".branchline")
     run_id: str | None = None  # None: a new one
     otlp: OTLP | Literal[False] | None = None  # None: where the environment names an endpoint
+    mlflow: MLflow | Literal[False] = False
     console: bool | Literal["auto"] = "auto"
     verbosity: Verbosity = "REGULAR"
     log_file: Mapping[str, object] | None = None  # a sink of all log records
@@ -239,6 +242,17 @@ def _otlp(value: object) -> OTLP | bool:
     raise ValueError
 
 
+def _mlflow(value: object) -> MLflow | bool:
+    if isinstance(value, MLflow):
+        return value
+    try:
+        return MLflow() if _flag(value) else False
+    except ValueError:
+        if isinstance(value, Mapping):
+            return MLflow(**value)
+        return MLflow(tracking_uri(value))
+
+
 def _budget(value: object) -> BudgetConfig | None:
     if isinstance(value, BudgetConfig):
         return value
@@ -295,6 +309,11 @@ OPTIONS: Final[Mapping[str, Option]] = {
         variable="BRANCHLINE_RUN_ID",
     ),
     "otlp": Option(read=_otlp, accepted='a URL such as "http://localhost:4318", an OTLP, or False'),
+    "mlflow": Option(
+        read=_mlflow,
+        accepted=f'{_ON_OR_OFF}, a tracking URI such as "http://localhost:5000", an MLflow, or a table of its fields',
+        variable="BRANCHLINE_MLFLOW",
+    ),
     "console": Option(read=_flag_or("auto"), accepted=f'"auto", {_ON_OR_OFF}', variable="BRANCHLINE_CONSOLE"),
     "verbosity": Option(
         read=_one_of("VERBOSE", "REGULAR", "QUIET", "NONE"),
@@ -356,7 +375,7 @@ OPTIONS: Final[Mapping[str, Option]] = {
 }
 
 # Named in the signature of configure() already; saying more than None or False is an error until they do something.
-NOT_YET: Final = ("mlflow", "upload")
+NOT_YET: Final = ("upload",)
 
 
 # ── where they come from ──────────────────────────────────────────────────────────────────────────

@@ -76,6 +76,44 @@ class OTLP:
         return hash((self.endpoint, self.protocol, self.timeout, self.compression, self.lifecycle))
 
 
+@dataclass(frozen=True, repr=False)
+class MLflow:
+    """Where MLflow is; what is None here is what its own variables say.
+
+    *uri* is the tracking URI: of a server, of a database file (``sqlite:///mlflow.db``, which it is where nothing else
+    is said), or of a platform (``databricks``). *experiment* is the name of MLflow's experiment that all runs go to;
+    else ``MLFLOW_EXPERIMENT_NAME`` or ``MLFLOW_EXPERIMENT_ID``; else each goes to the one called as its own experiment.
+    *traces* says whether branches become traces as well; a URL is an OTLP endpoint that takes these, with *headers*.
+    """
+
+    uri: str | None = None
+    _: KW_ONLY
+    experiment: str | None = None
+    traces: bool | str = True
+    headers: Mapping[str, str] | None = None
+
+    def __post_init__(self) -> None:
+        for name, (accepted, read) in _MLFLOW_OPTIONS.items():
+            value = getattr(self, name)
+            if value is None:
+                continue
+            try:
+                object.__setattr__(self, name, read(value))
+            except (ValueError, TypeError):
+                shown = shown_url(value) if isinstance(value, str) else _shown(name, value)
+                msg = f"MLflow({name}={shown!r}) is not accepted; accepted: {accepted}"
+                raise ConfigError(msg) from None
+
+    def __repr__(self) -> str:
+        said = {"uri": self.uri and shown_url(self.uri), "experiment": self.experiment}
+        shown = [f"{name}={value!r}" for name, value in said.items() if value is not None]
+        shown += [] if self.traces is True else [f"traces={self.traces!r}"]
+        return f"MLflow({', '.join(shown)})"
+
+    def __hash__(self) -> int:
+        return hash((self.uri, self.experiment, self.traces))
+
+
 def shown_url(url: str) -> str:
     """Return *url* as it may be shown: without user, password and the values of secret-looking parameters."""
     try:
@@ -189,6 +227,33 @@ def _signals(value: object) -> tuple[Signal, ...]:
     raise ValueError
 
 
+def tracking_uri(value: object) -> str:
+    """Return *value* if MLflow may be there."""
+    if isinstance(value, os.PathLike):
+        value = os.fspath(value)
+    text = _one_line(value)
+    if text.startswith(("http:", "https:")):
+        endpoint_url(text)
+    return text
+
+
+def _one_line(value: object) -> str:
+    if isinstance(value, str) and value.strip() and value.strip().isprintable():
+        return value.strip()
+    raise ValueError
+
+
+def _experiment(value: object) -> str:
+    text = _one_line(value)
+    if len(text) > _LONGEST_EXPERIMENT or "://" in text:
+        raise ValueError
+    return text
+
+
+def _traces(value: object) -> bool | str:
+    return value if isinstance(value, bool) else endpoint_url(value)
+
+
 _OPTIONS: Final[Mapping[str, tuple[str, Any]]] = {
     "endpoint": (_A_URL, endpoint_url),
     "protocol": (f"one of {', '.join(PROTOCOLS)}", protocol_name),
@@ -201,4 +266,12 @@ _OPTIONS: Final[Mapping[str, tuple[str, Any]]] = {
     "insecure": ("True or False", _truth),
     "signals": (f"one or more of {', '.join(SIGNALS)}", _signals),
     "lifecycle": ("True or False", _truth),
+}
+
+_LONGEST_EXPERIMENT: Final = 500
+_MLFLOW_OPTIONS: Final[Mapping[str, tuple[str, Any]]] = {
+    "uri": ('a tracking URI such as "http://localhost:5000", "sqlite:///mlflow.db" or "databricks"', tracking_uri),
+    "experiment": (f"a name of 1 to {_LONGEST_EXPERIMENT} characters; a place is said as uri", _experiment),
+    "traces": ("True, False, or the URL of an OTLP endpoint", _traces),
+    "headers": (_HEADERS, header_mapping),
 }

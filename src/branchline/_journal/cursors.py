@@ -125,16 +125,27 @@ def described(follower: Path) -> tuple[str, Settings] | None:
 # ── saving and loading ────────────────────────────────────────────────────────────────────────────
 
 
-def save(folder: Path, cursor: Cursor, *, signals: tuple[Signal, ...] = SIGNALS, sync: bool = False) -> None:
+def save(
+    folder: Path,
+    cursor: Cursor,
+    *,
+    signals: tuple[Signal, ...] = SIGNALS,
+    sync: bool = False,
+    told: Mapping[str, Any] | None = None,
+) -> None:
     """Write *cursor* to a follower's *folder* of one run in one step; *signals* are those that it follows at all.
 
-    Raises OSError. With *sync* it is on the disk afterwards, whatever happens to the machine.
+    *told* is what else a follower has to know of what it delivered. Raises OSError. With *sync* it is on the disk
+    afterwards, whatever happens to the machine.
     """
     processes: dict[str, dict[str, dict[str, int]]] = {}
     for (process, signal), place in cursor.places.items():
         processes.setdefault(process, {})[signal] = asdict(place)
     layout.private_directory(folder)
-    value = {"version": VERSION, "run_id": folder.name, "signals": list(signals), "processes": processes}
+    value: dict[str, Any] = {"version": VERSION, "run_id": folder.name, "signals": list(signals)}
+    value["processes"] = processes
+    if told is not None:
+        value["told"] = told
     layout.replace_json(folder / CURSOR_NAME, value, sync=sync)
 
 
@@ -152,6 +163,12 @@ def load(folder: Path) -> Cursor:
         msg = f"{folder / CURSOR_NAME} was written by a later version of branchline: deliver with that one"
         raise JournalError(msg)
     return Cursor(dict(_places(known.get("processes"))))
+
+
+def told_in(folder: Path) -> Mapping[str, Any]:
+    """Return what a follower has kept with the cursor in *folder*; nothing where it has not."""
+    known = (layout.read_json(folder / CURSOR_NAME) or {}).get("told")
+    return known if isinstance(known, dict) else {}
 
 
 def signals_of(folder: Path) -> tuple[Signal, ...]:

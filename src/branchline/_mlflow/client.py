@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Final, Literal, TypeVar
 
 from ..errors import MissingExtraError, missing_extra
 from .failures import MLflowFailure, failure_of
 from .limits import Batch, Point
+from .quiet import undisturbed
 
 
 RunStatus = Literal["FINISHED", "FAILED", "KILLED"]
 Found = TypeVar("Found")
 
 _PARENT: Final = "mlflow.parentRunId"
+_PAGE: Final = 1_000
 
 
 class Client:
@@ -51,7 +54,8 @@ class Client:
         with self._lock:
             if self._made is None:
                 try:
-                    made = self._api.MlflowClient(tracking_uri=self._tracking_uri)
+                    with undisturbed():
+                        made = self._api.MlflowClient(tracking_uri=self._tracking_uri)
                 except Exception as error:
                     failure = failure_of(error)
                     if failure.code == "INTERNAL_ERROR":
@@ -61,6 +65,11 @@ class Client:
                 _keep_quiet(made)
                 self._made = made
             return self._made
+
+    def asked(self) -> str:
+        """Return the name and version of MLflow here, once the place has answered."""
+        _asked(lambda: self._mlflow().search_experiments(max_results=1))
+        return f"MLflow (here {self._api.__version__})"
 
     def experiment_id(self, name: str) -> str:
         """Return the id of the experiment called *name*, which is made where there is none."""
@@ -105,6 +114,27 @@ class Client:
         wanted = value.replace("'", "\\'")
         found = _asked(lambda: self._mlflow().search_runs([experiment_id], f"tags.`{tag}` = '{wanted}'", max_results=1))
         return next((str(run.info.run_id) for run in found), None)
+
+    def find_runs(self, experiment_id: str, tag: str, value: str, *, by: str) -> dict[str, list[str]]:
+        """Return the ids of runs whose *tag* has that *value*, by what each has under the tag *by*, oldest first."""
+        wanted = value.replace("'", "\\'")
+        found: dict[str, list[str]] = {}
+        page: Any = None
+        while True:
+            page = _asked(partial(self._page, experiment_id, f"tags.`{tag}` = '{wanted}'", page))
+            for run in page:
+                found.setdefault(run.data.tags.get(by, ""), []).append(str(run.info.run_id))
+            if not page.token:
+                return found
+
+    def _page(self, experiment_id: str, wanted: str, before: Any) -> Any:
+        token = None if before is None else before.token
+        order = ["attributes.start_time ASC"]
+        return self._mlflow().search_runs([experiment_id], wanted, max_results=_PAGE, order_by=order, page_token=token)
+
+    def delete_run(self, run_id: str) -> None:
+        """Take a run out of sight; MLflow keeps it among the deleted ones."""
+        _asked(lambda: self._mlflow().delete_run(run_id))
 
     def log(self, run_id: str, batch: Batch) -> None:
         """Add what *batch* has to a run: all of it or, where an entry is refused, nothing."""

@@ -84,6 +84,7 @@ def for_children(config: Config, directory: Path, run_id: str) -> dict[str, Any]
         "log_file": config.log_file if _is_plain(config.log_file) else None,
         "capture_warnings": config.capture_warnings,
         "capture_uncaught": config.capture_uncaught,
+        "mlflow": False,
         "capture_logs": False if config.capture_logs is None else config.capture_logs,
         "capture": config.capture,
         "prices": dict(config.prices),

@@ -13,13 +13,14 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
-from ..config import find_pyproject, load_config
+from ..config import MLflow, find_pyproject, load_config
 from ..errors import BranchlineError
 from ..exporters.checkup import Finding, follower_folders, look_at_destination, look_at_follower, look_at_journal
+from ..exporters.deliveries import Destination
 from ..exporters.otlp.destination import OtlpDestination
 from ..exporters.places import destinations
 from ..read.tree import printable
-from .options import CommandError, common_options, found_runs, print_json, terminal
+from .options import CommandError, common_options, found_runs, mlflow_options, print_json, terminal
 from .paint import glyphs, styled
 
 
@@ -28,14 +29,19 @@ _STYLES: Final = {"good": "green", "fair": "yellow", "bad": "red"}
 
 @click.command()
 @click.option(
-    "--to", "url", metavar="URL", help="The OTLP endpoint; else the configured one, else where runs were to go."
+    "--to",
+    "url",
+    metavar="URL|mlflow",
+    help="The OTLP endpoint, or the word mlflow; else the configured ones, else where runs were to go.",
 )
+@mlflow_options
 @common_options
-def doctor(directory: Path, *, url: str | None, is_json: bool) -> None:
+def doctor(directory: Path, *, url: str | None, mlflow: MLflow | None, is_json: bool) -> None:
     """Look at the journal, at what was delivered, and at the endpoint; say what to do where something is wrong."""
     findings: list[Finding] = []
     console = terminal()
-    for topic, group in groupby(_findings(directory, url), key=lambda finding: finding.topic):
+    places = _places(directory, url, mlflow)
+    for topic, group in groupby(_findings(directory, places), key=lambda finding: finding.topic):
         # Shown as it is found: an endpoint that does not answer takes its time.
         if not is_json:
             console.print(Text(printable(topic), "bold"), soft_wrap=True)
@@ -51,31 +57,40 @@ def doctor(directory: Path, *, url: str | None, is_json: bool) -> None:
         raise click.exceptions.Exit(1)
 
 
-def _findings(directory: Path, url: str | None) -> Iterator[Finding]:
+def _findings(directory: Path, places: Sequence[Destination]) -> Iterator[Finding]:
     if directory.exists():
         yield from look_at_journal(directory, found_runs(directory).recovered)
     else:
         text = f"there is no {directory}: nothing has been recorded here"
         yield Finding(topic="journal", health="fair", text=text, advice="or --directory points elsewhere")
-    places = _places(directory, url)
     if not places:
-        advice = "set OTEL_EXPORTER_OTLP_ENDPOINT, or say --to URL"
+        advice = "set OTEL_EXPORTER_OTLP_ENDPOINT, or say --to URL or --to mlflow"
         yield Finding(
             topic="endpoint", health="good", text="none is configured: runs stay in the journal", advice=advice
         )
     known = follower_folders(directory)
     for place in places:
-        yield from look_at_destination(place)
+        yield from _look_at(place)
         if place.name in known:
             yield from look_at_follower(directory, known.pop(place.name), place.shown)
     for name, folder in known.items():
         yield from look_at_follower(directory, folder, name)
 
 
-def _places(directory: Path, url: str | None) -> Sequence[OtlpDestination]:
+def _look_at(place: Destination) -> Iterator[Finding]:
+    if isinstance(place, OtlpDestination):
+        return look_at_destination(place)
+    # Only who delivers there pays for what that takes.
+    from ..exporters.mlflow.checkup import look_at_mlflow
+    from ..exporters.mlflow.destination import MlflowDestination
+
+    return look_at_mlflow(place) if isinstance(place, MlflowDestination) else iter(())
+
+
+def _places(directory: Path, url: str | None, mlflow: MLflow | None) -> Sequence[Destination]:
     try:
         config = load_config({}, env=os.environ, pyproject=find_pyproject(Path.cwd()))
-        return destinations(directory, url=url, config=config, environment=os.environ, say=_say)
+        return destinations(directory, url=url, config=config, environment=os.environ, say=_say, mlflow=mlflow)
     except BranchlineError as error:
         raise CommandError(str(error)) from error
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import IO, Any, TypeVar, cast
 
 import click
 from rich.console import Console
 
+from ..config import MLflow
+from ..errors import BranchlineError
 from ..read import Run, Runs, open_runs
 from ..read.document import jsonable
 
@@ -41,6 +44,21 @@ def common_options(command: F) -> F:
         type=click.Path(path_type=Path),
         help="Where the journal is; also the folder of one run, or OTLP/JSON lines of somebody else.",
     )(command)
+
+
+def mlflow_options(command: F) -> F:
+    """Add ``--tracking-uri`` and ``--experiment``, which the command gets as an `MLflow`, or None."""
+
+    @functools.wraps(command)
+    def called(*, tracking_uri: str | None, experiment: str | None, **others: Any) -> Any:  # noqa: ANN401  # the command's
+        try:
+            said = MLflow(tracking_uri, experiment=experiment) if tracking_uri or experiment else None
+        except BranchlineError as error:
+            raise CommandError(str(error)) from error
+        return command(mlflow=said, **others)
+
+    named = click.option("--experiment", metavar="NAME", help="MLflow's experiment; else each run's own.")(called)
+    return cast("F", click.option("--tracking-uri", metavar="URI", help="Where MLflow is; means --to mlflow.")(named))
 
 
 def found_runs(directory: Path) -> Runs:

@@ -17,16 +17,16 @@ from rich.filesize import decimal
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn
 from rich.text import Text
 
-from ..config import find_pyproject, load_config
+from ..config import MLflow, find_pyproject, load_config
 from ..errors import BranchlineError
 from ..exporters import shipping
 from ..exporters.accounts import NOUNS, Counts, in_words
 from ..exporters.console.text import plural
-from ..exporters.deliveries import Delivery, Destination
+from ..exporters.deliveries import Destination, Underway
 from ..exporters.places import destinations
 from ..exporters.shipping import Left, Shipped, Shipper, left_of, runs_left_for, runs_refused_by, size_left
 from ..read.tree import printable
-from .options import CommandError, common_options, found_run, found_runs, print_json, terminal
+from .options import CommandError, common_options, found_run, found_runs, mlflow_options, print_json, terminal
 from .paint import STYLES, glyphs, seconds, styled, table
 
 
@@ -50,8 +50,12 @@ class _Order:
 @click.argument("run", required=False)
 @click.option("--all", "is_all", is_flag=True, help="Every run, also those that were not to go there.")
 @click.option(
-    "--to", "url", metavar="URL", help="The OTLP endpoint; else the configured one, else where they were to go."
+    "--to",
+    "url",
+    metavar="URL|mlflow",
+    help="The OTLP endpoint, or the word mlflow; else the configured ones, else where they were to go.",
 )
+@mlflow_options
 @click.option("--follow", "is_following", is_flag=True, help="Go on with what is still being recorded, until Ctrl-C.")
 @click.option("--refused", "is_refused", is_flag=True, help="Once more also what the endpoint has refused.")
 @click.option("--dry-run", "is_dry", is_flag=True, help="Only say what would be delivered.")
@@ -69,20 +73,21 @@ def ship(
     *,
     is_all: bool,
     url: str | None,
+    mlflow: MLflow | None,
     is_following: bool,
     is_refused: bool,
     is_dry: bool,
     timeout: float,
     is_json: bool,
 ) -> None:
-    """Deliver RUN (an id, the beginning of one, or `last`) over OTLP: what the application could not.
+    """Deliver RUN (an id, the beginning of one, or `last`) over OTLP or to MLflow: what the application could not.
 
-    Without RUN: what all runs have left for that endpoint, and the last run. What was delivered is not sent again.
+    Without RUN: what all runs have left for that place, and the last run. What was delivered is not sent again.
     """
     if run is not None and is_all:
         msg = "say a run or --all, not both"
         raise CommandError(msg)
-    places = found_places(directory, url)
+    places = found_places(directory, url, mlflow)
     order = _Order(
         directory=directory,
         run=run,
@@ -105,17 +110,17 @@ def ship(
         raise click.exceptions.Exit(1)
 
 
-def found_places(directory: Path, url: str | None) -> list[Destination]:
+def found_places(directory: Path, url: str | None, mlflow: MLflow | None = None) -> list[Destination]:
     """Return where to deliver to; fail in one line where nobody has said it."""
     try:
         config = load_config({}, env=os.environ, pyproject=find_pyproject(Path.cwd()))
-        places = destinations(directory, url=url, config=config, environment=os.environ, say=_say)
+        places = destinations(directory, url=url, config=config, environment=os.environ, say=_say, mlflow=mlflow)
     except BranchlineError as error:
         raise CommandError(str(error)) from error
     if not places:
-        msg = "there is no endpoint: say --to URL, or set OTEL_EXPORTER_OTLP_ENDPOINT"
+        msg = "there is no endpoint: say --to URL or --to mlflow, or set OTEL_EXPORTER_OTLP_ENDPOINT"
         raise CommandError(msg)
-    return list(places)
+    return places
 
 
 def _say(text: str) -> None:
@@ -171,7 +176,7 @@ def _shipped(order: _Order, place: Destination, *, is_quiet: bool) -> Iterator[S
                 begun.give_up()
 
 
-def _one(shipper: Shipper, delivery: Delivery, bar: _Bar, *, is_refused: bool) -> Shipped:
+def _one(shipper: Shipper, delivery: Underway, bar: _Bar, *, is_refused: bool) -> Shipped:
     before = delivery.cursor
     for progress in chain(shipper.ship_refused(delivery) if is_refused else (), shipper.ship(delivery)):
         bar.show(progress)

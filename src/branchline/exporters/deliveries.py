@@ -7,8 +7,9 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Final, Literal, NamedTuple, Protocol
+from typing import Final, Literal, NamedTuple, Protocol, runtime_checkable
 
 from .._journal import cursors, layout
 from .._journal.claims import Claim, claimed
@@ -34,6 +35,10 @@ Tell = Callable[[str, str], None]
 
 class Destination(Protocol):
     """Where a follower delivers to."""
+
+    @property
+    def kind(self) -> str:
+        """What kind of place it is: ``otlp``, ``mlflow``."""
 
     @property
     def name(self) -> str:
@@ -105,11 +110,42 @@ class DeliveryOptions:
     sync: bool = False  # force the cursor to the disk
 
 
+class Underway(Protocol):
+    """One run on its way to one destination, while nobody else delivers it; used by one thread."""
+
+    run: Path
+    folder: Path
+    cursor: Cursor
+
+    def look_again(self) -> None:
+        """Look at all processes in the next step, those that have ended as well."""
+
+    def give_up(self) -> None:
+        """Let somebody else go on."""
+
+    def step(self, seconds_left: float | None = None) -> Step:
+        """Deliver some more, if that is likely to be answered in time, and save how far that got."""
+
+    def recounted(self, places: Mapping[Key, Place]) -> Step:
+        """Save *places* in which only the numbers have changed."""
+
+
+@runtime_checkable
+class OwnWay(Protocol):
+    """A destination to which lines are not sent as they are."""
+
+    def delivery(self, run: Path, folder: Path, claim: Claim, *, tell: Tell, options: DeliveryOptions) -> Underway:
+        """Return the delivery of one run. Raises JournalError for a cursor that a later version has written."""
+
+    def has_more(self, folder: Path) -> bool:
+        """Whether it may lack something of the run of *folder*, among the cursors, though all of it was read."""
+
+
 class Delivery:
     """One run on its way to one destination, while nobody else delivers it; used by one thread."""
 
     def __init__(
-        self, run: Path, folder: Path, destination: Destination, claim: Claim, *, tell: Tell, options: DeliveryOptions
+        self, destination: Destination, run: Path, folder: Path, claim: Claim, *, tell: Tell, options: DeliveryOptions
     ) -> None:
         """Go on from the cursor in *folder*. Raises JournalError for one of a later version."""
         self.run = run
@@ -320,9 +356,14 @@ class Delivery:
         return Step("moved", size)
 
 
+def is_unfinished(folder: Path, destination: Destination) -> bool:
+    """Whether *destination* has to be told more of the run of *folder*, though all of it was read."""
+    return isinstance(destination, OwnWay) and destination.has_more(folder)
+
+
 def begin(
     directory: Path, run_id: str, destination: Destination, *, tell: Tell, options: DeliveryOptions
-) -> Delivery | None:
+) -> Underway | None:
     """Return the delivery of a run below *directory*, or None while somebody else delivers it.
 
     Raises:
@@ -336,7 +377,8 @@ def begin(
     with contextlib.ExitStack() as undo:
         undo.callback(claim.give_up)
         run = layout.runs_directory(directory) / run_id
-        delivery = Delivery(run, folder, destination, claim, tell=tell, options=options)
+        make = destination.delivery if isinstance(destination, OwnWay) else partial(Delivery, destination)
+        delivery = make(run, folder, claim, tell=tell, options=options)
         undo.pop_all()
     return delivery
 

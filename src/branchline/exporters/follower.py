@@ -14,7 +14,7 @@ from .._journal import cursors, layout
 from .._journal.cursors import Cursor, Key
 from .._journal.unread import ends
 from ..errors import JournalError
-from .deliveries import Delivery, DeliveryOptions, Destination, Step, Tell, begin
+from .deliveries import DeliveryOptions, Destination, Step, Tell, Underway, begin
 from .leftovers import Leftovers
 from .patience import Patience
 
@@ -39,12 +39,13 @@ _LAST_SECONDS: Final = 0.15
 class FollowerOptions:
     """What a follower is told once."""
 
-    kind: str  # "otlp"
+    kind: str  # "otlp", "mlflow"
     directory: Path
     run_id: str
     make_destination: Callable[[], Destination]
     tell: Tell
     sync: bool = False
+    stays_home: bool = False  # forked children leave the delivery to the process that has set it up
 
 
 class Follower:
@@ -66,7 +67,7 @@ class Follower:
 
     def _fresh(self) -> None:
         self._thread: threading.Thread | None = None
-        self._delivery: Delivery | None = None
+        self._delivery: Underway | None = None
         self._leftovers: Leftovers | None = None
         self._patience = Patience()
         self._signal = _thread.allocate_lock()
@@ -142,6 +143,8 @@ class Follower:
         self._inherited.append((self._destination, self._delivery, self._leftovers))
         self._destination = None
         self._fresh()
+        if self._options.stays_home:
+            self._deadline = 0.0
 
     @property
     def cursor(self) -> Cursor:
@@ -241,7 +244,7 @@ class Follower:
         is_idle = time.monotonic() - self._busy_at > _IDLE_AFTER_SECONDS
         return _IDLE_POLL_SECONDS if is_idle else _POLL_SECONDS
 
-    def _own(self) -> Delivery | None:
+    def _own(self) -> Underway | None:
         if self._delivery is None:
             options = DeliveryOptions(sync=self._options.sync)
             self._delivery = begin(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._journal.layout import Signal
 from .._journal.snapshots import Metric
-from ..config import OTLP, Config
+from ..config import OTLP, Config, MLflow
 from .accounts import Account, account_of, in_words, waiting
 from .self_metrics import self_metrics
 
@@ -104,7 +104,9 @@ def makers_for(
 
     Raises:
         ConfigError: for a setting that is not accepted.
+        MissingExtraError: where what a destination needs is not installed.
     """
+    makers = _mlflow_maker(config, environment)
     options = config.otlp
     if options is None and not is_guest and any(name.startswith("OTEL_EXPORTER_OTLP_") for name in environment):
         # See above.
@@ -112,12 +114,22 @@ def makers_for(
 
         options = OTLP() if is_configured(environment) else None
     if not isinstance(options, OTLP):
-        return None, {}
+        return None, makers
     # See above.
     from .otlp.destination import OtlpDestination
 
     chosen = options
-    return chosen, {"otlp": lambda: OtlpDestination(chosen, environment, say=say)}
+    return chosen, {"otlp": lambda: OtlpDestination(chosen, environment, say=say), **makers}
+
+
+def _mlflow_maker(config: Config, environment: Mapping[str, str]) -> Makers:
+    options = config.mlflow
+    if not isinstance(options, MLflow):
+        return {}
+    # See above.
+    from .mlflow.destination import MlflowDestination
+
+    return {"mlflow": lambda: MlflowDestination(options, environment)}
 
 
 def followers_of(makers: Makers, *, directory: Path, run_id: str, tell: Tell, sync: bool) -> Followers:
@@ -133,5 +145,14 @@ def _follower(
     from .follower import Follower, FollowerOptions
 
     return Follower(
-        FollowerOptions(kind=kind, directory=directory, run_id=run_id, make_destination=make, tell=tell, sync=sync)
+        FollowerOptions(
+            kind=kind,
+            directory=directory,
+            run_id=run_id,
+            make_destination=make,
+            tell=tell,
+            sync=sync,
+            # To load MLflow takes seconds, and one process of a run is enough for it.
+            stays_home=kind == "mlflow",
+        )
     )

@@ -11,7 +11,7 @@ from .._journal import cursors, layout
 from .._journal.recovery import recover_run
 from .._journal.unread import unread_bytes
 from ..errors import JournalError
-from .deliveries import NOTHING, Delivery, DeliveryOptions, Destination, Step, Tell, begin
+from .deliveries import NOTHING, DeliveryOptions, Destination, Step, Tell, Underway, begin, is_unfinished
 
 
 # What an application delivers beside its own work; `branchline ship` does the rest.
@@ -39,7 +39,7 @@ class Leftovers:
         self._most_age_seconds = most_age_seconds
         self._left_bytes = most_bytes
         self._waiting: list[str] = []
-        self._delivery: Delivery | None = None
+        self._delivery: Underway | None = None
         self._look_at = 0.0
 
     def step(self, own_run_id: str) -> Step:
@@ -78,10 +78,11 @@ class Leftovers:
                 cursor = cursors.load(folder)
             except JournalError:
                 continue
-            if unread_bytes(run, cursor, self._destination.signals):
+            is_left = unread_bytes(run, cursor, self._destination.signals) or is_unfinished(folder, self._destination)
+            if is_left:
                 yield folder.name
 
-    def _begun(self, run_id: str) -> Delivery | None:
+    def _begun(self, run_id: str) -> Underway | None:
         # What a process that was killed had finished, but not written, first comes into its journal.
         recover_run(layout.runs_directory(self._directory) / run_id)
         try:

@@ -11,14 +11,14 @@ from pathlib import Path
 from .._journal import dead_letters
 from .._journal.cursors import Cursor, Key, Place
 from .._journal.dead_letters import DeadLetter, bury
-from .deliveries import BATCH_BYTES, NOTHING, Delivery, Destination, Step, shares
+from .deliveries import BATCH_BYTES, NOTHING, Destination, Step, Underway, shares
 from .otlp.answers import Answer
 
 
 class SecondTry:
     """Sends the dead letters of one run again, file by file; what is refused again stays one."""
 
-    def __init__(self, delivery: Delivery, destination: Destination) -> None:
+    def __init__(self, delivery: Underway, destination: Destination) -> None:
         """Send what is refused in the run that *delivery* has the claim on."""
         self._delivery = delivery
         self._destination = destination

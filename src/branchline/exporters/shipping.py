@@ -14,7 +14,7 @@ from .._journal.layout import Signal
 from .._journal.payloads import items_in
 from .._journal.unread import Reader, unread_bytes
 from ..errors import JournalError
-from .deliveries import Delivery, DeliveryOptions, Destination, Tell, begin
+from .deliveries import DeliveryOptions, Destination, Tell, Underway, begin, is_unfinished
 from .patience import Patience
 from .second_try import SecondTry
 
@@ -74,12 +74,11 @@ class Shipper:
         self._message = ""
         self.has_given_up = False
 
-    def begun(self, run_id: str) -> Delivery | Shipped:
+    def begun(self, run_id: str) -> Underway | Shipped:
         """Return the delivery of a run, or why there is none."""
         try:
-            cursors.describe(
-                cursors.follower_folder(self._directory, self._destination.name), "otlp", self._destination.settings
-            )
+            folder = cursors.follower_folder(self._directory, self._destination.name)
+            cursors.describe(folder, self._destination.kind, self._destination.settings)
             options = DeliveryOptions(is_thorough=True, sync=True)
             delivery = begin(self._directory, run_id, self._destination, tell=self._tell, options=options)
         except (OSError, JournalError) as error:
@@ -88,7 +87,7 @@ class Shipper:
             return Shipped(run_id=run_id, state="busy", message="another process delivers it just now")
         return delivery
 
-    def ship(self, delivery: Delivery | SecondTry) -> Iterator[Progress]:
+    def ship(self, delivery: Underway | SecondTry) -> Iterator[Progress]:
         """Deliver all there is, or what was refused, of one run; yield after each step."""
         while not self.has_given_up:
             before = delivery.cursor.totals().delivered
@@ -115,11 +114,11 @@ class Shipper:
             yield Progress(message=self._message, wait_seconds=left)
             self._sleep(min(left, _LOOK_SECONDS))
 
-    def ship_refused(self, delivery: Delivery) -> Iterator[Progress]:
+    def ship_refused(self, delivery: Underway) -> Iterator[Progress]:
         """Deliver once more what was refused of one run; yield after each step."""
         yield from self.ship(SecondTry(delivery, self._destination))
 
-    def result(self, delivery: Delivery, before: Cursor, *, with_refused: bool) -> Shipped:
+    def result(self, delivery: Underway, before: Cursor, *, with_refused: bool) -> Shipped:
         """Return what has come of *delivery*, whose cursor was *before* when it began.
 
         *with_refused*, all that is refused counts, not only what came now: it was tried once more.
@@ -175,7 +174,11 @@ def waiting_in(run: Path, cursor: Cursor, destination: Destination) -> dict[Sign
 def runs_left_for(directory: Path, destination: Destination) -> list[str]:
     """Return the runs below *directory* that were to go to *destination* and did not wholly, oldest first."""
     follower = cursors.follower_folder(directory, destination.name)
-    return [folder.name for folder in cursors.run_folders(follower) if size_left(directory, folder.name, destination)]
+    return [
+        folder.name
+        for folder in cursors.run_folders(follower)
+        if size_left(directory, folder.name, destination) or is_unfinished(folder, destination)
+    ]
 
 
 def runs_refused_by(directory: Path, destination: Destination) -> list[str]:

@@ -6,11 +6,12 @@ from collections import defaultdict
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from operator import attrgetter
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from .. import names
 from .._journal.anyvalue import Value, parted, whole_number
 from .._journal.decode import DecodedEvent, DecodedLog, DecodedSpan, Line, Skipped
+from .._journal.nested import unflattened
 from .logs import exception_of, log_line
 from .points import branches_of, metrics_of, point_of
 from .spending import Spent, spending_in, spent_in
@@ -32,8 +33,6 @@ Key = tuple[str, str]
 STARTED: Final = frozenset(names.STARTED_EVENTS.values())
 BOOKKEEPING: Final = frozenset({*STARTED, names.STEP_CHECKPOINT, names.SPAN_EVENT, names.RUN_STARTED, names.RUN_ENDED})
 _STATUS: Final = ("UNSET", "OK", "ERROR")
-# A key with more dots than this was not made by flattening.
-_DEEPEST: Final = 16
 _TEXT_FIELDS: Final = (
     ("branch_name", names.BRANCH_NAME),
     ("branch_id", names.BRANCH_ID),
@@ -373,21 +372,6 @@ def _stamp(name: str, time_unix_nano: int, attributes: Mapping[str, Value]) -> S
 
 def _below(attributes: Mapping[str, Value], prefix: str) -> dict[str, Value]:
     return {key[len(prefix) :]: value for key, value in attributes.items() if key.startswith(prefix)}
-
-
-def unflattened(flat: Mapping[str, Value]) -> dict[str, Value]:
-    """Return ``{"model.name": 1}`` as ``{"model": {"name": 1}}``; a key below another key's value stays as it is."""
-    nested: dict[str, Value] = {}
-    for key, value in flat.items():
-        *path, last = key.split(".", _DEEPEST)
-        if any(".".join(path[:length]) in flat for length in range(1, len(path) + 1)):
-            nested[key] = value
-            continue
-        place = nested
-        for part in path:
-            place = cast("dict[str, Value]", place.setdefault(part, {}))
-        place[last] = value
-    return nested
 
 
 # ── log records ───────────────────────────────────────────────────────────────────────────────────

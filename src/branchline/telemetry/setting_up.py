@@ -21,7 +21,18 @@ from .._journal.retention import enforce as enforce_retention
 from .._journal.seen import Listener
 from .._pipeline.notices import say
 from .._pipeline.propagation import on_join
-from ..config import OTLP, UNSET, Config, Durability, ResourceValue, Unset, Verbosity, find_pyproject, load_config
+from ..config import (
+    OTLP,
+    UNSET,
+    Config,
+    Durability,
+    MLflow,
+    ResourceValue,
+    Unset,
+    Verbosity,
+    find_pyproject,
+    load_config,
+)
 from ..exporters.followers import makers_for
 from ..limits import BudgetConfig
 from ..redaction import Redactor
@@ -39,7 +50,7 @@ def configure(
     directory: str | os.PathLike[str] | Unset | None = UNSET,
     run_id: str | Unset | None = UNSET,
     otlp: str | OTLP | Literal[False] | Unset | None = UNSET,
-    mlflow: Literal[False] | Unset | None = UNSET,
+    mlflow: bool | str | MLflow | Unset | None = UNSET,
     upload: Literal[False] | Unset | None = UNSET,
     console: bool | Literal["auto"] | Unset | None = UNSET,
     verbosity: Verbosity | Unset | None = UNSET,

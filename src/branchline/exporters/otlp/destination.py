@@ -25,6 +25,8 @@ _KEPT: Final = ("protocol", "compression", "certificate", "client_certificate", 
 class OtlpDestination:
     """One endpoint, or one for each signal."""
 
+    kind = "otlp"
+
     def __init__(
         self, options: OTLP, environment: Mapping[str, str], *, say: Callable[[str], None] | None = None
     ) -> None:

@@ -1,0 +1,266 @@
+"""The reporter: tells MLflow what is new of one experiment or branch, and notes what MLflow has acknowledged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ... import names
+from ..._mlflow.client import Client
+from ..._mlflow.failures import MLflowFailure
+from ..._mlflow.limits import LONGEST_EXPERIMENT_NAME, Point, batches
+from .entries import (
+    birth_tags,
+    end_of,
+    end_points,
+    end_tags,
+    first_files,
+    last_files,
+    outcome_of,
+    params_of,
+    place_of,
+    points_of,
+    status_of,
+    title,
+    token_of,
+)
+from .health import UNREACHABLE, Health
+from .picture import LOOSE, Entity, Picture, PointAt
+from .teller import GoneError, Teller, is_passing
+from .told import Acknowledged, Told
+from .told_traces import forget, parts_of
+from .trace_parts import trace_id_of
+from .traces import Traces
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Which of MLflow's experiments runs go to; where neither is said, each to the one of its own name."""
+
+    experiment: str | None = None
+    experiment_id: str | None = None
+
+
+class Reporter:
+    """Tells MLflow of the entities of one run at a time."""
+
+    def __init__(
+        self,
+        folder: Path,
+        make_client: Callable[[], Client],
+        health: Health,
+        place: Place,
+        make_traces: Callable[[Client], Traces] | None = None,
+    ) -> None:
+        """Note in *folder* what MLflow refuses; client and traces are made when there is something to tell."""
+        self._folder = folder
+        self._make_client = make_client
+        self._health = health
+        self._place = place
+        self._make_traces = make_traces
+        self.has_traces = make_traces is not None
+        self._traces: Traces | None = None
+        self.teller: Teller | None = None
+        self.postponed: dict[str, None] = {}
+        """Entities of which it is not known yet what they are shown below."""
+        self.is_final = False
+        """Whether what is not known by now will never be."""
+        # By experiment: the runs that MLflow has of this run, by their tokens.
+        self._found: dict[str, dict[str, list[str]]] = {}
+        self._has_tidied = False
+
+    def begin(self, run: Path, told: Told, picture: Picture) -> None:
+        """Tell of the *run* that *picture* shows; what is acknowledged is noted in *told*."""
+        self._run_id = run.name
+        self._told = told
+        self._picture = picture
+        # What was created and not noted must be looked for; else nothing is there that we do not know of.
+        self._is_to_look = bool(told.intents) or not told.is_known
+
+    # ── what comes first ──────────────────────────────────────────────────────────────────────────
+
+    def needed_before(self, key: str) -> str | None:
+        """Return the key of what must be told first, because *key* is shown below it."""
+        above = self._picture.parent(self._picture.entities[key], is_final=self.is_final)
+        is_born = above in (None, LOOSE) or above in self._told.entities
+        return None if is_born or above == key else above
+
+    def unborn(self, keys: Iterable[str]) -> set[str]:
+        """Return which of *keys* MLflow has no run for."""
+        return {key for key in keys if key not in self._told.entities}
+
+    # ── telling ───────────────────────────────────────────────────────────────────────────────────
+
+    def tell_of(self, key: str) -> bool:
+        """Tell what is new of one entity; return whether there was anything.
+
+        Raises:
+            MLflowFailure: where the same may be told later.
+            OSError: where what is refused cannot be kept.
+        """
+        entity = self._picture.entities[key]
+        known = self._told.entities.get(key)
+        if known is not None and known.is_given_up:
+            entity.points.clear()
+            return False
+        above = self._picture.parent(entity, is_final=self.is_final)
+        if known is None and above is None:
+            self.postponed[key] = None
+            return False
+        is_run_news = known is None or self._is_news(entity, known)
+        if known is not None and not is_run_news and not any(parts_of(self._picture, entity, known, self._run_id)):
+            if known.has_trace:
+                forget(self._picture, entity)
+            return False
+        self._ask_for_health()
+        teller = self._known_teller()
+        try:
+            born = known or self._created(teller.client, entity, above)
+            self._told.entities[key] = self._told_more(teller, entity, born) if is_run_news else born
+            self._tell_traces(teller, entity)
+        except GoneError as error:
+            self._give_up(teller, entity, error)
+        except MLflowFailure as failure:
+            self._health.failed()
+            if not is_passing(failure):
+                self._give_up(teller, entity, failure)
+            else:
+                raise
+        else:
+            self._health.succeeded()
+        self._told.intents.discard(key)
+        return True
+
+    def _is_news(self, entity: Entity, known: Acknowledged) -> bool:
+        return bool(
+            not known.is_begun or _new_points(entity, known) or outcome_of(entity) not in (None, known.ended_as)
+        )
+
+    def _told_more(self, teller: Teller, entity: Entity, known: Acknowledged) -> Acknowledged:
+        new = _new_points(entity, known)
+        outcome = outcome_of(entity)
+        is_ending = outcome is not None and outcome != known.ended_as
+        points = list(points_of(new))
+        owners = {point: at.process for point, at in zip(points, new, strict=True)}
+        params = {} if known.is_begun else params_of(entity)
+        tags = end_tags(entity, outcome) if is_ending and outcome is not None else {}
+        mine: Iterable[Point] = end_points(entity) if is_ending else ()
+        for batch in batches(params.items(), tags.items(), (*points, *mine)):
+            teller.log(known.run_id, batch, owners)
+        files = {} if known.is_begun else first_files(entity)
+        teller.write(known.run_id, {**files, **(last_files(entity) if is_ending else {})})
+        if is_ending and outcome is not None:
+            teller.end(known.run_id, status_of(outcome), end_of(entity) // 1_000_000)
+        entity.points.clear()
+        reached = dict(known.points)
+        for at in new:
+            reached[at.process] = max(at.position, reached.get(at.process, (0, 0)))
+        return replace(known, is_begun=True, ended_as=outcome or known.ended_as, points=reached)
+
+    def _tell_traces(self, teller: Teller, entity: Entity) -> None:
+        traces = self._known_traces(teller.client)
+        known = self._told.entities[entity.key]
+        parts = list(parts_of(self._picture, entity, known, self._run_id))
+        if traces is None or not parts:
+            return
+        if traces.reason:
+            # Nobody takes any: they need not be kept either.
+            forget(self._picture, entity)
+            return
+        for part in parts:
+            try:
+                traces.deliver(part)
+            except MLflowFailure as failure:
+                if is_passing(failure):
+                    raise
+                teller.bury({"run": known.run_id, "trace": trace_id_of(part.root)}, failure)
+        forget(self._picture, entity)
+        self._told.entities[entity.key] = replace(known, has_trace=True)
+
+    def _known_traces(self, client: Client) -> Traces | None:
+        if self._traces is None and self._make_traces is not None:
+            self._traces = self._make_traces(client)
+        return self._traces
+
+    # ── creating ──────────────────────────────────────────────────────────────────────────────────
+
+    def _created(self, client: Client, entity: Entity, above: str | None) -> Acknowledged:
+        experiment = self._experiment_of(client, entity)
+        run_id = self._found_in(client, experiment).get(token_of(self._run_id, entity.key), [None])[0]
+        parent = None if above is None or above == LOOSE else self._told.entities[above]
+        if run_id is None:
+            try:
+                run_id = client.create_run(
+                    experiment,
+                    name=title(entity),
+                    start_ms=entity.start_unix_nano // 1_000_000,
+                    tags=birth_tags(entity, self._run_id),
+                    # Of one in another experiment, MLflow would show neither.
+                    parent_run_id=parent.run_id if parent is not None and parent.experiment_id == experiment else None,
+                )
+            except MLflowFailure:
+                # It may have been the answer that was lost, and not the run.
+                self._is_to_look = True
+                self._found.clear()
+                raise
+        return Acknowledged(run_id=run_id, experiment_id=experiment)
+
+    def _experiment_of(self, client: Client, entity: Entity) -> str:
+        if self._place.experiment_id is not None:
+            return self._place.experiment_id
+        return client.experiment_id((self._place.experiment or place_of(entity))[:LONGEST_EXPERIMENT_NAME])
+
+    def _found_in(self, client: Client, experiment: str) -> dict[str, list[str]]:
+        if not self._is_to_look:
+            return {}
+        if experiment not in self._found:
+            self._found[experiment] = client.find_runs(experiment, names.RUN_ID, self._run_id, by=names.MLFLOW_TOKEN)
+        return self._found[experiment]
+
+    def give_up(self, key: str, failure: Exception) -> None:
+        """Tell no more of an entity; what MLflow lacks of it is kept with the reason. Raises OSError."""
+        self._give_up(self._known_teller(), self._picture.entities[key], failure)
+        self._told.intents.discard(key)
+
+    def _give_up(self, teller: Teller, entity: Entity, error: Exception) -> None:
+        known = self._told.entities.get(entity.key)
+        for at in entity.points:
+            teller.refused_points[at.process] += 1
+        said = {"run": known.run_id if known is not None else None, "entity": entity.key, "name": title(entity)}
+        teller.bury(said, error)
+        entity.points.clear()
+        nobody = Acknowledged(run_id="", experiment_id="")
+        self._told.entities[entity.key] = replace(known or nobody, is_given_up=True)
+
+    # ── MLflow ────────────────────────────────────────────────────────────────────────────────────
+
+    def _known_teller(self) -> Teller:
+        if self.teller is None:
+            self.teller = Teller(self._make_client(), self._folder)
+        return self.teller
+
+    def _ask_for_health(self) -> None:
+        reason = self._health.complaint()
+        if reason is not None:
+            failure = MLflowFailure("retry", reason, UNREACHABLE)
+            raise failure
+
+    def tidy(self) -> bool:
+        """Take away what MLflow's client created twice because an answer was lost; return whether it looked."""
+        if self._has_tidied or self.teller is None or not self.teller.client.is_remote:
+            return False
+        client = self.teller.client
+        self._ask_for_health()
+        for experiment in {known.experiment_id for known in self._told.entities.values() if known.experiment_id}:
+            found = client.find_runs(experiment, names.RUN_ID, self._run_id, by=names.MLFLOW_TOKEN)
+            for key, known in self._told.entities.items():
+                for run_id in found.get(token_of(self._run_id, key), ()):
+                    if run_id != known.run_id:
+                        client.delete_run(run_id)
+        self._has_tidied = True
+        return True
+
+
+def _new_points(entity: Entity, known: Acknowledged) -> list[PointAt]:
+    return [at for at in entity.points if at.position > known.points.get(at.process, (0, 0))]

@@ -1,0 +1,71 @@
+"""Which spans are told as which trace: those of one entity, or those below a step that is in none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from ... import names
+from ..._journal.decode import DecodedSpan
+from .entries import outcome_of, title
+from .picture import LOOSE, Entity, Picture
+from .told import Acknowledged
+from .trace_parts import TracePart
+
+
+def parts_of(picture: Picture, entity: Entity, known: Acknowledged, run_id: str) -> Iterator[TracePart]:
+    """Yield what MLflow has not got of the traces of *entity*, of which it has acknowledged what is *known*."""
+    if entity.key == LOOSE:
+        yield from _loose_parts(picture, entity, known, run_id)
+        return
+    outcome = outcome_of(entity)
+    spans = [at.span for at in entity.spans if at.is_new or not known.has_trace]
+    is_nothing_else = all(span.span_id == entity.key for span in spans)
+    if outcome is None or not spans or (is_nothing_else and entity.kind == names.KIND_EXPERIMENT):
+        return
+    root = entity.trace_id, entity.key
+    yield _part(root, spans, known, run_id, name=title(entity), outcome=outcome, is_late=known.has_trace)
+
+
+def _loose_parts(picture: Picture, entity: Entity, known: Acknowledged, run_id: str) -> Iterator[TracePart]:
+    for top, found in picture.loose_spans.items():
+        if not picture.has_ended(top) and entity.closed is None:
+            continue
+        root = next((at for at in found if at.span.span_id == top), None)
+        is_whole = root is not None and (root.is_new or not known.has_trace)
+        spans = [at.span for at in found if is_whole or at.is_new or not known.has_trace]
+        if spans:
+            first = spans[0] if root is None else root.span
+            name, outcome = first.name, str(first.ours.get(names.OUTCOME) or names.SUCCESS)
+            yield _part((first.trace_id, top), spans, known, run_id, name=name, outcome=outcome, is_late=root is None)
+
+
+def forget(picture: Picture, entity: Entity) -> None:
+    """Let go of the spans that were told."""
+    entity.spans.clear()
+    if entity.key == LOOSE:
+        for top in [top for top in picture.loose_spans if picture.has_ended(top) or entity.closed is not None]:
+            del picture.loose_spans[top]
+
+
+def _part(
+    root: tuple[str, str],
+    spans: Sequence[DecodedSpan],
+    known: Acknowledged,
+    run_id: str,
+    *,
+    name: str,
+    outcome: str,
+    is_late: bool,
+) -> TracePart:
+    parents = {span.span_id: span.parent_id for span in spans if span.parent_id is not None} if is_late else {}
+    return TracePart(
+        root=root,
+        spans=spans,
+        parents=parents,
+        is_late=is_late,
+        run_id=known.run_id,
+        experiment_id=known.experiment_id,
+        name=name,
+        branchline_run_id=run_id,
+        outcome=outcome,
+    )
