@@ -305,8 +305,10 @@ def test_nothing_leaves_a_run(tmp_path: Path, others: Bytes) -> None:
         "tcp": True,
         "http": True,
     }
-    logs = ("json.log", "text.log", "made.log", "callable.txt", "handler.txt", "everything.log", "structured.txt")
-    logs += ("updates.txt", "error_event.txt", "experiments/experiment.jsonl", "branch.txt")
+    logs = (
+        *("json.log", "text.log", "made.log", "callable.txt", "handler.txt", "everything.log", "structured.txt"),
+        *("updates.txt", "error_event.txt", "experiments/experiment.jsonl", "branch.txt"),
+    )
     assert [name for name in (*logs, "stdout", "stderr", "to_dict") if len(places[name]) < 1000] == []
     assert [name for name in places if name.startswith("journal/backlog/") and len(places[name]) > 1000] != []
 
