@@ -24,6 +24,17 @@ from opentelemetry._logs import LogRecord, get_logger_provider
 
 import branchline as bl
 from branchline._pipeline import ring_opening
+from branchline.events import (
+    ErrorEvent,
+    EventType,
+    ExperimentLogger,
+    RequestCreationAction,
+    RequestFailureAction,
+    RequestSuccessAction,
+    TradeEvent,
+    record_error,
+    record_trade,
+)
 from branchline.logs import LogContext, OutputFormat, StructuredLogger
 
 
@@ -242,16 +253,60 @@ def documents(plant: Plant) -> None:
     (DIRECTORY / "branch.txt").write_text(str(branch.to_dict(redact=True)))
 
 
+def variables(plant: Plant) -> None:
+    """Have what was local to a function recorded, and write the event as text."""
+
+    def connect(texts: list[str], password: str, config: dict[str, Any]) -> None:
+        first, last = texts[0], texts[-1]
+        raise ValueError(f"{len(first)} {len(last)} {len(password)} {len(config)}")
+
+    written = []
+    for text in plant.texts:
+        try:
+            connect([text], plant.word, by_key(plant))
+        except ValueError as error:
+            event = ErrorEvent.of(error, local_variables=True, context={"said": text}).record()
+            written.append(f"{event.to_json()}\n")
+        record_error(text, parameter="x", rule=text, value=text)
+    record_error("refused", parameter="password", rule="long", value=plant.word, **by_key(plant))
+    (DIRECTORY / "error_event.txt").write_text("".join(written))
+
+
+def experiments(plant: Plant) -> None:
+    with ExperimentLogger(DIRECTORY / "experiments", experiment_id="e-1", max_file_size=50_000) as experiment:
+        for text in plant.texts:
+            experiment.info(EventType.DATA_LOADED, {"what": text, "deep": [{"text": text}]}, text)
+            experiment.warn("custom", {"what": text})
+        experiment.info(EventType.CUSTOM, {**nested(plant), **by_key(plant)})
+
+
+def actions(plant: Plant) -> None:
+    for text in plant.texts:
+        RequestCreationAction(None, text, (text,), {"what": text, "password": plant.word}).record()
+        RequestSuccessAction("Search", output=[text]).record()
+        RequestFailureAction("Search", ValueError(text)).record()
+
+
+def trades(plant: Plant) -> None:
+    for text in plant.texts:
+        TradeEvent.cancelled("BTCUSDT", "buy", 1, filled_quantity=0, reason=text, order_id="1").record()
+        record_trade("order_placed", symbol=text, side=text, quantity=text)
+
+
 ENTRANCES: dict[str, Callable[[Plant], None]] = {
     each.__name__: each
     for each in (
         *(attributes, names, stamps, events, messages, errors, sources, calls, branches, metrics, usage, arguments),
-        *(fields, structured, documents),
+        *(fields, structured, documents, variables, experiments, actions, trades),
     )
 }
 
 
 # ── the program ───────────────────────────────────────────────────────────────────────────────────
+
+
+# Loggers that have sinks of their own.
+LOGGED = ("fields", "errors", "sources", "structured", "trades", "actions")
 
 
 def add_sinks(told: dict[str, Any]) -> None:
@@ -275,7 +330,7 @@ def add_sinks(told: dict[str, Any]) -> None:
         {"sink": told["http"]},
         {"sink": told["nobody"]},
     ]
-    for name in ("fields", "errors", "sources", "structured"):
+    for name in LOGGED:
         for sink in sinks:
             bl.get_logger(name).add_handler(sink)
 
@@ -304,6 +359,12 @@ def main() -> None:
     logging.getLogger().addHandler(logging.NullHandler())
     if told.get("tcp"):
         add_sinks(told)
+
+    def hear(update: Any) -> None:
+        with (DIRECTORY / "updates.txt").open("a") as file:
+            file.write(f"{update} {update.to_dict()}\n")
+
+    heard = bl.subscribe(hear, kinds=("step", "span", "branch", "experiment", "log", "metric", "usage"))
     with bl.step("kept", input_tokens=5, token_count=12, author="Jane Austen", passenger="Mr. Darcy"):
         bl.get_logger("fields").info("kept", input_tokens=5, token_count=12, author="Jane Austen", passenger="Darcy")
     open_step = bl.step("open", **numbered(plants["attributes"]))
@@ -316,9 +377,10 @@ def main() -> None:
         time.sleep(3)
         os.kill(os.getpid(), signal.SIGKILL)
     open_step.__exit__(None, None, None)
-    for name in ("fields", "errors", "sources", "structured"):
+    for name in LOGGED:
         bl.get_logger(name).flush(20)
         bl.get_logger(name).close(20)
+    heard.flush(20)
     bl.shutdown(30)
 
 

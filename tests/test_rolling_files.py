@@ -291,6 +291,41 @@ def test_only_ours_are_rotated_files(tmp_path):
     assert {base_name(name) for name in ours} == {"app.log"}
 
 
+def test_one_look_at_the_folder_is_enough(tmp_path):
+    """
+    Compressing, archiving and removing what was rotated away takes one look at the folder, however much there is.
+    """
+    program = """
+import os, sys
+from pathlib import Path
+from branchline._files.archive import archiving_of
+from branchline._files.retention import Retention
+from branchline._files.tidying import Care, Tally, tidy
+
+path, looks = Path("logs/app.log"), []
+for second in range(50):
+    (path.parent / f"app.log.20260131_1200{second:02d}").write_text("x" * 1000)
+    os.utime(path.parent / f"app.log.20260131_1200{second:02d}", (1000 + second, 1000 + second))
+(path.parent / ".app.log.20260131_120000.gz.tmp").write_text("half")
+sys.addaudithook(lambda event, args: looks.append(args[0]) if event in ("os.scandir", "os.listdir") else None)
+care = Care(
+    compression="gz", retention=Retention(count=5), archiving=archiving_of({"after": 1960, "to": "archive"})
+)
+tally = Tally()
+tidy(path, care, tally, now=3000)
+print([look for look in looks if "logs" in str(look)])
+print(tally, sorted(each.name for each in path.parent.iterdir() if each.name[0] != ".")[::9])
+"""
+    (tmp_path / "logs").mkdir()
+    ran = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True)
+    looks, done = ran.stdout.splitlines()
+
+    assert looks == "['logs']"
+    assert re.sub(r"packed_bytes=\d+", "packed_bytes=…", done) == (
+        "Tally(plain_bytes=50000, packed_bytes=…, removed=4, archived=41, failed=0) ['app.log.20260131_120045.gz']"
+    )
+
+
 # ── retention ─────────────────────────────────────────────────────────────────────────────────────
 
 

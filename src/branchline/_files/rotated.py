@@ -36,18 +36,38 @@ class Rotated:
         return self.path.name.removesuffix(self.suffix) if self.suffix else self.path.name
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Beside:
+    """What lies beside a file and came of it."""
+
+    rotated: list[Rotated]
+    """What was rotated away from it, oldest first."""
+    unfinished: list[Path]
+    """What somebody has begun to compress or to bring back, and not finished."""
+
+
 def rotated_files(path: Path) -> list[Rotated]:
     """Return what was rotated away from the file *path*, oldest first; a file both plain and packed counts as plain."""
+    return beside(path).rotated
+
+
+def beside(path: Path) -> Beside:
+    """Return what lies beside the file *path* and came of it, in one look at its folder, if there is one."""
     found: dict[str, Rotated] = {}
+    unfinished: list[Path] = []
     try:
         entries = sorted(os.scandir(path.parent), key=lambda entry: len(entry.name))
     except OSError:
-        return []
+        entries = []
+    begins, hidden = f"{path.name}.", f".{path.name}."
     for entry in entries:
-        if entry.name.startswith(f"{path.name}.") and (one := _rotated(path, entry)) is not None:
+        if entry.name.startswith(begins) and (one := _rotated(path, entry)) is not None:
             # The packed file is whole once the plain one is removed, and not before.
             found.setdefault(one.plain_name, one)
-    return sorted(found.values(), key=lambda one: (one.modified, one.stamp, one.number))
+        elif entry.name.startswith(hidden) and entry.name.endswith(".tmp"):
+            unfinished.append(Path(entry.path))
+    oldest_first = sorted(found.values(), key=lambda one: (one.modified, one.stamp, one.number))
+    return Beside(rotated=oldest_first, unfinished=unfinished)
 
 
 def _rotated(path: Path, entry: os.DirEntry[str]) -> Rotated | None:

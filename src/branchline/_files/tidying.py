@@ -7,7 +7,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from .archive import Archiving
@@ -15,7 +15,7 @@ from .compression import Compression, pack
 from .locks import FileLock
 from .places import remove
 from .retention import Retention, expired
-from .rotated import Rotated, rotated_files
+from .rotated import SUFFIXES, Rotated, beside, rotated_files
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,33 +111,43 @@ def tidy(path: Path, care: Care, tally: Tally, *, now: float | None = None) -> N
     lock = FileLock(path.with_name(f".{path.name}.tidy.lock"))
     lock.take()
     try:
-        for left in path.parent.glob(f".{_escaped(path.name)}.*.tmp"):
+        there = beside(path)
+        for left in there.unfinished:
             remove(left)
+        files = there.rotated
         if care.compression is not None:
-            _compress(path, care.compression, tally)
+            files = _compressed(files, care.compression, tally)
         if care.archiving is not None:
-            tally.archived += care.archiving.move(rotated_files(path), now=moment)
-        tally.removed += _enforce(path, care.retention, moment)
+            moved = care.archiving.move(files, now=moment)
+            tally.archived += moved
+            files = [file for file in files if not moved or os.path.lexists(file.path)]
+        tally.removed += _enforce(path, files, care.retention, moment)
     finally:
         lock.close()
 
 
-def _compress(path: Path, kind: Compression, tally: Tally) -> None:
-    for file in rotated_files(path):
-        if not file.suffix:
-            try:
-                packed = pack(file.path, kind)
-            except FileNotFoundError:
-                # Somebody took it away.
-                continue
-            tally.plain_bytes += packed.plain_bytes
-            tally.packed_bytes += packed.packed_bytes
+def _compressed(files: list[Rotated], kind: Compression, tally: Tally) -> list[Rotated]:
+    """Compress those of *files* that are plain; return what there is then."""
+    kept: list[Rotated] = []
+    for file in files:
+        if file.suffix:
+            kept.append(file)
+            continue
+        try:
+            packed = pack(file.path, kind)
+        except FileNotFoundError:
+            # Somebody took it away.
+            continue
+        tally.plain_bytes += packed.plain_bytes
+        tally.packed_bytes += packed.packed_bytes
+        kept.append(replace(file, path=packed.path, suffix=SUFFIXES[kind], size=packed.packed_bytes))
+    return kept
 
 
-def _enforce(path: Path, keep: Retention, now: float) -> int:
-    files = rotated_files(path)
+def _enforce(path: Path, files: list[Rotated], keep: Retention, now: float) -> int:
     if keep.decide is not None:
         keep.decide([file.path for file in files])
+        # A function of the user's may do anything with them.
         files = rotated_files(path)
     gone = expired(files, keep, now=now, active_bytes=_size(path), free_bytes=free_bytes(path))
     return sum(remove(file.path) for file in gone)
@@ -161,7 +171,3 @@ def _size(path: Path) -> int:
         return os.lstat(path).st_size
     except OSError:
         return 0
-
-
-def _escaped(name: str) -> str:
-    return "".join(f"[{character}]" if character in "*?[" else character for character in name)

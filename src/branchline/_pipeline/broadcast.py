@@ -89,7 +89,7 @@ class Broadcast:
             name=self._clean(name),
             time_unix_nano=record.time,
             level=record.severity_text if kind == "log" else None,
-            message="" if body is None else self._clean(body if isinstance(body, str) else str(body)),
+            message="" if body is None else self._clean(body) if isinstance(body, str) else self._shown(body),
             value=value,
             unit=unit,
             attributes=self._attributes({key: item for key, item in data.items() if key not in _OF_A_POINT}),
@@ -104,14 +104,22 @@ class Broadcast:
             "id": f"{pipeline.process}-{next(self._numbers)}",
             "trace_id": trace_hex,
             "span_id": None if number is None else f"{number:016x}",
-            "experiment_name": None if identity is None else identity.experiment_name,
-            "branch_name": None if identity is None else identity.branch_name,
+            "experiment_name": self._clean_name(None if identity is None else identity.experiment_name),
+            "branch_name": self._clean_name(None if identity is None else identity.branch_name),
             "branch_id": None if identity is None else identity.branch_id,
         }
 
     def _clean(self, text: str) -> str:
         redactor = self._pipeline.options.redactor
         return text if redactor is None else redactor.text(text)
+
+    def _clean_name(self, name: str | None) -> str | None:
+        return None if name is None else self._clean(name)
+
+    def _shown(self, body: Any) -> str:
+        # By its keys, which as text it has no more.
+        redactor = self._pipeline.options.redactor
+        return str(body if redactor is None else redactor.value("body", body))
 
     def _attributes(self, data: Mapping[str, Any]) -> dict[str, Any]:
         redactor = self._pipeline.options.redactor

@@ -12,18 +12,31 @@ if TYPE_CHECKING:
     from .peers import loguru_sink, structlog_processor
     from .prepared import get_rt_logger, prepare_logger
     from .registry import get_logger
-    from .structured import LogContext, OutputFormat, StructuredLogger
+    from .setup_config import LoggerConfig
+    from .setup_result import LoggingSetupResult, setup_logging
+    from .structured import (
+        LogContext,
+        OutputFormat,
+        StructuredLogger,
+        configure_logging,
+        get_structured_logger,
+    )
 
 __all__ = [
     "LogContext",
     "Logger",
+    "LoggerConfig",
+    "LoggingSetupResult",
     "OutputFormat",
     "StructuredLogger",
+    "configure_logging",
     "enable_logging",
     "get_logger",
     "get_rt_logger",
+    "get_structured_logger",
     "loguru_sink",
     "prepare_logger",
+    "setup_logging",
     "structlog_processor",
     "thread_level",
 ]
@@ -32,13 +45,18 @@ __all__ = [
 _LATER = {
     "LogContext": "structured",
     "Logger": "logger",
+    "LoggerConfig": "setup_config",
+    "LoggingSetupResult": "setup_result",
     "OutputFormat": "structured",
     "StructuredLogger": "structured",
+    "configure_logging": "structured",
     "enable_logging": "enabled",
     "get_logger": "registry",
     "get_rt_logger": "prepared",
+    "get_structured_logger": "structured",
     "loguru_sink": "peers",
     "prepare_logger": "prepared",
+    "setup_logging": "setup_result",
     "structlog_processor": "peers",
     "thread_level": "enabled",
 }

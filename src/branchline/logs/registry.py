@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final
 
 from ..errors import ConfigError
 from ..values import Value, freeze
@@ -29,6 +29,9 @@ class Registry:
         self._loggers: dict[str, Logger] = {}
         self._desks: dict[str, Desk] = {}
         self._lock = threading.RLock()
+        # Structured loggers by name, and what makes one that there is not yet.
+        self.structured: dict[str, Any] = {}
+        self.structured_maker: Callable[[str], Any] | None = None
 
     def logger(self, name: str, wish: Wish | None, bound: Mapping[str, Value]) -> Logger:
         """Return the Logger called *name*; a *wish* replaces what was wished for before."""
@@ -86,6 +89,8 @@ class Registry:
         for desk in list(self._desks.values()):
             desk.leave(None)
         self.default_level = logging.INFO
+        self.structured.clear()
+        self.structured_maker = None
 
     def _is_decided_above(self, logger: logging.Logger) -> bool:
         above = logger.parent

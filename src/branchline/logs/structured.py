@@ -15,7 +15,7 @@ from ..values import Value
 from .escapes import on_one_line
 from .json_lines import as_json
 from .levels import level_number
-from .registry import get_logger
+from .registry import LOGGERS, get_logger
 from .scoped_fields import frozen
 from .templates import described
 
@@ -164,6 +164,33 @@ class StructuredLogger:
             yield entry.to_json()
         if self.output_format is not OutputFormat.JSON:
             yield entry.to_console()
+
+
+def configure_logging(
+    output_format: OutputFormat = OutputFormat.CONSOLE,
+    context: LogContext | None = None,
+    *,
+    output_handler: Callable[[str], object] | None = None,
+) -> StructuredLogger:
+    """Say what ``get_structured_logger`` gives from now on, in place of what was said before; return the first one.
+
+    Those that somebody has got before stay as they are.
+    """
+
+    def made(name: str) -> StructuredLogger:
+        return StructuredLogger(name, output_format, context, output_handler)
+
+    LOGGERS.structured.clear()
+    LOGGERS.structured_maker = made
+    return get_structured_logger()
+
+
+def get_structured_logger(name: str = "persona") -> StructuredLogger:
+    """Return the structured logger called *name*: one for each name, as ``configure_logging`` says."""
+    made = LOGGERS.structured_maker or StructuredLogger
+    # Of two threads that ask at once, both get the same.
+    found: StructuredLogger = LOGGERS.structured.setdefault(name, made(name))
+    return found
 
 
 def _clean(given: dict[str, Value]) -> dict[str, Value]:
