@@ -89,6 +89,7 @@ CATALOGUE: Final[Mapping[str, Kind]] = {
         ),
     ),
     names.LOGGING_CHANGED: Kind("a sink was added to a logger, or taken away", ("set.…",)),
+    names.CONFIGURATION_CHANGED: Kind("a run goes on in another one, with other options", ("set.…",)),
     # What is kept as an event, and shown as what it is: a stamp, a point, a call of a model.
     names.STAMP_EVENT: Kind("a stamp outside of all steps", ("those of the stamp",)),
     names.METRIC_EVENT: Kind("one value of a metric", ("those of the point",)),
