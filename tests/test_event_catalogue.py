@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from branchline import names
+from branchline import events, monitor, names
 from branchline.events import (
     CATALOGUE,
     ErrorEvent,
@@ -112,3 +112,11 @@ def test_names_of_experiments() -> None:
 
     assert {line.event_name for line in captured.logs} <= set(CATALOGUE)
     assert len(captured.logs) == 18
+
+
+def test_every_name_is_there() -> None:
+    """
+    Whatever ``branchline.events`` offers is there, and what belongs to performance is what ``branchline.monitor`` has.
+    """
+    assert [name for name in events.__all__ if getattr(events, name, None) is None] == []
+    assert events.PerformanceMetric is monitor.PerformanceMetric

@@ -9,6 +9,7 @@ from .named import event
 
 
 if TYPE_CHECKING:
+    from ..monitor.values import PerformanceMetric
     from .actions import RequestCreationAction, RequestFailureAction, RequestSuccessAction, RTAction
     from .catalogue import CATALOGUE
     from .error_event import ErrorEvent, record_error
@@ -29,6 +30,7 @@ __all__ = [
     "InvalidTrade",
     "LogEvent",
     "LogLevel",
+    "PerformanceMetric",
     "RTAction",
     "Raised",
     "RequestCreationAction",
@@ -54,6 +56,7 @@ _LATER = {
     "InvalidTrade": "trade_event",
     "LogEvent": "experiment_event",
     "LogLevel": "experiment_types",
+    "PerformanceMetric": ".monitor.values",
     "RTAction": "actions",
     "Raised": "raised",
     "RequestCreationAction": "actions",

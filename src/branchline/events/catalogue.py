@@ -68,7 +68,28 @@ CATALOGUE: Final[Mapping[str, Kind]] = {
     # What branchline records by itself for a person to read.
     names.BUDGET_WARNING: Kind("a budget is nearly used up, or will be"),
     names.BUDGET_EXCEEDED: Kind("a budget is used up"),
+    names.ALERT_EVENT: Kind(
+        "a value has passed a limit",
+        (
+            *("alert.name", "alert.metric", "alert.value", "alert.limit", "alert.side", "alert.severity"),
+            *("alert.statistic", "alert.unit", "alert.held_seconds", "those of the series"),
+        ),
+    ),
+    names.ALERT_NOT_TAKEN: Kind("somebody who was to be told of an alert could not be", ("alert.name",)),
+    names.TIMED_STARTED: Kind("an operation that is timed has begun", ("operation", "those that it was given")),
+    names.TIMED_COMPLETED: Kind("it is done", ("operation", "duration_ms", "threshold_ms", "those that it was given")),
+    names.TIMED_SLOW: Kind(
+        "it is done, and took too long", ("operation", "duration_ms", "threshold_ms", "those that it was given")
+    ),
+    names.TIMED_FAILED: Kind(
+        "it has failed",
+        (
+            *("operation", "duration_ms", "threshold_ms", names.ERROR_TYPE, "error", "outcome"),
+            "those that it was given",
+        ),
+    ),
     names.LOGGING_CHANGED: Kind("a sink was added to a logger, or taken away", ("set.…",)),
+    names.CONFIGURATION_CHANGED: Kind("a run goes on in another one, with other options", ("set.…",)),
     # What is kept as an event, and shown as what it is: a stamp, a point, a call of a model.
     names.STAMP_EVENT: Kind("a stamp outside of all steps", ("those of the stamp",)),
     names.METRIC_EVENT: Kind("one value of a metric", ("those of the point",)),

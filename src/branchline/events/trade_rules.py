@@ -112,14 +112,14 @@ def number_of(said: object) -> Decimal | None:
 
 
 def moment_of(said: object) -> datetime | None:
-    """Return a time in UTC; one without a zone is in UTC already; None for what is none."""
+    """Return a time in UTC; one without a zone is meant as the machine has it; None for what is none."""
     try:
         if isinstance(said, str):
             said = datetime.fromisoformat(said.strip())
         elif isinstance(said, int | float) and not isinstance(said, bool) and math.isfinite(said):
             said = datetime.fromtimestamp(said, UTC)
         if isinstance(said, datetime):
-            return said.replace(tzinfo=UTC) if said.tzinfo is None else said.astimezone(UTC)
+            return said.astimezone(UTC)
     except (ValueError, OverflowError, OSError):
         pass
     return None
