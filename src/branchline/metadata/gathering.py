@@ -11,10 +11,7 @@ from typing import Any, Final, NamedTuple
 from .. import metadata_documents as documents
 from ..redaction import Redactor
 from .environment import code_places, environment_document, process_document
-from .git import code_of
 from .git_files import Head, head_of
-from .machine import gpu_documents, machine_document
-from .packages import packages_document
 from .runtime import detect_runtime
 
 
@@ -49,31 +46,57 @@ def origin() -> Origin:
     )
 
 
-# Each by itself: what goes wrong with one costs none of the others. The cheap ones come first.
-_PARTS: Final[tuple[Callable[[Origin, Redactor], Facts], ...]] = (
-    lambda found, redactor: {
+def _environment(found: Origin, redactor: Redactor) -> Facts:
+    return {
         documents.ENVIRONMENT: environment_document(found.env, redactor),
         documents.PROCESS: process_document(found.arguments, found.orig_arguments, found.directory, redactor),
-    },
-    lambda found, _: {documents.CODE: _checked_out(found.head)},
-    lambda found, _: {documents.RUNTIME: detect_runtime(found.env).to_dict()},
-    lambda found, _: {documents.PACKAGES: packages_document(found.path)},
-    lambda _, __: {documents.MACHINE: machine_document()},
-)
-_SLOW_PARTS: Final[tuple[Callable[[Origin, Redactor], Facts], ...]] = (
-    lambda found, _: {documents.CODE: None if found.head is None else code_of(found.head, found.env).to_dict()},
-    lambda _, __: {documents.MACHINE: {"gpus": gpus} if (gpus := gpu_documents()) else None},
-)
+        documents.RUNTIME: detect_runtime(found.env).to_dict(),
+    }
 
 
-def _checked_out(head: Head | None) -> dict[str, Any] | None:
-    return None if head is None else {"commit": head.commit, "branch": head.branch}
+def _checked_out(found: Origin, _: Redactor) -> Facts:
+    head = found.head
+    return {documents.CODE: head and {"commit": head.commit, "branch": head.branch}}
 
 
-def facts_of(
-    found: Origin, redactor: Redactor, parts: tuple[Callable[[Origin, Redactor], Facts], ...] = _PARTS + _SLOW_PARTS
-) -> dict[str, Any]:
-    """Return what *parts* have to say of what was *found*, without what is secret in it."""
+# From here on what is needed is imported where it is: in the thread, beside an application that wants to begin.
+
+
+def _packages(found: Origin, _: Redactor) -> Facts:
+    from .packages import packages_document
+
+    return {documents.PACKAGES: packages_document(found.path)}
+
+
+def _machine(_: Origin, __: Redactor) -> Facts:
+    from .machine import machine_document
+
+    return {documents.MACHINE: machine_document()}
+
+
+def _changed(found: Origin, _: Redactor) -> Facts:
+    from .git import code_of
+
+    return {documents.CODE: found.head and code_of(found.head, found.env).to_dict()}
+
+
+def _gpus(_: Origin, __: Redactor) -> Facts:
+    from .machine import gpu_documents
+
+    gpus = gpu_documents()
+    return {documents.MACHINE: {"gpus": gpus} if gpus else None}
+
+
+Part = Callable[[Origin, Redactor], Facts]
+QUICK: Final[tuple[Part, ...]] = (_environment, _checked_out, _packages, _machine)
+SLOW: Final[tuple[Part, ...]] = (_changed, _gpus)
+
+
+def facts_of(found: Origin, redactor: Redactor, parts: tuple[Part, ...]) -> dict[str, Any]:
+    """Return what *parts* have to say of what was *found*, without what is secret in it.
+
+    Each by itself: what goes wrong with one costs none of the others.
+    """
     told: list[Facts] = []
     for part in parts:
         try:
@@ -98,13 +121,13 @@ class Gathering:
             self._thread.start()
         except RuntimeError:
             # No more threads, as at the interpreter's exit: what is quickly known will do.
-            self._facts = facts_of(self._origin, redactor, _PARTS)
+            self._facts = facts_of(self._origin, redactor, QUICK)
             hear(self._facts)
 
     def _gather(self) -> None:
-        self._facts = quick = facts_of(self._origin, self._redactor, _PARTS)
+        self._facts = quick = facts_of(self._origin, self._redactor, QUICK)
         self._hear(quick)
-        self._facts = documents.merged((quick, facts_of(self._origin, self._redactor, _SLOW_PARTS)))
+        self._facts = documents.merged((quick, facts_of(self._origin, self._redactor, SLOW)))
         self._hear(self._facts)
 
     def facts(self, timeout: float) -> Facts:
