@@ -24,6 +24,7 @@ from ..read.tree import printable, shown
 from .options import CommandError, common_options, found_run, found_runs, iso, print_json, terminal
 from .paint import STYLES, ago, glyphs, seconds, sign
 
+
 # Of one section; who wants to see forty packages asks for them.
 _MOST_ROWS: Final = 6
 _LONGEST_VALUE: Final = 44
@@ -108,11 +109,9 @@ def _heads(console: Console, runs: tuple[Run, Run]) -> Iterator[Text]:
         yield line
 
 
-def _differing(
-    runs: tuple[Run, Run], differing: Sequence[Difference], width: int, *, is_whole: bool
-) -> RenderableType:
+def _differing(runs: tuple[Run, Run], differing: Sequence[Difference], width: int, *, is_whole: bool) -> RenderableType:
     rows: list[Row] = []
-    for title, group in groupby(differing, key=lambda each: _TITLES.get(each.section, each.section)):
+    for title, group in groupby(differing, key=_title):
         of_section = list(group)
         told = of_section if is_whole else of_section[:_MOST_ROWS]
         for place, each in enumerate(told):
@@ -137,7 +136,8 @@ def _differing(
 def _moved(console: Console, moved: Sequence[Movement], width: int, *, is_whole: bool) -> RenderableType:
     rows: list[Row] = []
     for kind, group in groupby(moved, key=lambda each: each.kind):
-        of_kind = list(group) if is_whole else _alike(group)
+        every = list(group)
+        of_kind = every if is_whole else _alike(every)
         told = of_kind if is_whole else of_kind[:_MOST_ROWS]
         for place, each in enumerate(told):
             rows.append(
@@ -183,6 +183,10 @@ def _laid_out(rows: Sequence[Row], width: int, *, shrinking: Sequence[int]) -> T
 
 def _left_out(count: int, noun: str) -> list[Row]:
     return [(Text(), Text(f"… {plural(count, f'more {noun}')}; --all", "dim"), Text(), Text())] if count else []
+
+
+def _title(each: Difference) -> str:
+    return _TITLES.get(each.section, each.section)
 
 
 def _change(before: str | None, after: str | None) -> Text:
@@ -252,9 +256,7 @@ def _trend(console: Console, each: Movement) -> Text:
 # ── as JSON ───────────────────────────────────────────────────────────────────────────────────────
 
 
-def _document(
-    before: Run, after: Run, differing: Sequence[Difference], moved: Sequence[Movement]
-) -> dict[str, Any]:
+def _document(before: Run, after: Run, differing: Sequence[Difference], moved: Sequence[Movement]) -> dict[str, Any]:
     return {
         "before": _run_document(before),
         "after": _run_document(after),

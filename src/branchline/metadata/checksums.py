@@ -36,5 +36,6 @@ def stream_checksum(stream: IO[bytes]) -> tuple[str, int]:
 
 def listing_checksum(checksums: Iterable[tuple[str, str]]) -> str:
     """Return one checksum for many files, each with its name: that of the list ``sha256sum`` makes, in byte order."""
-    lines = sorted(f"{checksum.removeprefix(_PREFIX)}  {name}\n".encode("utf-8", "surrogateescape") for name, checksum in checksums)
+    texts = (f"{checksum.removeprefix(_PREFIX)}  {name}\n" for name, checksum in checksums)
+    lines = sorted(text.encode("utf-8", "surrogateescape") for text in texts)
     return _PREFIX + hashlib.sha256(b"".join(lines)).hexdigest()

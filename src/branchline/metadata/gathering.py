@@ -59,7 +59,9 @@ def _checked_out(found: Origin, _: Redactor) -> Facts:
     return {documents.CODE: head and {"commit": head.commit, "branch": head.branch}}
 
 
-# From here on what is needed is imported where it is: in the thread, beside an application that wants to begin.
+# From here on what is needed is imported where it is: in the thread, beside an application that wants to begin. No
+# class there may be one that Python makes of text (a NamedTuple, a dataclass): made while an interrupted program ends,
+# it lets the interpreter forget what interrupted it.
 
 
 def _packages(found: Origin, _: Redactor) -> Facts:
@@ -75,9 +77,9 @@ def _machine(_: Origin, __: Redactor) -> Facts:
 
 
 def _changed(found: Origin, _: Redactor) -> Facts:
-    from .git import code_of
+    from .git import code_document
 
-    return {documents.CODE: found.head and code_of(found.head, found.env).to_dict()}
+    return {documents.CODE: found.head and code_document(found.head, found.env)}
 
 
 def _gpus(_: Origin, __: Redactor) -> Facts:

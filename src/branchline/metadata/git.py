@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from .git_files import Head
 
@@ -40,49 +40,37 @@ _SETTINGS: Final = {
 # The same patch has the same text, whatever somebody likes to see in a terminal.
 _DIFF: Final = (
     *("diff", "HEAD", "--patch", "--full-index", "--no-color", "--no-ext-diff", "--no-textconv", "--no-renames"),
-    *(f"-O{os.devnull}", "--unified=3", "--diff-algorithm=myers", "--ignore-submodules=dirty", "--src-prefix=a/", "--dst-prefix=b/", "--"),
+    *(f"-O{os.devnull}", "--unified=3", "--diff-algorithm=myers", "--ignore-submodules=dirty"),
+    *("--src-prefix=a/", "--dst-prefix=b/", "--"),
 )
 _FILTER: Final = r"(?s)filter\.(?P<name>.*)\.(?:clean|smudge|process|required)"
 _CHUNK_BYTES: Final = 64 * 1024
 
 
-class Code(NamedTuple):
-    """The code that runs, as far as it is in a repository."""
+def code_document(head: Head, env: Mapping[str, str], *, seconds: float = GIT_SECONDS) -> dict[str, Any]:
+    """Return what git says, within *seconds*, of the code whose *head* was found.
 
-    commit: str | None = None
-    branch: str | None = None
-    remote: str | None = None
-    """Where it comes from: a URL, without anything secret."""
-    is_dirty: bool | None = None
-    """Whether files that git tracks were changed since the commit; None where nobody could say."""
-    patch_checksum: str | None = None
-    """Of these changes."""
-    patch_bytes: int = 0
-    unknown: str | None = None
-    """Why nothing is known of changes."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return it as JSON values; what is not known is left out."""
-        return {name: value for name, value in self._asdict().items() if value is not None}
-
-
-def code_of(head: Head, env: Mapping[str, str], *, seconds: float = GIT_SECONDS) -> Code:
-    """Return what git says, within *seconds*, of the code whose *head* was found."""
+    ``commit``, ``branch`` and ``remote``, a URL without anything secret; ``is_dirty``: whether files that git tracks
+    were changed since the commit; ``patch_checksum`` and ``patch_bytes`` of these changes; ``unknown``: why nothing is
+    known of them. What is not known is left out.
+    """
+    known: dict[str, Any] = {"commit": head.commit, "branch": head.branch}
     program = _program(env, head.root)
     if program is None:
-        return Code(commit=head.commit, branch=head.branch, unknown="there is no git")
+        known["unknown"] = "there is no git"
+        return _told(known)
     git = _Git(program, head.root, env, time.monotonic() + seconds)
     try:
         settings = git.settings()
-        known = {"commit": head.commit or git.commit(), "branch": head.branch, "remote": _remote(settings, head.branch)}
-        if known["commit"] is None:
-            return Code(**known, unknown="there is no commit yet")
-        checksum, length = git.patch(_disabled_filters(settings))
+        known |= {"commit": head.commit or git.commit(), "remote": _remote(settings, head.branch)}
+        known |= git.changes(_disabled_filters(settings)) if known["commit"] else {"unknown": "there is no commit yet"}
     except _GitFailed as failed:
-        return Code(commit=head.commit, branch=head.branch, unknown=str(failed))
-    if not length:
-        return Code(**known, is_dirty=False)
-    return Code(**known, is_dirty=True, patch_checksum=checksum, patch_bytes=length)
+        known["unknown"] = str(failed)
+    return _told(known)
+
+
+def _told(known: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in known.items() if value is not None}
 
 
 def _program(env: Mapping[str, str], root: Path) -> str | None:
@@ -121,8 +109,8 @@ class _Git:
         except _GitFailed:
             return None
 
-    def patch(self, disabled: Mapping[str, str]) -> tuple[str, int]:
-        """Return the checksum and the length of what was changed in tracked files, with settings *disabled*."""
+    def changes(self, disabled: Mapping[str, str]) -> dict[str, Any]:
+        """Return what was changed in tracked files, looked at with settings *disabled*."""
         digest, length = hashlib.sha256(), 0
         with self._started(_DIFF, disabled) as process:
             stop = self._killer(process)
@@ -134,7 +122,9 @@ class _Git:
             finally:
                 stop.cancel()
         self._judge(process.wait())
-        return f"sha256:{digest.hexdigest()}", length
+        if not length:
+            return {"is_dirty": False}
+        return {"is_dirty": True, "patch_checksum": f"sha256:{digest.hexdigest()}", "patch_bytes": length}
 
     def _said(self, arguments: tuple[str, ...]) -> bytes:
         with self._started(arguments, {}) as process:

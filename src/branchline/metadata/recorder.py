@@ -167,12 +167,12 @@ class MetadataRecorder:
     def add_checksum(self, name: str, value: str) -> None:
         """Keep the checksum *value* of whatever *name* is."""
         with self._lock:
-            self._change(checksums=self._metadata.checksums | _clean(documents.CHECKSUMS, {_text(name): _text(value)}))
+            self._change(checksums={**self._metadata.checksums, **_clean(documents.CHECKSUMS, {_text(name): _text(value)})})
 
     def record_seed(self, name: str, value: object) -> None:
         """Say with which *value* the generator of random numbers called *name* began: ``record_seed("numpy", 7)``."""
         with self._lock:
-            self._change(seeds=self._metadata.seeds | _clean(documents.SEEDS, {_text(name): value}))
+            self._change(seeds={**self._metadata.seeds, **_clean(documents.SEEDS, {_text(name): value})})
 
     def add_error(self, error: str | BaseException) -> None:
         """Keep that something went wrong."""
@@ -187,8 +187,9 @@ class MetadataRecorder:
     def _change(self, **changed: Any) -> None:  # noqa: ANN401 - the fields of GenerationMetadata
         with self._lock:
             metadata = replace(self._metadata, **changed)
-            count, total = metadata.configuration.persona_count, metadata.costs.total_cost_usd
-            each = total / count if isinstance(count, int) and count > 0 else 0.0
+            # Whatever somebody has said it is.
+            count: object = metadata.configuration.persona_count
+            each = metadata.costs.total_cost_usd / count if isinstance(count, int) and count > 0 else 0.0
             self._metadata = replace(metadata, costs=replace(metadata.costs, cost_per_persona=each))
             if self._taker is not None:
                 self._taker.take(self._number, self._said())

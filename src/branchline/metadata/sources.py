@@ -36,7 +36,7 @@ class DataSource:
 
 
 def data_source(path: str | os.PathLike[str], *, is_hashed: bool = True) -> DataSource:
-    """Return what is at *path*: a file, a folder with all below it, or the files that a pattern such as ``*.csv`` names.
+    """Return what is at *path*: a file, a folder with all below it, or all that a pattern such as ``*.csv`` names.
 
     Files are read piece by piece, to be hashed. Links to folders are not followed. Never raises: what cannot be read
     is ``missing``.

@@ -53,10 +53,10 @@ def _branches(before: Run, after: Run) -> Found:
     changed: dict[tuple[str, object, object], list[str]] = {}
     for one, other in pairs:
         for name, values in _changed(_flat(one.config), _flat(other.config)):
-            changed.setdefault((name, *map(_hashable, values)), []).append(one.name)
-    for (name, *values), branches in changed.items():
+            changed.setdefault((name, _hashable(values[0]), _hashable(values[1])), []).append(one.name)
+    for (name, old, new), branches in changed.items():
         where = () if len(branches) == len(pairs) and not gone and not come else tuple(branches)
-        yield Difference(section=CONFIGURATION, name=name, before=values[0], after=values[1], where=where)
+        yield Difference(section=CONFIGURATION, name=name, before=old, after=new, where=where)
     yield from _unmatched(gone, come)
 
 

@@ -157,9 +157,7 @@ def _spent(one: Spending, other: Spending, *, level: str, of: str, weight: float
             )
 
 
-def _took(
-    one: float, other: float, *, level: str, of: str, whole: float, samples: int = 1
-) -> Iterator[Movement]:
+def _took(one: float, other: float, *, level: str, of: str, whole: float, samples: int = 1) -> Iterator[Movement]:
     change = abs(other - one)
     is_much = change >= _LEAST_SECONDS and change >= _LEAST_TIME_CHANGE * min(one, other)
     share = change * samples / whole if whole else 0.0
@@ -170,9 +168,7 @@ def _took(
         )
 
 
-def _measured(
-    old: Mapping[str, float], new: Mapping[str, float], *, level: str, of: str
-) -> Iterator[Movement]:
+def _measured(old: Mapping[str, float], new: Mapping[str, float], *, level: str, of: str) -> Iterator[Movement]:
     for name, one in old.items():
         other = new.get(name, one)
         if _has_moved(one, other):

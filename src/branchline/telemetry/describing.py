@@ -87,5 +87,3 @@ class Describing:
 
 def _iso(unix_nano: int) -> str:
     return datetime.fromtimestamp(unix_nano / 1e9, UTC).isoformat()
-
-
