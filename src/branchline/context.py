@@ -194,8 +194,8 @@ class MetadataTaker(Protocol):
     def facts(self, timeout: float) -> Mapping[str, Any]:
         """Return what the process runs in, all of it or after *timeout* seconds what is known."""
 
-    def take(self, number: int, said: Mapping[str, Any]) -> None:
-        """Keep what recorder *number* has *said* so far, by section. Never raises."""
+    def take(self, number: int, said: Callable[[], Mapping[str, Any]]) -> None:
+        """Take note that recorder *number* has something new to say; *said* returns all of it, by section."""
 
 
 class _Current:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+import time
+from typing import Any, Final
 
 from .._journal import layout
 from .._journal.described import METADATA, RECORDED, RUN_FILE
 from .pipeline import Pipeline
+
+
+# Who says a thousand things one by one has them written together.
+_LEAST_SECONDS: Final = 0.2
 
 
 class RunFile:
@@ -17,12 +22,14 @@ class RunFile:
         self._pipeline = pipeline
         self._path = pipeline.options.run_directory / RUN_FILE
         self._written = 0
+        self._written_at = -_LEAST_SECONDS
         self._is_ours: bool | None = None
 
     @property
     def is_due(self) -> bool:
         """Whether something is known that is not written."""
-        return self._pipeline.described.changes != self._written
+        is_known = self._pipeline.described.changes == self._written
+        return not is_known and time.monotonic() - self._written_at >= _LEAST_SECONDS
 
     def write(self, *, is_ended: bool) -> None:
         """Write what is known; to another process's file, nothing.
@@ -45,7 +52,7 @@ class RunFile:
         if self._is_ours and changes and (is_ended or changes != self._written):
             document = pipeline.described.document(is_ended=is_ended)
             layout.replace_json(self._path, identity | {METADATA: document})
-        self._written = changes
+        self._written, self._written_at = changes, time.monotonic()
 
     def told(self) -> dict[str, Any]:
         """Return what this process's own file is to say, because the run's is another's."""

@@ -167,7 +167,9 @@ class MetadataRecorder:
     def add_checksum(self, name: str, value: str) -> None:
         """Keep the checksum *value* of whatever *name* is."""
         with self._lock:
-            self._change(checksums={**self._metadata.checksums, **_clean(documents.CHECKSUMS, {_text(name): _text(value)})})
+            self._change(
+                checksums={**self._metadata.checksums, **_clean(documents.CHECKSUMS, {_text(name): _text(value)})}
+            )
 
     def record_seed(self, name: str, value: object) -> None:
         """Say with which *value* the generator of random numbers called *name* began: ``record_seed("numpy", 7)``."""
@@ -192,7 +194,7 @@ class MetadataRecorder:
             each = metadata.costs.total_cost_usd / count if isinstance(count, int) and count > 0 else 0.0
             self._metadata = replace(metadata, costs=replace(metadata.costs, cost_per_persona=each))
             if self._taker is not None:
-                self._taker.take(self._number, self._said())
+                self._taker.take(self._number, self._said)
 
     def _said(self) -> dict[str, Any]:
         """Return what somebody has said, and nothing of what is only a default."""

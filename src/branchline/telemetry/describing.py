@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -23,7 +23,8 @@ class Describing:
         self._redactor = pipeline.options.redactor or Redactor()
         self._gathering: Gathering | None = None
         self._facts: Facts = {}
-        self._said: dict[int, Mapping[str, Any]] = {}
+        # By recorder; asked for when it is written, so that a thousand things to say are written once.
+        self._said: dict[int, Callable[[], Mapping[str, Any]]] = {}
         self.changes = 0
 
     def begin(self, found: Origin) -> None:
@@ -59,16 +60,16 @@ class Describing:
             self._gathering = Gathering(origin(), self._redactor)
         return self._gathering.facts(timeout)
 
-    def take(self, number: int, said: Mapping[str, Any]) -> None:
-        """Keep what recorder *number* has *said* so far, by section."""
-        self._said[number] = documents.redacted(said, self._redactor)
+    def take(self, number: int, said: Callable[[], Mapping[str, Any]]) -> None:
+        """Take note that recorder *number* has something new to say."""
+        self._said[number] = said
         self._change()
 
     # ── for the writer ────────────────────────────────────────────────────────────────────────────
 
     def recorded(self) -> dict[str, Any]:
         """Return what recorders have said in this process."""
-        return documents.merged(list(self._said.values()))
+        return documents.merged([documents.redacted(said(), self._redactor) for said in list(self._said.values())])
 
     def document(self, *, is_ended: bool) -> dict[str, Any]:
         """Return the metadata of the run, in schema 1.0."""
@@ -80,9 +81,8 @@ class Describing:
             "timestamp_end": _iso(now) if is_ended else "",
             "duration_seconds": max(now - began, 0) / 1e9 if is_ended else 0.0,
         }
-        return documents.merged(
-            (documents.empty() | {documents.GENERATION: generation}, self._facts, *self._said.values())
-        )
+        known = documents.empty() | {documents.GENERATION: generation}
+        return documents.merged((known, self._facts, self.recorded()))
 
 
 def _iso(unix_nano: int) -> str:
