@@ -324,7 +324,7 @@ def test_the_code_of_the_script(repository, tmp_path):
 
     [run] = open_runs(tmp_path / "out")
     head = (repository / ".git/refs/heads/main").read_text().strip()
-    said = dict(run.metadata["code"])
+    said = metadata_of(run.directory)["code"]
     assert said.pop("patch_checksum").startswith("sha256:")
     assert said.pop("patch_bytes") > 0
     assert said == {
@@ -390,7 +390,7 @@ def test_no_secret_reaches_a_file(repository):
     assert found == set()
     assert len(files) >= 4
     [run] = open_runs(repository / "out")
-    assert run.metadata["process"]["argv"][1:] == [
+    assert metadata_of(run.directory)["process"]["argv"][1:] == [
         *("--api-key", "[redacted]", "OPENAI_API_KEY=[redacted]", "--lr=0.1"),
         *("postgresql://ann:[redacted]@db.example.org/x", "-H", "Authorization: [redacted]"),
     ]

@@ -123,7 +123,7 @@ def test_synapse_is_not_fabric(root):
 
 
 NOTEBOOK = SimpleNamespace(kernel=object())
-WORKER = SimpleNamespace(get=lambda: object())
+WORKER = SimpleNamespace(get=object)
 NO_WORKER = SimpleNamespace(get=lambda: None)
 
 
@@ -135,7 +135,7 @@ def raising(*_):
     ("modules", "expected"),
     [
         (module("IPython", get_ipython=lambda: NOTEBOOK), {"ipython", "jupyter", "notebook"}),
-        (module("IPython", get_ipython=lambda: SimpleNamespace()), {"ipython"}),
+        (module("IPython", get_ipython=SimpleNamespace), {"ipython"}),
         (module("IPython", get_ipython=lambda: None), set()),
         (module("IPython"), set()),
         (module("pyspark.taskcontext", TaskContext=WORKER), {"spark", "spark_executor"}),
@@ -158,7 +158,7 @@ def raising(*_):
             module("pyspark.sql.connect.session", SparkSession=SimpleNamespace(_default_session=object())),
             {"spark", "spark_connect"},
         ),
-        (module("distributed.worker", get_worker=lambda: object()), {"dask", "dask_worker"}),
+        (module("distributed.worker", get_worker=object), {"dask", "dask_worker"}),
         (module("distributed.worker", get_worker=raising), set()),
         (module("ray", is_initialized=lambda: True), {"ray"}),
         (module("ray", is_initialized=lambda: False), set()),

@@ -166,10 +166,9 @@ class MetadataRecorder:
 
     def add_checksum(self, name: str, value: str) -> None:
         """Keep the checksum *value* of whatever *name* is."""
+        cleaned = _clean(documents.CHECKSUMS, {_text(name): _text(value)})
         with self._lock:
-            self._change(
-                checksums={**self._metadata.checksums, **_clean(documents.CHECKSUMS, {_text(name): _text(value)})}
-            )
+            self._change(checksums={**self._metadata.checksums, **cleaned})
 
     def record_seed(self, name: str, value: object) -> None:
         """Say with which *value* the generator of random numbers called *name* began: ``record_seed("numpy", 7)``."""

@@ -21,10 +21,12 @@ TOKENS: Final = "tokens"
 TIME: Final = "time"
 KINDS: Final = (OUTCOME, METRIC, COST, TOKENS, TIME)
 
-# Less than this is noise, of which every run has some: of a length of time, its own part and the part of the run.
+# Less than this is noise, of which every run has some: of a length of time, its own part, the part of the run, and
+# what a machine does beside; a whole run begins and ends with work that is nobody's.
 _LEAST_TIME_CHANGE: Final = 0.1
 _LEAST_TIME_SHARE: Final = 0.01
-_LEAST_SECONDS: Final = 0.001
+_LEAST_SECONDS: Final = 0.01
+_LEAST_RUN_SECONDS: Final = 0.1
 _LEAST_CHANGE: Final = 0.001
 
 
@@ -159,7 +161,9 @@ def _spent(one: Spending, other: Spending, *, level: str, of: str, weight: float
 
 def _took(one: float, other: float, *, level: str, of: str, whole: float, samples: int = 1) -> Iterator[Movement]:
     change = abs(other - one)
-    is_much = change >= _LEAST_SECONDS and change >= _LEAST_TIME_CHANGE * min(one, other)
+    least = _LEAST_RUN_SECONDS if level == "run" else _LEAST_SECONDS
+    # What takes little each time, but is done often, takes long.
+    is_much = change * samples >= least and change >= _LEAST_TIME_CHANGE * min(one, other)
     share = change * samples / whole if whole else 0.0
     if is_much and share >= _LEAST_TIME_SHARE:
         weight = share + (100 if level == "run" else 0)
