@@ -18,10 +18,11 @@ from rich.text import Text
 from ..exporters.console.text import dollars, figure, plural
 from ..read import Run, Runs
 from ..read.differences import Difference, differences, undescribed
+from ..read.document import iso
 from ..read.load import uncollected
 from ..read.movements import COST, METRIC, OUTCOME, TIME, TOKENS, Movement, movements
 from ..read.tree import printable, shown
-from .options import CommandError, common_options, found_run, found_runs, iso, print_json, terminal
+from .options import CommandError, common_options, found_run, found_runs, print_json, terminal
 from .paint import STYLES, ago, glyphs, seconds, sign
 
 
