@@ -165,9 +165,9 @@ def state():
     )
 
 
-def settled(thread_name="branchline-tidy"):
+def settled(*thread_names):
     for thread in threading.enumerate():
-        if thread.name == thread_name:
+        if thread.name in (thread_names or ("branchline-tidy", "branchline-metadata")):
             thread.join()
 
 
