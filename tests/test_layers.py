@@ -58,6 +58,7 @@ LEAVES = (
         "spreads",
         "tracebacks",
         "errors",
+        "metadata_documents",
     ),
     *("periods", "limits", "totals", "destinations", "config", "context", "log_api"),
 )
@@ -102,6 +103,7 @@ ROWS: Mapping[str, Row] = {
     "tracebacks": row(),
     "names": row(),
     "errors": row(),
+    "metadata_documents": row("redaction"),
     "periods": row(),
     "limits": row("errors", "money", "quantities"),
     "totals": row("limits", "money", "periods", "usage_values"),
@@ -122,6 +124,7 @@ ROWS: Mapping[str, Row] = {
     "_journal": row(
         *(
             "names",
+            "metadata_documents",
             "errors",
             "redaction",
             "values",
@@ -139,6 +142,7 @@ ROWS: Mapping[str, Row] = {
     "_pipeline": row(
         *(
             "names",
+            "metadata_documents",
             "errors",
             "redaction",
             "cuts",
@@ -196,6 +200,7 @@ ROWS: Mapping[str, Row] = {
     "read": row(
         *(
             "names",
+            "metadata_documents",
             "errors",
             "redaction",
             "values",

@@ -165,9 +165,9 @@ def state():
     )
 
 
-def settled(thread_name="branchline-tidy"):
+def settled(*thread_names):
     for thread in threading.enumerate():
-        if thread.name == thread_name:
+        if thread.name in (thread_names or ("branchline-tidy", "branchline-metadata")):
             thread.join()
 
 
@@ -392,7 +392,7 @@ def test_modes(monkeypatch):
 
 def test_run_json():
     """
-    run.json says what the run is, and nothing that changes.
+    run.json says what the run is, who began it, and what it ran in.
     """
     run = bl.configure("test", run_id="my-run")
     mark()
@@ -403,8 +403,9 @@ def test_run_json():
         1,
         "my-run",
         "test",
-        {"version", "run_id", "created_unix_nano", "service_name"},
+        {"version", "run_id", "created_unix_nano", "service_name", "process", "metadata"},
     )
+    assert said["process"] in [folder.name for folder in run.run_directory.iterdir()]
 
 
 def test_run_json_is_created_once():

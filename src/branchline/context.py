@@ -188,11 +188,21 @@ class Purse(Protocol):
         """Take note that *done* items of *total* of a piece of *work* are done; warn of a budget that will not do."""
 
 
+class MetadataTaker(Protocol):
+    """What keeps the metadata of this run."""
+
+    def facts(self, timeout: float) -> Mapping[str, Any]:
+        """Return what the process runs in, all of it or after *timeout* seconds what is known."""
+
+    def take(self, number: int, said: Callable[[], Mapping[str, Any]]) -> None:
+        """Take note that recorder *number* has something new to say; *said* returns all of it, by section."""
+
+
 class _Current:
     """The process-wide state: what records, and the run it writes to, set by ``telemetry``; and who is told live."""
 
     __slots__ = (
-        *("directory", "events", "flush", "logs", "measures", "prices", "purse", "recorder", "run_id"),
+        *("directory", "events", "flush", "logs", "measures", "metadata", "prices", "purse", "recorder", "run_id"),
         *("metered", "monitoring", "subscribers"),
     )
 
@@ -215,6 +225,7 @@ class _Current:
         self.prices: PriceBook | None = None
         self.purse: Purse | None = None
         self.measures: Measures | None = None
+        self.metadata: MetadataTaker | None = None
         self.run_id: str | None = None
         self.directory: str | None = None
 

@@ -307,6 +307,7 @@ def _write(
             "run_id": page["run_id"],
             "created_unix_nano": page["started_unix_nano"],
             "service_name": page["service_name"],
+            "process": page["process"],
         },
     )
     span_lines = encoder.span_lines(spans) if spans else b""

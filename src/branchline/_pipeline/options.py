@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from opentelemetry import context as otel_context
@@ -25,14 +26,23 @@ from .metric_settings import metric_settings
 from .pipeline import PipelineOptions
 
 
-def options_of(config: Config, run_id: str, run_directory: Path, listeners: tuple[Listener, ...]) -> PipelineOptions:
-    """Return what the pipeline of a run is told."""
+def options_of(
+    config: Config,
+    run_id: str,
+    run_directory: Path,
+    listeners: tuple[Listener, ...],
+    *,
+    found: Mapping[str, Any] = MappingProxyType({}),
+) -> PipelineOptions:
+    """Return what the pipeline of a run is told; *found* is what its process has found out about itself."""
     return PipelineOptions(
         run_id=run_id,
         run_directory=run_directory,
         service_name=config.service_name,
         resource={
             names.SERVICE_NAME: config.service_name,
+            # Whoever says something better is right.
+            **found,
             **dict(config.resource),
             names.HOST_NAME: socket.gethostname(),
             "host.arch": platform.machine(),

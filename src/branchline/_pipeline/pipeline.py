@@ -110,6 +110,33 @@ class WriterLike(Protocol):
         """In a forked child: let go of the parent's files."""
 
 
+class Described(Protocol):
+    """What is known of the run as a whole."""
+
+    changes: int
+    """How often something became known; 0: nothing is."""
+
+    def document(self, *, is_ended: bool) -> dict[str, Any]:
+        """Return the metadata of the run."""
+
+    def recorded(self) -> dict[str, Any]:
+        """Return what was said of it in this process."""
+
+
+class Undescribed:
+    """What is known of a run of which nothing is to be known."""
+
+    changes = 0
+
+    def document(self, *, is_ended: bool) -> dict[str, Any]:
+        """Return nothing."""
+        return {}
+
+    def recorded(self) -> dict[str, Any]:
+        """Return nothing."""
+        return {}
+
+
 class Forkable(Protocol):
     """What begins anew in a forked child."""
 
@@ -130,6 +157,7 @@ class Pipeline:
         self.followers: tuple[Follows, ...] = ()
         # What it comes to itself; asked by the writer, with all other metrics.
         self.measured: Callable[[], tuple[Metric, ...]] = lambda: ()
+        self.described: Described = Undescribed()
         # What others have to say of themselves in process.json.
         self.told: Callable[[], dict[str, Any]] = dict
         # Who is told of every usage at once, in the thread that recorded it: a budget. It must not raise.

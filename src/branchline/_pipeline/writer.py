@@ -29,6 +29,7 @@ from .audience import Audience
 from .checkpoints import Checkpoints
 from .metric_lines import MetricLines
 from .pipeline import Marker, Pipeline
+from .run_file import RunFile
 
 
 _BATCH: Final = 512
@@ -83,6 +84,7 @@ class Writer:
         self._listen_at = 0.0
         self._audience = Audience(pipeline, self._guarded)
         self._checkpoints = Checkpoints(pipeline)
+        self._run_file = RunFile(pipeline)
         self._rescued: set[int | str] = set()
         self._busy_until = time.monotonic() + _IDLE_AFTER_SECONDS
         self.recorded = dict.fromkeys(_SIGNALS, 0)
@@ -148,7 +150,7 @@ class Writer:
             self._busy_until = time.monotonic() + _IDLE_AFTER_SECONDS
         now = time.monotonic()
         # Before the first line: a reader that finds lines must find out whose they are, and that the process lives.
-        if now >= self._state_at:
+        if now >= self._state_at or self._run_file.is_due:
             self._state_at = now + _STATE_SECONDS
             self._write_state("running")
         if not self.pipeline.is_failing:
@@ -465,7 +467,7 @@ class Writer:
             "heartbeat_unix_nano": now,
             "exit": self._reason,
             "ring": str(pipeline.ring.path) if pipeline.ring is not None and state == "running" else None,
-            "metadata": dict(pipeline.options.metadata),
+            "metadata": {**pipeline.options.metadata, **self._run_file.told()},
             "counters": self.counters(),
             "usage": self._metric_lines.spent.document(),
             "oddities": dict(pipeline.notices.counts),
@@ -473,15 +475,7 @@ class Writer:
         }
         try:
             layout.private_directory(pipeline.directory)
-            layout.create_json_once(
-                pipeline.options.run_directory / "run.json",
-                {
-                    "version": layout.VERSION,
-                    "run_id": pipeline.options.run_id,
-                    "created_unix_nano": pipeline.started_unix_nano,
-                    "service_name": pipeline.options.service_name,
-                },
-            )
+            self._run_file.write(is_ended=state == "ended")
             layout.replace_json(pipeline.directory / "process.json", value)
         except OSError as error:
             pipeline.notices.at_most_each_minute("disk", f"cannot write to {pipeline.directory}: {error}")

@@ -15,7 +15,7 @@ from .options import CommandError
 
 _COMMANDS: Final = (
     *("demo", "run", "runs", "show", "tail", "logs", "archive", "restore", "cost", "flame", "prices", "reprice"),
-    *("events", "ship", "doctor"),
+    *("events", "why", "ship", "doctor"),
 )
 
 

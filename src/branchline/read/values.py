@@ -11,6 +11,7 @@ from typing import Any, Final, Protocol
 
 from .._journal.anyvalue import Value
 from .._journal.decode import Skipped
+from .._journal.described import metadata_of
 from ..redaction import Redactor, redactor_from
 from ..usage_values import Usage
 from .totals import NOTHING, Spending
@@ -285,6 +286,11 @@ class Run:
     def processes(self) -> tuple[ProcessInfo, ...]:
         """The processes that took part, in order of start."""
         return self.source.processes()
+
+    @cached_property
+    def metadata(self) -> Mapping[str, object]:
+        """What it ran in, was told and has read, in schema 1.0; empty where nobody has written that down."""
+        return metadata_of(self.directory)
 
     @cached_property
     def contents(self) -> Contents:

@@ -31,8 +31,12 @@ from ..branches.blocks import current_branch
 from ..config import OTLP, Config
 from ..context import EventTaker, Purse, Recorder
 from ..exporters.followers import Followers, Makers, followers_of
+from ..metadata.gathering import Origin, origin
+from ..metadata.resource import resource_of
 from ..prices import Prices
+from ..redaction import Redactor
 from .budgets import Budgeting
+from .describing import Describing
 from .environment import Exported, export, join_trace, take_back
 from .log_wiring import LogWiring
 from .measures import RunMeasures
@@ -75,6 +79,7 @@ class Telemetry:
         self.pipeline: Pipeline | None = None
         self._recorder: Recorder | None = None
         self._budgeting: Budgeting | None = None
+        self.describing: Describing | None = None
         self.events: EventTaker | None = None
         self.exported: Exported = {}
         self._collector: Collector | None = None
@@ -139,6 +144,7 @@ class Telemetry:
         deadline = time.monotonic() + limit
         pipeline.close_open()
         self._finish_collecting(limit)
+        self._finish_describing(limit)
         if os.getpid() == pipeline.pid and pipeline.writer is not None:
             pipeline.event(names.RUN_ENDED, {names.PROCESS: pipeline.process})
         is_written = pipeline.flush(deadline - time.monotonic())
@@ -165,6 +171,7 @@ class Telemetry:
         deadline = time.monotonic() + self.config.exit_timeout
         self._finish_collecting(self.config.exit_timeout)
         self._finish_watching(deadline)
+        self._finish_describing(self.config.exit_timeout)
         self._close_books(deadline)
         pipeline.go_direct(deadline - time.monotonic(), reason=reason)
         self._part(deadline)
@@ -185,6 +192,11 @@ class Telemetry:
         left = max(deadline - time.monotonic(), 0.05) / 2
         if self.measures is not None:
             self.measures.finish(left)
+
+    def _finish_describing(self, limit: float) -> None:
+        """Wait for what a run that was soon over was too quick for, and leave time for the rest."""
+        if self.describing is not None:
+            self.describing.finish(limit / 4)
 
     def _close_books(self, deadline: float) -> None:
         if self._budgeting is not None:
@@ -219,7 +231,9 @@ class Telemetry:
         """Begin: let everything that is recorded come here, and go where *makers* say."""
         providers = self._home.providers
         config = self.config
-        pipeline = Pipeline(options_of(config, self.run_id, self.run_directory, listeners), Writer)
+        found = origin()
+        about = resource_of(found, Redactor())
+        pipeline = Pipeline(options_of(config, self.run_id, self.run_directory, listeners, found=about), Writer)
         self._follow(pipeline, makers)
         self.pipeline = pipeline
         capture = _CAPTURES[config.capture]
@@ -237,6 +251,7 @@ class Telemetry:
         self._budget(pipeline)
         self.measures = RunMeasures(pipeline, collector=lambda: self._collector, look=self._looked_at)
         pipeline.companions.append(self.measures)
+        self._describe(pipeline, None if is_joining else found)
         watch_forks(pipeline)
         self.exported = export(self.run_id, self.directory, leaves_place=self.leaves_place)
         self._endings = Endings(self.end, signals=config.signals)
@@ -269,6 +284,13 @@ class Telemetry:
         pipeline.measured = self._measured
         pipeline.budgets = budgeting.statuses
         budgeting.begin()
+
+    def _describe(self, pipeline: Pipeline, found: Origin | None) -> None:
+        self.describing = pipeline.described = Describing(pipeline)
+        pipeline.companions.append(self.describing)
+        if found is not None:
+            # Whoever has begun the run says what it ran in.
+            self.describing.begin(found)
 
     def _measured(self) -> tuple[Metric, ...]:
         pipeline, budgeting = self.pipeline, self._budgeting

@@ -53,6 +53,7 @@ class State:
             CURRENT.flush = None if recording.pipeline is None else recording.pipeline.flush
             CURRENT.purse = None if run is None else run.purse
             CURRENT.measures = recording.measures
+            CURRENT.metadata = None if run is None else run.describing
         # Records outside of a capture are not a capture's: only a run takes what no context claims.
         pipeline = None if run is None else run.pipeline
         self.providers.log_taker.use(pipeline)
