@@ -308,6 +308,21 @@ def test_whatever_a_run_measures(home):
     assert found["process.memory.usage"][0] == "INFO"
 
 
+def test_instruments_are_looked_at_more_often(home, monkeypatch):
+    """
+    While somebody watches, instruments are looked at as often as that one wants to know, and afterwards as before.
+    """
+    monkeypatch.setenv("OTEL_METRIC_EXPORT_INTERVAL", "600000")
+    with configure(home) as run:
+        bl.gauge("depth").set(7)
+        with PerformanceMonitor(Threshold("depth", above=5), system=False, interval=0.1) as watching:
+            wait_for(lambda: watching.alerts)
+        assert run._collector is not None
+        assert run._collector._interval == 600
+
+    assert [line.attributes["alert.value"] for line in alerts_in(home)] == [7]
+
+
 def test_what_happens_last_counts(home):
     """
     What passes a threshold right before the end of the run is an alert all the same.
