@@ -8,6 +8,8 @@ import hmac
 import json
 import logging
 import math
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -306,6 +308,21 @@ def test_whatever_a_run_measures(home):
     assert found["process.memory.usage"][0] == "INFO"
 
 
+def test_instruments_are_looked_at_more_often(home, monkeypatch):
+    """
+    While somebody watches, instruments are looked at as often as that one wants to know, and afterwards as before.
+    """
+    monkeypatch.setenv("OTEL_METRIC_EXPORT_INTERVAL", "600000")
+    with configure(home) as run:
+        bl.gauge("depth").set(7)
+        with PerformanceMonitor(Threshold("depth", above=5), system=False, interval=0.1) as watching:
+            wait_for(lambda: watching.alerts)
+        assert run._collector is not None
+        assert run._collector._interval == 600
+
+    assert [line.attributes["alert.value"] for line in alerts_in(home)] == [7]
+
+
 def test_what_happens_last_counts(home):
     """
     What passes a threshold right before the end of the run is an alert all the same.
@@ -332,6 +349,64 @@ def test_what_happens_right_before_the_monitor_ends(home):
         bl.record_metric("m", 4)
 
     assert {line.attributes["alert.value"] for line in alerts_in(home)} == {2, 3}
+
+
+ENDS = """
+import sys
+import branchline as bl
+from branchline.monitor import PerformanceMonitor, Threshold
+
+bl.configure("ends", directory=sys.argv[1], console=False)
+PerformanceMonitor(Threshold("branchline.step.duration", above=0), interval=60, system=False).start()
+with bl.step("last"):
+    pass
+"""
+
+
+def test_a_program_that_just_ends(home):
+    """
+    A program that ends without a word has the alerts about its last step in its journal.
+    """
+    ran = subprocess.run(
+        [sys.executable, "-c", ENDS, home], capture_output=True, text=True, timeout=60, check=False, cwd=home
+    )
+
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert [line.step_name for line in alerts_in(home)] == ["last"]
+
+
+def test_nobody_who_records_or_looks_raises_alerts(home):
+    """
+    Thresholds are judged in the monitor's own thread, also when somebody else asks for a summary; an alert that is
+    about no step belongs to none.
+    """
+    told: list[str] = []
+    own = Own(lambda each: told.append(threading.current_thread().name))
+    watching = PerformanceMonitor(
+        Threshold("process.uptime", above=0), Threshold("m", above=1), channels=[own], system=False
+    )
+    with configure(home), bl.step("asks"):
+        with watching:
+            bl.record_metric("m", 2)
+            bl.flush()
+            assert watching.summary("m")
+            wait_for(lambda: len(told) == 2)
+
+    assert told == ["branchline-monitor"] * 2
+    assert {(line.attributes["alert.metric"], line.step_name) for line in alerts_in(home)} == {
+        ("m", "asks"),
+        ("process.uptime", None),
+    }
+
+
+class Own:
+    """A channel of somebody's own, which tells a function at once."""
+
+    def __init__(self, function: Callable[[Alert], object]) -> None:
+        self.send = function
+
+    def close(self, timeout: float) -> bool:
+        return True
 
 
 def is_watched(watching: PerformanceMonitor, run: bl.Telemetry) -> bool:
@@ -586,16 +661,20 @@ def test_callback(said):
         told.append((each.name, threading.current_thread() is threading.main_thread()))
         if each.name == "first":
             raise RuntimeError("not today")
+        if each.name == "second":
+            raise SystemExit
 
     channel = CallbackChannel(tell)
-    for name in ("first", "second"):
+    for name in ("first", "second", "third"):
         channel.send(alert(name=name))
     assert channel.close(30)
 
-    assert told == [("first", False), ("second", False)]
-    assert (channel.delivered, channel.failed) == (1, 1)
-    [message] = said.messages
-    assert message.endswith("tell did not take the alert first: RuntimeError: not today")
+    assert told == [("first", False), ("second", False), ("third", False)]
+    assert (channel.delivered, channel.failed) == (1, 2)
+    assert [message.partition("tell did not take the alert ")[2] for message in said.messages] == [
+        "first: RuntimeError: not today",
+        "second: SystemExit: ",
+    ]
 
 
 def test_async_callback():
@@ -657,21 +736,10 @@ def test_a_channel_of_ones_own():
     """
     Whatever has send() and close() is a channel; what is neither that nor a function is refused.
     """
-
-    class Own:
-        def __init__(self) -> None:
-            self.told: list[Alert] = []
-
-        def send(self, each: Alert) -> None:
-            self.told.append(each)
-
-        def close(self, timeout: float) -> bool:
-            return True
-
-    own = Own()
-    with capture(), PerformanceMonitor(Threshold("m", above=1), channels=[own], system=False, interval=0.05):
+    told: list[Alert] = []
+    with capture(), PerformanceMonitor(Threshold("m", above=1), channels=[Own(told.append)], system=False):
         bl.record_metric("m", 2)
-        wait_for(lambda: own.told)
+        wait_for(lambda: told)
 
     with pytest.raises(ConfigError, match="5 is no channel"):
         PerformanceMonitor(channels=[5])  # type: ignore[list-item]  # that is the point

@@ -29,6 +29,7 @@ from branchline._pipeline.meters import Meters
 from branchline.context import CURRENT
 from branchline.monitor import PerformanceMetric, PerformanceMonitor, Summary, summary_of
 from branchline.monitor.catalogue import CATALOGUE, COUNTER, GAUGE, UP_DOWN
+from branchline.monitor.lag import LoopProbe
 from branchline.read import open_runs
 from branchline.spreads import Spread
 from branchline.testing import capture
@@ -178,12 +179,16 @@ def test_the_modes_and_directions_of_the_conventions(home):
     ]
 
 
-def test_an_application_with_a_provider_of_its_own(home):
+def test_an_application_with_a_provider_of_its_own(home, caplog):
     """
-    A meter provider that the application has set gets the same instruments, each once, however many monitors there are.
+    A meter provider that the application has set gets the same instruments, each once, however many monitors there are
+    beside and after each other.
     """
+    caplog.set_level("DEBUG")
     reader = InMemoryMetricReader()
     otel_metrics.set_meter_provider(MeterProvider(metric_readers=[reader], shutdown_on_exit=False))
+    with PerformanceMonitor(system=False):
+        pass
     with PerformanceMonitor(system=False), PerformanceMonitor(system=False):
         data: Any = reader.get_metrics_data()
     found = {
@@ -194,6 +199,7 @@ def test_an_application_with_a_provider_of_its_own(home):
     }
 
     assert (found["process.cpu.time"], found["process.memory.usage"], found["cpython.gc.collections"]) == (2, 1, 3)
+    assert caplog.messages == []
 
 
 def test_after_the_monitor_nothing_is_told(home):
@@ -249,6 +255,41 @@ async def test_a_late_event_loop(home):
 
     assert seen[0] >= 0.2
     assert 0.4 <= worst.max < 30
+
+
+async def test_a_loop_that_was_late():
+    """
+    How late a loop was is known after it has caught up, until somebody has asked.
+    """
+    probe = LoopProbe(asyncio.get_running_loop())
+    await asyncio.sleep(0.05)
+    time.sleep(0.5)  # noqa: ASYNC251  # that is the point
+    await asyncio.sleep(0.05)
+    late, later = probe.lag(), probe.lag()
+    probe.close()
+
+    assert late is not None
+    assert later is not None
+    assert 0.3 <= late < 30
+    assert later < late
+
+
+def test_nobody_needs_a_thread_to_ask_what_is_sampled(home, monkeypatch):
+    """
+    What is sampled is asked for in the collector's own thread: a thread for each would cost more than the sampling.
+    """
+    asked: set[str] = set()
+    readings = PerformanceMonitor.readings
+
+    def noted(self: PerformanceMonitor) -> Any:
+        asked.add(threading.current_thread().name)
+        return readings(self)
+
+    monkeypatch.setattr(PerformanceMonitor, "readings", noted)
+    with configure(home, system_metrics=0.1):
+        wait_for(lambda: list(named(home, "process.cpu.time")))
+
+    assert asked == {"branchline-metrics"}
 
 
 def test_without_psutil(tmp_path):

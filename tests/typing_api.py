@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterator
 from decimal import Decimal
 from typing import Any, assert_type
 
@@ -10,6 +10,7 @@ from opentelemetry import trace
 from opentelemetry.trace import SpanContext
 
 import branchline as bl
+from branchline import monitor
 from branchline.events import ErrorEvent, EventType, ExperimentLogger, LogEvent, TradeEvent
 from branchline.read import Branch as ReadBranch
 from branchline.read import Experiment as ReadExperiment
@@ -212,6 +213,32 @@ def context() -> None:
         assert_type(nothing, None)
     assert_type(bl.carry(bare)(1, y="two"), float)
     bl.carry(bare)("1")  # type: ignore[arg-type]
+
+
+# ── performance ───────────────────────────────────────────────────────────────────────────────────
+
+
+@monitor.timed_operation("double", threshold_ms=5, exchange="binance")
+def double(number: int) -> float:
+    return 2.0 * number
+
+
+@monitor.measured_step("wait")
+async def wait(number: int) -> str:
+    return str(number)
+
+
+def watched() -> None:
+    threshold = monitor.Threshold("loss", above=1, for_seconds="1 min", severity="ERROR")
+    webhook = monitor.WebhookChannel("https://example.org/", secret="x")
+    with monitor.PerformanceMonitor(threshold, channels=[webhook, print], interval=0.5) as watching:
+        assert_type(watching, monitor.PerformanceMonitor)
+        assert_type(watching.summary("loss"), tuple[monitor.Summary, ...])
+    assert_type(double(1), float)
+    waiting: Callable[[int], Coroutine[Any, Any, str]] = wait
+    assert waiting is wait
+    double("1")  # type: ignore[arg-type]
+    monitor.Threshold("loss", over=1)  # type: ignore[call-arg]
 
 
 # ── tests ─────────────────────────────────────────────────────────────────────────────────────────

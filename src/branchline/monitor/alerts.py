@@ -115,7 +115,7 @@ def record_alert(alert: Alert) -> None:
     counter(names.ALERTS, unit="{alert}", description="Thresholds that were passed.").add(1, series)
 
 
-def record_not_taken(channel: object, alert: Alert, error: Exception) -> None:
+def record_not_taken(channel: object, alert: Alert, error: BaseException) -> None:
     """Log that a *channel* did not take an *alert*, and record it; its stack has nothing in it of the user's."""
     message = f"{channel} did not take the alert {alert.name}: {type(error).__name__}: {error}"
     LOG.error(message)

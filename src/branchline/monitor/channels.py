@@ -23,6 +23,8 @@ from .thresholds import SEVERITIES, severity_of
 
 # So many alerts may wait for a channel that is slow.
 _MOST_WAITING: Final = 1000
+# Alerts are rare: the thread that delivers them does not wait for the next one for ever.
+_IDLE_SECONDS: Final = 5.0
 _LEVELS: Final = {
     "INFO": logging.INFO,
     "WARNING": logging.WARNING,
@@ -35,7 +37,7 @@ _LEVELS: Final = {
 class Channel(Protocol):
     """Somewhere alerts go."""
 
-    def send(self, alert: Alert) -> None:
+    def send(self, alert: Alert, /) -> object:
         """Take *alert*, and return at once."""
 
     def close(self, timeout: float) -> bool:
@@ -101,8 +103,10 @@ class Postbox:
         with attached(otel_context.set_value(SUPPRESSION, True, Context())):
             while True:
                 with self._changed:
-                    while not self._waiting:
-                        self._changed.wait()
+                    if not self._waiting and not self._changed.wait_for(lambda: self._waiting, _IDLE_SECONDS):
+                        # The next alert begins another thread.
+                        self._thread = None
+                        return
                     alert = self._waiting.popleft()
                     self._is_busy = True
                 self._deliver(alert)
@@ -113,7 +117,7 @@ class Postbox:
     def _deliver(self, alert: Alert) -> None:
         try:
             self.deliver(alert)
-        except Exception as error:  # a callback of the user's, a server of others
+        except BaseException as error:  # a callback of the user's, which may even want to exit; a server of others
             with attached(Context()):
                 record_not_taken(self, alert, error)
             self.failed += 1

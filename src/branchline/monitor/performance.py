@@ -95,6 +95,9 @@ class PerformanceMonitor:
 
     def _begin_anew(self) -> None:
         self._heard: deque[Measured] = deque()
+        # What is summed up already, and to be held against thresholds.
+        self._unjudged: deque[Measured] = deque(maxlen=_MOST_HEARD)
+        self._inside = Context()
         self._wake = threading.Event()
         # Re-entrant: a signal handler that ends the run may come in the middle of it.
         self._turn = threading.RLock()
@@ -115,12 +118,16 @@ class PerformanceMonitor:
             return self
         self._is_over = False
         self._wake.clear()
-        self._settle_in()
+        self._guarded(self._settle_in)
         # Whichever step this is called in: it belongs to the run, or to the capture.
         current = otel_context.get_current()
-        inside = Context({key: current[key] for key in (PIPELINE_KEY, RUN_KEY, SETTINGS_KEY) if key in current})
-        self._thread = threading.Thread(target=self._run, args=(inside,), name="branchline-monitor", daemon=True)
-        self._thread.start()
+        self._inside = Context({key: current[key] for key in (PIPELINE_KEY, RUN_KEY, SETTINGS_KEY) if key in current})
+        self._thread = threading.Thread(target=self._run, name="branchline-monitor", daemon=True)
+        try:
+            self._thread.start()
+        except RuntimeError as error:  # no more threads, as at the interpreter's end: nobody fails for that
+            self._thread = None
+            LOG.warning("nothing is monitored: %s", error)
         return self
 
     def stop(self, timeout: float = _FINISH_SECONDS) -> None:
@@ -146,9 +153,11 @@ class PerformanceMonitor:
     def finish(self, timeout: float) -> None:
         """Say what there is to say before a run ends; the monitor goes on."""
         deadline = time.monotonic() + timeout
+        # It may be in the middle of a look, in its own thread.
         if self._turn.acquire(timeout=timeout):
             try:
-                self._guarded(self._look)
+                with attached(self._inside):
+                    self._guarded(self._look)
             finally:
                 self._turn.release()
         for channel in self._channels:
@@ -226,8 +235,8 @@ class PerformanceMonitor:
         if self._joined is not None:
             self._joined.catch_up(_CATCH_UP_SECONDS)
         with self._turn:
-            self._sort_out(list(self._taken()))
-        return self._summaries.all(metric)
+            self._sum_up(self._taken())
+            return self._summaries.all(metric)
 
     def hear(self, measured: Sequence[Measured]) -> None:
         """Take what the run has *measured*."""
@@ -242,8 +251,8 @@ class PerformanceMonitor:
 
     # ── the thread ────────────────────────────────────────────────────────────────────────────────
 
-    def _run(self, inside: Context) -> None:
-        with attached(inside):
+    def _run(self) -> None:
+        with attached(self._inside):
             due = time.monotonic()
             while not self._is_over:
                 if time.monotonic() >= due:
@@ -288,14 +297,16 @@ class PerformanceMonitor:
             for value, attributes in series
         ]
         with self._turn:
-            self._sort_out(found)
+            self._sum_up(found)
 
     def _look(self) -> None:
         asked = self._joined.look() if self._is_asking and self._joined is not None else ()
         with self._turn:
-            self._sort_out([*self._taken(), *asked])
-            for alert in list(self._watch.tick(time.monotonic())):
-                self._raise(alert)
+            self._sum_up([*self._taken(), *asked])
+            now = time.monotonic()
+            while self._unjudged:
+                self._raise(self._watch.take(self._unjudged.popleft(), now))
+            self._raise(self._watch.tick(now))
 
     def _taken(self) -> Iterable[Measured]:
         for _ in range(len(self._heard)):
@@ -304,21 +315,21 @@ class PerformanceMonitor:
             if measured.metric not in CATALOGUE:
                 yield measured
 
-    def _sort_out(self, found: Iterable[Measured]) -> None:
-        now = time.monotonic()
+    def _sum_up(self, found: Iterable[Measured]) -> None:
         for measured in found:
             self._summaries.take(measured)
-            for alert in self._watch.take(measured, now):
-                self._raise(alert)
+            if measured.metric in self._watch.metrics:
+                self._unjudged.append(measured)
 
-    def _raise(self, alert: Alert) -> None:
-        self.alerts += 1
-        record_alert(alert)
-        for channel in self._channels:
-            try:
-                channel.send(alert)
-            except Exception as error:  # a channel of the user's
-                record_not_taken(channel, alert, error)
+    def _raise(self, alerts: Iterable[Alert]) -> None:
+        for alert in alerts:
+            self.alerts += 1
+            record_alert(alert)
+            for channel in self._channels:
+                try:
+                    channel.send(alert)
+                except Exception as error:  # a channel of the user's
+                    record_not_taken(channel, alert, error)
 
 
 def summary(metric: str | None = None) -> tuple[Summary, ...]:

@@ -29,11 +29,8 @@ class Watch:
         self._by_metric: dict[str, list[_Held]] = {}
         for threshold in self.thresholds:
             self._by_metric.setdefault(threshold.metric, []).append(_Held(threshold))
-
-    @property
-    def metrics(self) -> frozenset[str]:
-        """The metrics that somebody wants to be told of."""
-        return frozenset(self._by_metric)
+        self.metrics = frozenset(self._by_metric)
+        """Those that thresholds are about."""
 
     def take(self, measured: Measured, now: float) -> Iterator[Alert]:
         """Take one value at the moment *now*, in seconds; yield the alerts that it raises."""

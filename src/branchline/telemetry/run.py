@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from .._pipeline.sdk_metrics import Reader
     from ..monitor import PerformanceMonitor
 
+_LAST_LOOK_SECONDS: Final = 0.1
 _CAPTURES: Final = {False: "", True: "all", "args": "args", "result": "result"}
 
 
@@ -189,9 +190,12 @@ class Telemetry:
 
     def _finish_watching(self, deadline: float) -> None:
         """Let those who watch this run say what they have seen of it last."""
-        left = max(deadline - time.monotonic(), 0.05) / 2
-        if self.measures is not None:
-            self.measures.finish(left)
+        pipeline = self.pipeline
+        if self.measures is None or pipeline is None or not pipeline.observers:
+            return
+        # What is told is what is written.
+        pipeline.flush(max(deadline - time.monotonic(), 0.05) / 4)
+        self.measures.finish(max(deadline - time.monotonic(), 0.05) / 2)
 
     def _finish_describing(self, limit: float) -> None:
         """Wait for what a run that was soon over was too quick for, and leave time for the rest."""
@@ -385,6 +389,7 @@ class Telemetry:
         if self._logging is not None:
             self._logging.detach(self._home.providers.bridge)
         if self.monitor is not None:
-            self.monitor.stop(self.config.exit_timeout)
+            # It has had its last look at this run; a driver that hangs does not keep us.
+            self.monitor.stop(_LAST_LOOK_SECONDS)
         take_back(self.exported)
         self._home.leave(self)
