@@ -164,6 +164,7 @@ NAMES = {
     "step",
     "traced_experiment",
     "traced_step",
+    "track",
 }
 
 

@@ -46,6 +46,7 @@ LEAVES = (
         "usage_values",
         "tally",
         "names",
+        "progress_values",
         "usage_records",
         "redaction_shapes",
         "redaction",
@@ -71,6 +72,7 @@ READING = (
     "money",
     "tally",
     "usage_values",
+    "progress_values",
     "config",
     "links",
     "errors",
@@ -85,6 +87,7 @@ ROWS: Mapping[str, Row] = {
     "money": row(),
     "price_list": row("money"),
     "usage_values": row(),
+    "progress_values": row("names"),
     "tally": row("money", "usage_values"),
     "usage_records": row("names", "money", "tally", "usage_values"),
     "redaction_shapes": row(),
@@ -101,7 +104,9 @@ ROWS: Mapping[str, Row] = {
     "totals": row("limits", "money", "periods", "usage_values"),
     "destinations": row("errors", "redaction"),
     "config": row("errors", "redaction", "destinations", "limits", "links", "quantities", "scripts", "price_list"),
-    "context": row("names", "errors", "limits", "totals", "price_list", "usage_values", packages=(API,)),
+    "context": row(
+        *("names", "errors", "limits", "totals", "price_list", "usage_values", "progress_values"), packages=(API,)
+    ),
     "log_api": row(packages=(API,)),
     # Record modules import each other downward: there is no list of what is below what, there are no cycles.
     **{name: row(*RECORD, packages=(API,)) for name in RECORD_MODULES},
@@ -109,6 +114,8 @@ ROWS: Mapping[str, Row] = {
     "logs": row(*RECORD, "_files", packages=(API, "orjson")),
     "prices": row(*RECORD, packages=(API, "genai_prices")),
     "monitor": row(*RECORD, packages=(API, "psutil", "pynvml", "urllib3")),
+    # A bar is drawn the same way, whether a run draws it or, without one, who works.
+    "progress": row(*RECORD, "exporters", packages=(API, "IPython")),
     "logs.sinks": row(*RECORD, "_files", packages=(API, "urllib3")),
     "_files": row("errors", "quantities", packages=("compression", "zstandard", "obstore")),
     "_journal": row(
@@ -123,6 +130,7 @@ ROWS: Mapping[str, Row] = {
             "tally",
             "totals",
             "usage_values",
+            "progress_values",
             "usage_records",
             "_files",
         ),
@@ -141,6 +149,7 @@ ROWS: Mapping[str, Row] = {
             "limits",
             "totals",
             "usage_values",
+            "progress_values",
             "usage_records",
             "tracebacks",
             "config",
@@ -155,7 +164,8 @@ ROWS: Mapping[str, Row] = {
     "engines": row(*RECORD_MODULES, "context", "config", "errors", packages=("ray", "pyspark")),
     "exporters": row("names", "errors", "config", "redaction", "values", "_journal", "_mlflow"),
     "exporters.console": row(
-        *("names", "errors", "config", "limits", "links", "redaction", "values", "money", "tally", "_journal"),
+        *("names", "errors", "config", "limits", "links", "redaction", "values", "money", "tally", "progress_values"),
+        "_journal",
         packages=("rich",),
     ),
     "exporters.otlp": row(
@@ -194,6 +204,7 @@ ROWS: Mapping[str, Row] = {
             "tally",
             "totals",
             "usage_values",
+            "progress_values",
             "usage_records",
             "spreads",
             "_files",

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from .destinations import OTLP
     from .limits import BudgetConfig, BudgetExceeded
     from .logs.registry import get_logger
+    from .progress import track
     from .redaction import Redactor
     from .telemetry import FlushResult, Telemetry, configure, flush, shutdown
     from .usage import record_usage
@@ -81,6 +82,7 @@ __all__ = [
     "step",
     "traced_experiment",
     "traced_step",
+    "track",
 ]
 
 # Whoever only decorates functions must not pay for the OpenTelemetry SDK, for patterns of secrets, for exact decimals.
@@ -96,6 +98,7 @@ _LATER = {
     "flush": "telemetry",
     "record_usage": "usage",
     "shutdown": "telemetry",
+    "track": "progress",
 }
 
 

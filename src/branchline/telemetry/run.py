@@ -33,9 +33,10 @@ from ..context import EventTaker, Purse, Recorder
 from ..exporters.followers import Followers, Makers, followers_of
 from ..prices import Prices
 from .budgets import Budgeting
-from .environment import Exported, export, join_trace, take_back
+from .environment import Exported, export, is_child, join_trace, take_back
 from .log_wiring import LogWiring
 from .measures import RunMeasures
+from .progress import beat, leave
 from .providers import Providers, foreign_tracers
 from .results import FlushResult, counters_of, result_of
 from .sink_reports import sink_document, sink_metrics
@@ -69,6 +70,8 @@ class Telemetry:
         self.run_id = run_id
         self.directory = Path(os.path.abspath(config.directory))  # noqa: PTH100  # no symlink is followed
         self.is_down = config.disabled
+        # The terminal is that of whoever has started it.
+        self._is_child = is_child(os.environ)
         self.prices = Prices(config.prices)
         self.leaves_place = home.providers.leaves_place
         # Set by ``wire``.
@@ -100,6 +103,16 @@ class Telemetry:
     def recorder(self) -> Recorder | None:
         """What records here now."""
         return self._recorder if self._budgeting is None else self._budgeting.guarded(self._recorder)
+
+    @property
+    def shows_progress(self) -> bool | None:
+        """Whether it shows what is worked on (True), wants none shown (False), or leaves it to who works (None)."""
+        config = self.config
+        if config.console is False or config.verbosity in {"QUIET", "NONE"}:
+            return False
+        if config.console == "auto" and self._is_child:
+            return False
+        return True if self.pipeline is not None and self.pipeline.options.listeners else None
 
     @property
     def purse(self) -> Purse | None:
@@ -137,6 +150,7 @@ class Telemetry:
 
     def _close(self, pipeline: Pipeline, limit: float) -> FlushResult:
         deadline = time.monotonic() + limit
+        leave(self.run_id)
         pipeline.close_open()
         self._finish_collecting(limit)
         if os.getpid() == pipeline.pid and pipeline.writer is not None:
@@ -159,6 +173,7 @@ class Telemetry:
         pipeline = self.pipeline
         if pipeline is None or self.is_down:
             return
+        leave(self.run_id)
         pipeline.close_open()
         if pipeline.writer is not None:
             pipeline.event(names.RUN_ENDED, {names.PROCESS: pipeline.process, "reason": reason})
@@ -221,6 +236,7 @@ class Telemetry:
         config = self.config
         pipeline = Pipeline(options_of(config, self.run_id, self.run_directory, listeners), Writer)
         self._follow(pipeline, makers)
+        pipeline.beat = beat
         self.pipeline = pipeline
         capture = _CAPTURES[config.capture]
         existing = foreign_tracers()

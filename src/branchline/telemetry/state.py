@@ -49,7 +49,7 @@ class State:
             CURRENT.logs = self.providers.bridge.take
             CURRENT.recorder, CURRENT.run_id = recording.recorder, recording.run_id
             CURRENT.directory, CURRENT.events = str(recording.directory), recording.events
-            CURRENT.prices = recording.prices
+            CURRENT.prices, CURRENT.shows_progress = recording.prices, recording.shows_progress
             CURRENT.purse = None if run is None else run.purse
             CURRENT.measures = recording.measures
         # Records outside of a capture are not a capture's: only a run takes what no context claims.
