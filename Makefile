@@ -14,7 +14,7 @@ help:
 	@echo "make demo        an experiment of three branches, live, and the table that compares them"
 	@echo "make test        all tests"
 	@echo "make check       ruff, mypy --strict, the layer table and the collector's configurations"
-	@echo "make bench       what recording costs, against the stock SDK, what logging costs, against other libraries, and sampling"
+	@echo "make bench       what recording costs, against the stock SDK, what logging costs, against other libraries, sampling, and what a tracked loop does"
 	@echo "make faults      what every fault costs: lost, twice, dropped, delays, as one table"
 	@echo "make test-sdk    OpenTelemetry's own tracing tests against our provider"
 	@echo "make test-stack  against the real collector, Jaeger and Prometheus, built with Go"
@@ -55,6 +55,8 @@ bench: $(READY)
 	@$(BIN)/python -m benchmarks
 	@$(BIN)/python -m benchmarks.logs
 	@$(BIN)/python -m benchmarks.sampling
+	@$(BIN)/python -m benchmarks.progress
+	@$(BIN)/python -m benchmarks.progress --terminal
 
 faults: $(READY)
 	@$(BIN)/python tests/faults/fault_table.py

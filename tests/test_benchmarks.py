@@ -99,6 +99,33 @@ def test_sampling_is_measured():
     assert set(percent) - set(added) == {"a run"}
 
 
+@pytest.mark.slow
+def test_every_way_to_track_is_measured():
+    """
+    The table of tracked loops has a figure for every contender, without a run and within one.
+    """
+    pytest.importorskip("tqdm")
+
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.progress", "--count", "2000", "--rounds", "1", "--json"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert list(json.loads(done.stdout)["added_ns"]) == [
+        "tqdm",
+        "rich",
+        "branchline",
+        "branchline, stall_after",
+        "branchline, in a run",
+        "branchline, stall_after, in a run",
+    ]
+
+
 def test_table(benchmarks):
     """
     The reference shows what it cost, the others their ratio to it, and a bound whether it is kept.

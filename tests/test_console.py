@@ -5,8 +5,6 @@ from __future__ import annotations
 import io
 import logging
 import os
-import pty
-import re
 import select
 import subprocess
 import sys
@@ -27,6 +25,7 @@ from branchline.exporters.console.summary import summary_rows
 from branchline.exporters.console.text import ASCII, UNICODE, ansi, duration, elapsed, figure, plain, safe
 from branchline.exporters.console.tree import LiveTree
 from branchline.limits import BudgetConfig
+from terminals import Terminal
 
 
 MS = 1_000_000
@@ -554,59 +553,6 @@ def test_rows_fit_the_width():
 
 
 # ── on a terminal ─────────────────────────────────────────────────────────────────────────────────
-
-
-class Terminal:
-    """A real pseudo-terminal and what would be on its screen: as much of one as the tree uses."""
-
-    def __init__(self, columns=80, rows=24):
-        self.master, slave = pty.openpty()
-        settings = termios.tcgetattr(slave)
-        settings[1] &= ~termios.OPOST
-        termios.tcsetattr(slave, termios.TCSANOW, settings)
-        termios.tcsetwinsize(slave, (rows, columns))
-        self.stream = os.fdopen(slave, "w", encoding="utf-8", buffering=1)
-        self.rows = [""]
-        self.row = self.column = 0
-
-    def screen(self):
-        # The kernel hands over what was written when it likes: a mark at the end tells that it is all here.
-        mark = "\x1b[9z"
-        os.write(self.stream.fileno(), mark.encode())
-        text = b""
-        while not text.endswith(mark.encode()):
-            text += os.read(self.master, 1 << 20)
-        for token in re.findall(r"\x1b\[[?0-9]*[A-Za-z]|\x1b[78D]|[\r\n]|[^\x1b\r\n]+", text.decode()):
-            self._take(token)
-        return [row.rstrip() for row in self.rows]
-
-    def _down(self):
-        self.row += 1
-        self.rows += [""] * (self.row + 1 - len(self.rows))
-
-    def _take(self, token):
-        if token == "\n":
-            self._down()
-            self.column = 0
-        elif token == "\x1bD":
-            self._down()
-        elif token == "\x1b7":
-            self.saved = (self.row, self.column)
-        elif token == "\x1b8":
-            self.row, self.column = self.saved
-        elif token == "\r":
-            self.column = 0
-        elif up := re.fullmatch(r"\x1b\[(\d+)A", token):
-            self.row -= int(up[1])
-        elif token == "\x1b[K":
-            self.rows[self.row] = self.rows[self.row][: self.column]
-        elif token == "\x1b[J":
-            self.rows[self.row] = self.rows[self.row][: self.column]
-            del self.rows[self.row + 1 :]
-        elif not token.startswith("\x1b"):
-            row = self.rows[self.row].ljust(self.column)
-            self.rows[self.row] = row[: self.column] + token + row[self.column + len(token) :]
-            self.column += len(token)
 
 
 @pytest.fixture

@@ -167,6 +167,7 @@ NAMES = {
     "subscribe",
     "traced_experiment",
     "traced_step",
+    "track",
 }
 
 

@@ -788,6 +788,26 @@ def test_progress():
     assert len(results.successful()) == 2
 
 
+def test_progress_is_shown(tmp_path):
+    """
+    Branches can be counted as they end, however they do, as work of their experiment.
+    """
+
+    def sometimes(config):
+        if config["n"] == 1:
+            raise ValueError
+
+    with bl.configure("progress", directory=tmp_path, console=False):
+        bl.run_branches(sometimes, NUMBERS[:4], progress=True)
+        bl.run_branches(sometimes, NUMBERS[:2], progress=False)
+
+    tasks = open_runs(tmp_path).last.tasks
+    assert [(task.description, task.done, task.total, task.outcome) for task in tasks] == [
+        ("branches", 4, 4, "success")
+    ]
+    assert tasks[0].experiment_name is not None
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [

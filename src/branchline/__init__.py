@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from .events.subscribing import Subscription, subscribe
     from .limits import BudgetConfig, BudgetExceeded
     from .logs.registry import get_logger
+    from .progress import track
     from .redaction import Redactor
     from .telemetry import FlushResult, Telemetry, configure, flush, shutdown
     from .usage import record_usage
@@ -85,6 +86,7 @@ __all__ = [
     "subscribe",
     "traced_experiment",
     "traced_step",
+    "track",
 ]
 
 # Whoever only decorates functions must not pay for the OpenTelemetry SDK, for patterns of secrets, for exact decimals.
@@ -103,6 +105,7 @@ _LATER = {
     "record_usage": "usage",
     "shutdown": "telemetry",
     "subscribe": "events.subscribing",
+    "track": "progress",
 }
 
 

@@ -20,6 +20,7 @@ from opentelemetry.trace import SpanContext
 if TYPE_CHECKING:
     from .limits import BudgetStatus
     from .price_list import PriceBook
+    from .progress_values import Progress
     from .totals import Counts, Spent
     from .updates import Subscriber
     from .usage_values import Usage
@@ -198,17 +199,32 @@ class MetadataTaker(Protocol):
         """Take note that recorder *number* has something new to say; *said* returns all of it, by section."""
 
 
+class Board(Protocol):
+    """What is worked on in one process. No method raises; in a process forked from it, each does nothing."""
+
+    def beat(self) -> None:
+        """Record how far everything is that has gone on for a while, as often as is worth it."""
+
+    def leave(self, run: str | None) -> None:
+        """Record for the last time how far everything is that belongs to a *run* that ends."""
+
+    def shown(self) -> Sequence[Progress]:
+        """Return what goes on, and what has ended a moment ago."""
+
+
 class _Current:
     """The process-wide state: what records, and the run it writes to, set by ``telemetry``; and who is told live."""
 
     __slots__ = (
-        *("directory", "events", "flush", "logs", "measures", "metadata", "prices", "purse", "recorder", "run_id"),
-        *("metered", "monitoring", "subscribers"),
+        *("board", "directory", "events", "flush", "logs", "measures", "metadata", "prices", "purse", "recorder"),
+        *("metered", "monitoring", "run_id", "shows_progress", "subscribers"),
     )
 
     def __init__(self) -> None:
         # Who is told live of what is recorded: of this run, and of those that come after it.
         self.subscribers: tuple[Subscriber, ...] = ()
+        # What is worked on in this process, whoever records it: work may outlast a run.
+        self.board: Board | None = None
         self.reset()
         # Of the process, not of a run: what samples it, and the meter provider that asks for that.
         self.monitoring: Monitoring | None = None
@@ -228,6 +244,8 @@ class _Current:
         self.metadata: MetadataTaker | None = None
         self.run_id: str | None = None
         self.directory: str | None = None
+        # Whether the run shows progress (True), wants none to be shown (False), or leaves it to who works (None).
+        self.shows_progress: bool | None = None
 
 
 CURRENT = _Current()
@@ -255,7 +273,7 @@ def carrier(environ: bool = False) -> dict[str, str]:
     With *environ* the keys are in upper case and the mapping is fit for a child's environment.
     """
     fields = _injected()
-    run_id, directory = _current_run()
+    run_id, directory = current_run()
     identity = current_identity()
     described = {
         "run": run_id,
@@ -276,7 +294,7 @@ def carrier(environ: bool = False) -> dict[str, str]:
     return variables
 
 
-def _current_run() -> tuple[str | None, str | None]:
+def current_run() -> tuple[str | None, str | None]:
     """Return the id and the directory of the run that this context belongs to."""
     found = otel_context.get_value(RUN_KEY)
     return found if isinstance(found, tuple) else (CURRENT.run_id, CURRENT.directory)

@@ -70,6 +70,8 @@ STAMP_EVENT: Final = "branchline.stamp"
 METRIC_EVENT: Final = "branchline.metric"
 USAGE_EVENT: Final = "branchline.usage"
 SPAN_EVENT: Final = "branchline.span.event"
+PROGRESS_EVENT: Final = "branchline.progress"
+STALL_EVENT: Final = "branchline.stall"
 STARTED_EVENTS: Final = {
     KIND_EXPERIMENT: EXPERIMENT_STARTED,
     KIND_BRANCH: BRANCH_STARTED,
@@ -78,12 +80,16 @@ STARTED_EVENTS: Final = {
 
 # What branchline notes for itself, not for a person who reads the log.
 HOUSEKEEPING: Final = frozenset(
-    {RUN_STARTED, RUN_ENDED, EXPERIMENT_STARTED, BRANCH_STARTED, STEP_STARTED, STEP_CHECKPOINT, SPAN_EVENT}
+    {
+        *(RUN_STARTED, RUN_ENDED, EXPERIMENT_STARTED, BRANCH_STARTED, STEP_STARTED, STEP_CHECKPOINT, SPAN_EVENT),
+        PROGRESS_EVENT,
+    }
 )
 
 # What is kept as a log record, but is none to a person: the reader has another place for it, or none.
 NO_LOG_LINES: Final = HOUSEKEEPING | {STAMP_EVENT, METRIC_EVENT, USAGE_EVENT}
-# Of these, what says only that something has begun: followers deliver the thing itself, once it has ended.
+# Of these, what says only that something has begun, or how far it is: followers deliver the thing itself, once it has
+# ended, and what it comes to as metrics.
 LIFECYCLE: Final = HOUSEKEEPING - {SPAN_EVENT}
 
 # What says that the set-up of logging has changed: a sink that is added to a Logger or taken away, another level.
@@ -173,6 +179,23 @@ BUDGET_USED_RATIO: Final = "branchline.budget.used_ratio"
 BUDGET_REMAINING: Final = "branchline.budget.remaining"
 # Of a process: the budget that it was told.
 BUDGET: Final = "budget"
+
+# ── progress: of a piece of work how far it is, and the metrics made of that ──────────────────────
+PROGRESS_ID: Final = "branchline.progress.id"
+PROGRESS_PARENT_ID: Final = "branchline.progress.parent_id"
+PROGRESS_DESCRIPTION: Final = "branchline.progress.description"
+PROGRESS_DONE: Final = "branchline.progress.done"
+PROGRESS_TOTAL: Final = "branchline.progress.total"
+PROGRESS_RATE: Final = "branchline.progress.rate"
+PROGRESS_ETA: Final = "branchline.progress.eta"
+PROGRESS_STARTED: Final = "branchline.progress.start_unix_nano"
+PROGRESS_MESSAGE: Final = "branchline.progress.message"
+PROGRESS_ITEMS: Final = "branchline.progress.items"
+PROGRESS_RATIO: Final = "branchline.progress.ratio"
+PROGRESS_STALLS: Final = "branchline.progress.stalls"
+# Of a stall: how long no item has ended, and how long one usually takes, in seconds.
+STALL_SECONDS: Final = "branchline.stall.seconds"
+STALL_USUAL_SECONDS: Final = "branchline.stall.usual_seconds"
 
 # ── metrics made of finished spans, and what tells their series apart ─────────────────────────────
 STEP_DURATION: Final = "branchline.step.duration"

@@ -10,7 +10,7 @@ from typing import Any
 
 
 Item = dict[str, Any]
-# What branchline notes for itself when something begins: no endpoint gets it.
+# What branchline notes for itself when something begins or moves on: no endpoint gets it.
 LIFECYCLE = {
     "branchline.run.started",
     "branchline.run.ended",
@@ -18,6 +18,7 @@ LIFECYCLE = {
     "branchline.branch.started",
     "branchline.step.started",
     "branchline.step.checkpoint",
+    "branchline.progress",
 }
 
 

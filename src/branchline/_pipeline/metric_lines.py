@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import names
 from .._journal.encode_metrics import MetricsEncoder
@@ -16,6 +16,10 @@ from ..usage_records import usage_of
 from ..usage_values import Usage
 from .pipeline import Pipeline
 from .span_metrics import SpanMetrics
+
+
+if TYPE_CHECKING:
+    from .._journal.progress_metrics import ProgressMetrics
 
 
 class MetricLines:
@@ -30,7 +34,8 @@ class MetricLines:
         # Of calls that instrumentations tell of by spans: some of these have instruments for them as well.
         self._picked_up = UsageMetrics(most_series=MOST_SERIES)
         self._measured_by_others: set[str] = set()
-        self._has_usage = False
+        self._progress: ProgressMetrics | None = None
+        self._has_news = False
         self.spent = UsageTotals()
         self._due_at = time.monotonic() + self._interval
         self._said_at = 0.0
@@ -42,21 +47,35 @@ class MetricLines:
         if self._pipeline.observers:
             self._pipeline.observers.spans(spans)
 
-    def add_usage(self, logs: Sequence[LogRecord]) -> None:
-        """Take what calls of models took, as far as *logs* tell of any."""
+    def add_logs(self, logs: Sequence[LogRecord]) -> None:
+        """Take what calls of models took, and how far work is, as far as *logs* tell of any."""
         for record in logs:
             if record.name == names.USAGE_EVENT:
                 usage = usage_of_record(record)
                 (self._picked_up if record.data.get(names.USAGE_PICKED_UP) else self._usage).add(usage)
                 self.spent.add(usage)
-                self._has_usage = True
+                self._has_news = True
+            elif record.name == names.PROGRESS_EVENT:
+                self._add_progress(record)
         if self._pipeline.observers:
             self._pipeline.observers.logs(logs)
 
+    def _add_progress(self, record: LogRecord) -> None:
+        # Only a run in which somebody works in loops pays for it.
+        from .._journal.progress_metrics import ProgressMetrics
+        from ..progress_values import progress_of
+
+        if self._progress is None:
+            self._progress = ProgressMetrics(most_series=MOST_SERIES)
+        identity = record.identity
+        place = (None, None) if identity is None else (identity.experiment_name, identity.branch_name)
+        self._progress.add(progress_of(record.data, time_unix_nano=record.time), *place)
+        self._has_news = True
+
     @property
     def is_changed(self) -> bool:
-        """Whether any span has ended, or any model was called, since that was last said."""
-        return self._spans.is_changed or self._has_usage
+        """Whether any span has ended, any model was called, or any work went on since that was last said."""
+        return self._spans.is_changed or self._has_news
 
     def due(self, now: float) -> list[Snapshot]:
         """Return what spans come to, if it is time to say it and there is something to say."""
@@ -68,8 +87,9 @@ class MetricLines:
     def latest(self, now: float) -> list[Snapshot]:
         """Return what spans come to, and we ourselves; nothing where no step or branch has ended, and nobody asks."""
         self._said_at = now
-        self._has_usage = False
-        metrics = (*self._spans.metrics(), *self._usage_metrics(), *self._pipeline.measured())
+        self._has_news = False
+        worked = () if self._progress is None else self._progress.metrics()
+        metrics = (*self._spans.metrics(), *self._usage_metrics(), *worked, *self._pipeline.measured())
         for metric in many_series(metrics):
             self._pipeline.notices.once(f"series_{metric.name}", metric.warning)
         started = self._pipeline.started_unix_nano

@@ -162,6 +162,8 @@ class Pipeline:
         self.told: Callable[[], dict[str, Any]] = dict
         # Who is told of every usage at once, in the thread that recorded it: a budget. It must not raise.
         self.usage_heard: Callable[[Usage], None] | None = None
+        # Asked once a second, by the writer: records how far is what has gone on for a while.
+        self.beat: Callable[[], None] = _nothing
         # Of those who are told at the end: how much of each limit is used.
         self.budgets: Callable[[], tuple[BudgetStatus, ...]] = tuple
         # Who watches what is measured, told by the writer.
@@ -644,3 +646,7 @@ class Pipeline:
             companion.after_fork()
         for follower in self.followers:
             follower.after_fork()
+
+
+def _nothing() -> None:
+    """Do nothing: nobody has anything to say."""

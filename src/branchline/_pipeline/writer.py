@@ -160,6 +160,7 @@ class Writer:
         if now >= self._checkpoint_at:
             self._checkpoint_at = now + _CHECKPOINT_SECONDS
             self._checkpoints.note()
+            self._guarded(self.pipeline.beat)
             self._note_progress()
             self.drain()
         if self._audience and now >= self._listen_at:
@@ -328,7 +329,7 @@ class Writer:
         log_lines = self._encoded(encoder.log_lines, logs, "logs")
         # Of those that come as lists, none is of ours.
         own = [record for record in logs if record.__class__ is not list]
-        self._guarded(functools.partial(self._metric_lines.add_usage, own))
+        self._guarded(functools.partial(self._metric_lines.add_logs, own))
         for appender, lines, places, signal in (
             (
                 self._logs,

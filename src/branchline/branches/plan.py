@@ -58,8 +58,8 @@ class Options:
     order: str = "interleaved"
     budget: BudgetConfig | Callable[[], object] | None = None
     """What the run may spend; or a function that is asked before each branch for a reason to begin no more."""
-    progress: Callable[[Branch], object] | None = None
-    """Called with each branch when it begins, and when it has ended."""
+    progress: Callable[[Branch], object] | bool | None = None
+    """Called with each branch when it begins, and when it has ended; or whether to show how many have."""
     logger: RunLogger | None = None
 
     def __post_init__(self) -> None:
@@ -79,8 +79,8 @@ class Options:
         _claim(_is_count(self.repeats, 1), f"repeats is a whole number from 1 on, not {self.repeats!r}")
         _claim(self.order in ORDERS, f"order is one of {', '.join(ORDERS)}, not {self.order!r}")
         _claim(
-            self.progress is None or callable(self.progress),
-            f"progress is a function of a branch, not {self.progress!r}",
+            self.progress is None or isinstance(self.progress, bool) or callable(self.progress),
+            f"progress is a function of a branch, True or False, not {self.progress!r}",
         )
         if self.budget is not None and not callable(self.budget):
             # Whoever has no budget must not pay for exact decimals.

@@ -7,7 +7,7 @@ import contextlib
 import contextvars
 import inspect
 from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from opentelemetry import context as otel_context
 
@@ -22,6 +22,9 @@ from .plan import Options, Planned, in_config_order
 from .run_logs import begun, told
 from .workers import Job, Workplace, workplace_for
 
+
+if TYPE_CHECKING:
+    from ..progress.branches import BranchBar
 
 # How long a coroutine that was cancelled may take to clean up, until it is left alone.
 GRACE_SECONDS = 2.0
@@ -52,6 +55,7 @@ class Runner:
         self.interrupt: BaseException | None = None
         self._function = function
         self._options = options
+        self._bar = _bar(len(plan)) if options.progress is True else None
         self._context = contextvars.copy_context()
         self._experiment = self._context.run(experiment_of, function, name)
         self._result = result
@@ -95,6 +99,8 @@ class Runner:
     def _begin(self) -> None:
         if self._experiment is not None:
             self._context.run(self._experiment.__enter__)
+        if self._bar is not None:
+            self._bar.begin(self._context)
         loop = asyncio.get_running_loop()
         for each in self.plan:
             make = _Shadowing if each.is_shadow else asyncio.Task
@@ -127,6 +133,8 @@ class Runner:
         await self._give_back()
 
     async def _give_back(self) -> None:
+        if self._bar is not None:
+            self._bar.end()
         if self._experiment is not None and self._experiment.context is not None:
             self._context.run(self._experiment.__exit__, None, None, None)
         await self.workplace.close()
@@ -238,9 +246,10 @@ class Runner:
         return facts
 
     def _tell(self, branch: Branch) -> None:
-        if self._options.progress is not None:
+        look = self._options.progress if self._bar is None else self._bar
+        if callable(look):
             with contextlib.suppress(Exception):  # whoever looks on must not cost a result
-                self._options.progress(branch)
+                look(branch)
 
     def _judge(self, ended: Ended) -> None:
         error = ended.error
@@ -296,6 +305,13 @@ class Runner:
             # Of its own kind, so that no branch holds on to the frames of others.
             why = "the run was stopped"
             return Ended(error=KeyboardInterrupt() if self.interrupt is not None else asyncio.CancelledError(why))
+
+
+def _bar(total: int) -> BranchBar:
+    # Only who wants to see it pays for what showing takes.
+    from ..progress.branches import BranchBar
+
+    return BranchBar(total)
 
 
 def _ended_of(working: asyncio.Task[Ended], reasons: Sequence[str]) -> Ended:

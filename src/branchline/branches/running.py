@@ -35,7 +35,7 @@ def run_branches(
     repeats: int = 1,
     order: str = "interleaved",
     budget: BudgetConfig | Callable[[], object] | None = None,
-    progress: Callable[[Branch], object] | None = None,
+    progress: Callable[[Branch], object] | bool | None = None,
     logger: RunLogger | None = None,
 ) -> BranchContainer:
     """Call ``fn(config)`` with each configuration, each call a branch, and return the branches in config order.
@@ -56,7 +56,8 @@ def run_branches(
         order: Of repeats: ``interleaved`` (all configurations, then all again) or ``blocked`` (one after another).
         budget: What the run may spend (`branchline.BudgetConfig`), looked at before each branch; or a function that is
             asked: what it returns or raises is the reason to begin no more.
-        progress: Called with each branch when it begins, and when it has ended.
+        progress: Called with each branch when it begins, and when it has ended; True: show how many have, and forecast
+            what all will cost.
         logger: A backend that is told of every branch (`branchline.backends`).
     """
     runner = _runner(
@@ -93,7 +94,7 @@ async def arun_branches(
     repeats: int = 1,
     order: str = "interleaved",
     budget: BudgetConfig | Callable[[], object] | None = None,
-    progress: Callable[[Branch], object] | None = None,
+    progress: Callable[[Branch], object] | bool | None = None,
     logger: RunLogger | None = None,
 ) -> BranchContainer:
     """Do what `run_branches` does, in the running event loop, which is never blocked; cancelled, cancel what runs."""
@@ -130,7 +131,7 @@ def iter_branches(
     repeats: int = 1,
     order: str = "interleaved",
     budget: BudgetConfig | Callable[[], object] | None = None,
-    progress: Callable[[Branch], object] | None = None,
+    progress: Callable[[Branch], object] | bool | None = None,
     logger: RunLogger | None = None,
 ) -> BranchStream:
     """Do what `run_branches` does, and give the branches as they end: to ``for`` or to ``async for``.
@@ -196,7 +197,7 @@ def traced_experiment(
     repeats: int = 1,
     order: str = "interleaved",
     budget: BudgetConfig | Callable[[], object] | None = None,
-    progress: Callable[[Branch], object] | None = None,
+    progress: Callable[[Branch], object] | bool | None = None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]: ...
 
 
@@ -211,7 +212,7 @@ def traced_experiment(
     repeats: int = 1,
     order: str = "interleaved",
     budget: BudgetConfig | Callable[[], object] | None = None,
-    progress: Callable[[Branch], object] | None = None,
+    progress: Callable[[Branch], object] | bool | None = None,
 ) -> Any:  # the overloads say it
     """Make every call of a function an experiment: ``function(…, configs=[…])`` calls it with each as ``config``.
 

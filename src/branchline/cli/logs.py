@@ -207,7 +207,9 @@ def said(line: LogLine) -> Text:
     """Return what *line* says, in one printable line: the event, the message, the fields, the exception."""
     parts = [Text(printable(line.event_name), "bold")] if line.event_name else []
     words = [Text(first_line(line.message))] if line.message else []
-    words += [Text(pair, "dim") for pair in pairs(line.attributes)]
+    # Stacks have lines of their own, and `--json` has them.
+    fields = {key: value for key, value in line.attributes.items() if key != names.CODE_STACKTRACE}
+    words += [Text(pair, "dim") for pair in pairs(fields)]
     parts += [Text(" ").join(words)] if words else []
     if line.exception is not None:
         parts.append(Text(first_line(str(line.exception)), "red"))

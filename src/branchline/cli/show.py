@@ -15,6 +15,7 @@ from rich.text import Text
 from ..config import find_pyproject, load_links
 from ..exporters.console.text import plural, spending
 from ..links import Links
+from ..progress_values import counted
 from ..read import Run, Stamp, summaries
 from ..read.load import uncollected
 from ..read.run_document import run_document
@@ -27,6 +28,7 @@ from .measured import loose_metrics
 from .options import common_options, found_run, found_runs, print_json, terminal
 from .paint import STYLES, ago, level_style, moment, seconds, sign
 from .spread_table import spread_table
+from .tasks import loose_tasks, tasks_by_step
 from .tree import tree_text, warnings_in
 from .viewers import viewer_documents, viewer_lines
 
@@ -72,8 +74,13 @@ def run_picture(console: Console, run: Run, *, now: float, is_whole: bool = Fals
     items = items_of(run)
     yield Text()
     yield (
-        tree_text(console, items, warnings_in(run), is_whole=is_whole) if items else Text("nothing was recorded", "dim")
+        tree_text(console, items, warnings_in(run), tasks_by_step(run), is_whole=is_whole)
+        if items
+        else Text("nothing was recorded", "dim")
     )
+    worked = loose_tasks(console, run)
+    if worked is not None:
+        yield Group(Text(), worked)
     for comparison in comparisons(console, run, is_whole=is_whole):
         yield Text()
         yield comparison
@@ -136,7 +143,18 @@ def killed_lines(run: Run) -> Iterator[str]:
         step = max(cut, key=lambda step: step.start_unix_nano)
         stamps = [stamp for other in cut for stamp in other.stamps]
         last = max(stamps, key=lambda stamp: stamp.time_unix_nano, default=None)
-        yield f"{who}: in {step.kind} {printable(step.name)} since {moment(step.start_unix_nano)}{_last(last)}"
+        place = f"in {step.kind} {printable(step.name)} since {moment(step.start_unix_nano)}"
+        yield f"{who}: {place}{_far(run, process.name)}{_last(last)}"
+
+
+def _far(run: Run, process: str) -> str:
+    """Return how far the work was that a *process* was killed in the middle of."""
+    cut = [task for task in run.tasks if task.process == process and task.outcome == "interrupted"]
+    if not cut:
+        return ""
+    [*_, task] = cut
+    part = "" if task.percent is None else f" ({task.percent} %)"
+    return f", {printable(task.description)} at {counted(task.done, task.total)}{part}"
 
 
 def _last(stamp: Stamp | None) -> str:

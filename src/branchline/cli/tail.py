@@ -3,22 +3,35 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
 from rich.console import Console
+from rich.live import Live
 from rich.text import Text
 
+from ..exporters.console.bars import figures, sign
 from ..exporters.console.text import figure, spending
-from ..read import Follower, Happening, LogLine, Point, Run, Step, Usage, open_runs
-from ..read.document import call_document, iso, log_document, point_document, stamp_document, step_document
+from ..exporters.console.told import Told
+from ..read import Follower, Happening, LogLine, Point, Run, Step, Task, Usage, open_runs
+from ..read.document import (
+    call_document,
+    iso,
+    log_document,
+    point_document,
+    stamp_document,
+    step_document,
+    task_document,
+)
 from ..read.spending import spending_in
 from ..read.tree import ending_of, pairs, printable
 from .logs import said
 from .options import common_options, found_run, found_runs, print_json, terminal
 from .paint import STYLES, glyphs, level_style, moment, reason_of, seconds, step_sign, styled
+from .tasks import GoingOn
 
 
 @click.command()
@@ -41,15 +54,42 @@ def tail(run: str, directory: Path, *, lines: int, interval: float, is_json: boo
 def _follow(console: Console, run: Run, *, lines: int, interval: float, is_json: bool) -> None:
     follower = Follower(run)
     past = follower.poll()
-    _print(console, past[len(past) - lines :] if lines < len(past) else past, is_json=is_json)
-    while not follower.is_over:
-        _print(console, follower.poll(), is_json=is_json)
-        time.sleep(interval)
+    told, going_on = Told(), GoingOn()
+    going_on.hear(past)
+    news = past if is_json else [happening for happening in past if _is_news(happening, told)]
+    _print(console, news[len(news) - lines :] if lines < len(news) else news, is_json=is_json)
+    with _bars(console, is_json=is_json) as bars:
+        while alive := follower.alive():
+            happenings = follower.poll()
+            going_on.hear(happenings)
+            going_on.forget(alive)
+            # Where there are bars, they say how far it is.
+            _print(console, [each for each in happenings if is_json or _is_news(each, told, bars)], is_json=is_json)
+            if bars is not None:
+                bars.update(going_on.bars(console), refresh=True)
+            time.sleep(interval)
     # It may have died: then what it had not written yet is recovered before the last look.
     [ended] = open_runs(run.directory)
-    _print(console, follower.poll(), is_json=is_json)
+    _print(console, [each for each in follower.poll() if is_json or _is_news(each, told)], is_json=is_json)
     if not is_json:
         console.print(Text(f"run {printable(run.id)} {ended.state}", STYLES.get(ended.state, "dim")), soft_wrap=True)
+
+
+@contextmanager
+def _bars(console: Console, *, is_json: bool) -> Iterator[Live | None]:
+    """Draw below what is printed, on a terminal; take it away at the end."""
+    if is_json or not console.is_terminal:
+        yield None
+        return
+    with Live(console=console, auto_refresh=False, transient=True, redirect_stdout=False) as live:
+        yield live
+
+
+def _is_news(happening: Happening, told: Told, bars: Live | None = None) -> bool:
+    """Return whether something is worth a line."""
+    if happening.task is None:
+        return True
+    return told.is_news(happening.task.progress) and (bars is None or happening.task.outcome is not None)
 
 
 def _print(console: Console, happenings: Iterable[Happening], *, is_json: bool) -> None:
@@ -74,6 +114,8 @@ def happening_line(console: Console, happening: Happening) -> Text:
         return line.append_text(_point(console, happening.point))
     if happening.usage is not None:
         return line.append_text(_usage(console, happening.usage))
+    if happening.task is not None:
+        return line.append_text(_task(console, happening.task))
     return line.append_text(_step(console, step)) if step is not None else line
 
 
@@ -111,6 +153,14 @@ def _usage(console: Console, usage: Usage) -> Text:
     return text.append(f"  in {printable(place)}", "dim") if place else text
 
 
+def _task(console: Console, task: Task) -> Text:
+    progress = task.progress
+    mark = (glyphs(console).start, "cyan") if task.outcome is None else sign(progress, glyphs(console))
+    text = styled(mark, (f" {printable(task.description)}  ", ""), *figures(progress))
+    place = task.step_name or task.branch_name
+    return text.append(f"  in {printable(place)}", "dim") if place else text
+
+
 def _log(line: LogLine) -> Text:
     text = styled((printable(line.level_name) or "LOG", level_style(line)), ("  ", "")).append_text(said(line))
     return text.append(f"  in {printable(line.step_name)}", "dim") if line.step_name else text
@@ -128,4 +178,6 @@ def _document(happening: Happening) -> dict[str, Any]:
         document["point"] = point_document(happening.point)
     if happening.usage is not None:
         document["usage"] = call_document(happening.usage)
+    if happening.task is not None:
+        document["task"] = task_document(happening.task)
     return document

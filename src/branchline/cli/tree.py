@@ -12,11 +12,12 @@ from rich.console import Console
 from rich.text import Text
 
 from ..exporters.console.text import figure, plural, safe, spending
-from ..read import Branch, LogLine, Run, Stamp, Step
+from ..read import Branch, LogLine, Run, Stamp, Step, Task
 from ..read.spending import summed
 from ..read.tree import ending_of, pairs, printable
 from .logs import said
 from .paint import STYLES, glyphs, level_style, reason_of, seconds, sign, step_sign, styled
+from .tasks import task_texts
 
 
 Key = tuple[str, str]
@@ -24,6 +25,8 @@ Key = tuple[str, str]
 
 Warnings = Mapping[Key, Sequence[LogLine]]
 _NONE: Warnings = {}
+Tasks = Mapping[Key, Sequence[Task]]
+_NO_TASKS: Tasks = {}
 
 
 # More siblings of one name than this say more as one line.
@@ -79,10 +82,15 @@ def warnings_in(run: Run) -> Warnings:
 
 
 def tree_text(
-    console: Console, items: Sequence[Step | Stamp], warnings: Warnings = _NONE, *, is_whole: bool = False
+    console: Console,
+    items: Sequence[Step | Stamp],
+    warnings: Warnings = _NONE,
+    tasks: Tasks = _NO_TASKS,
+    *,
+    is_whole: bool = False,
 ) -> Text:
-    """Return *items* as a tree, with *warnings* at their steps; *is_whole* leaves nothing out and folds nothing."""
-    rows = list(_rows(console, items, warnings, is_whole=is_whole))
+    """Return *items* as a tree, *warnings* and *tasks* at their steps; *is_whole* leaves out and folds nothing."""
+    rows = list(_rows(console, items, warnings, tasks, is_whole=is_whole))
     hidden = len(rows) - _LINES
     if hidden > 0 and not is_whole:
         rows = [*rows[:_LINES], Row(left=Text(f"… {hidden:,} more lines; --all shows them", "dim"))]
@@ -101,7 +109,9 @@ def _joined(row: Row, width: int | None) -> Text:
     return text
 
 
-def _rows(console: Console, items: Sequence[Step | Stamp], warnings: Warnings, *, is_whole: bool) -> Iterator[Row]:
+def _rows(
+    console: Console, items: Sequence[Step | Stamp], warnings: Warnings, tasks: Tasks, *, is_whole: bool
+) -> Iterator[Row]:
     known = glyphs(console)
     stack: list[tuple[Entry, str, str, str]] = [
         (item, "", "", "") for item in reversed(_entries(items, is_whole=is_whole))
@@ -115,6 +125,8 @@ def _rows(console: Console, items: Sequence[Step | Stamp], warnings: Warnings, *
         yield _step_row(console, entry, guide)
         bar = known.bar if entry.children else "   "
         told = warnings.get((entry.trace_id, entry.span_id), ())
+        for text in task_texts(console, tasks.get((entry.trace_id, entry.span_id), ())):
+            yield Row(left=styled((before + below + bar, "dim")).append_text(text))
         for leaf in (
             *_fewer(entry.stamps, "stamp", _STAMPS, is_whole=is_whole),
             *_fewer(told, "warning", _WARNINGS, is_whole=is_whole),

@@ -24,6 +24,7 @@ from .values import (
     Run,
     Stamp,
     Step,
+    Task,
 )
 
 
@@ -47,6 +48,7 @@ __all__ = [
     "Stamp",
     "Step",
     "Summary",
+    "Task",
     "TokenBreakdown",
     "Usage",
     "Value",

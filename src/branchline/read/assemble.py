@@ -15,6 +15,7 @@ from .._journal.nested import unflattened
 from .logs import exception_of, log_line
 from .points import branches_of, metrics_of, point_of
 from .spending import Spent, spending_in, spent_in
+from .tasks import Latest
 from .values import (
     Branch,
     Contents,
@@ -58,6 +59,7 @@ class Gathered:
     logs: list[tuple[DecodedLog, str]] = field(default_factory=list)
     points: list[DecodedLog] = field(default_factory=list)
     usages: list[DecodedLog] = field(default_factory=list)
+    works: Latest = field(default_factory=Latest)
     _uids: set[str] = field(default_factory=set)
 
     def add(self, line: Line, process: str) -> None:
@@ -83,6 +85,8 @@ class Gathered:
                 self.points.append(log)
             elif log.event_name == names.USAGE_EVENT:
                 self.usages.append(log)
+            elif log.event_name == names.PROGRESS_EVENT:
+                self.works.add(log, process)
             else:
                 self.logs.append((log, process))
             return
@@ -126,6 +130,7 @@ def assemble(gathered: Gathered, *, alive: Container[str], skipped: tuple[Skippe
         stamps=tuple(sorted(stamps, key=_TIME)),
         logs=tuple(sorted(logs, key=_TIME)),
         points=tuple(sorted(points, key=_TIME)),
+        tasks=gathered.works.tasks(made, alive=alive),
         usages=tuple(sorted([call.usage for call in calls], key=_TIME)),
         usage=spending_in(call.usage for call in calls),
         skipped=skipped,

@@ -14,7 +14,7 @@ from ..money import plain
 from ..tally import Tally
 from ..usage_values import Usage
 from .totals import Spending
-from .values import Branch, ExceptionInfo, LogLine, Point, ProcessInfo, Stamp, Step
+from .values import Branch, ExceptionInfo, LogLine, Point, ProcessInfo, Stamp, Step, Task
 
 
 # Deeper than this, nobody reads it, and JSON writers give up.
@@ -91,6 +91,31 @@ def step_document(step: Step) -> dict[str, Any]:
             "is_shadow": step.is_shadow,
         }
     return document
+
+
+def task_document(task: Task) -> dict[str, Any]:
+    """Return one piece of work that said how far it is."""
+    return {
+        "id": task.id,
+        "parent_id": task.parent_id,
+        "description": task.description,
+        "done": task.done,
+        "total": task.total,
+        "percent": task.percent,
+        "outcome": task.outcome,
+        "message": task.message,
+        "rate": task.rate,
+        "eta_seconds": task.progress.eta_seconds,
+        "stalls": task.stalls,
+        "start": iso(task.start_unix_nano),
+        "time": iso(task.time_unix_nano),
+        "trace_id": task.trace_id,
+        "span_id": task.span_id,
+        "step_name": task.step_name,
+        "branch_name": task.branch_name,
+        "experiment_name": task.experiment_name,
+        "process": task.process,
+    }
 
 
 def stamp_document(stamp: Stamp) -> dict[str, Any]:

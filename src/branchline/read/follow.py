@@ -17,14 +17,15 @@ from .load import files_of, foreign_process
 from .logs import log_line
 from .points import point_of
 from .spending import usage_in
-from .values import LogLine, Point, Run, Stamp, Step
+from .tasks import task_of
+from .values import LogLine, Point, Run, Stamp, Step, Task
 
 
 @dataclass(frozen=True, kw_only=True)
 class Happening:
     """One thing that happened in a run."""
 
-    what: Literal["started", "ended", "stamp", "log", "point", "usage"]
+    what: Literal["started", "ended", "stamp", "log", "point", "usage", "progress"]
     time_unix_nano: int
     step: Step | None = None
     """Without its children: the step that started or ended, or that the stamp belongs to."""
@@ -32,6 +33,7 @@ class Happening:
     log: LogLine | None = None
     point: Point | None = None
     usage: Usage | None = None
+    task: Task | None = None
 
 
 @dataclass(slots=True)
@@ -70,7 +72,11 @@ class Follower:
     @property
     def is_over(self) -> bool:
         """Whether no process of the run is left that could still write."""
-        return all(process.state != "running" for process in self.run.source.processes())
+        return not self.alive()
+
+    def alive(self) -> frozenset[str]:
+        """Return the names of the processes that could still write."""
+        return frozenset(process.name for process in self.run.source.processes() if process.state == "running")
 
     def _new_lines(self, path: Path) -> Iterator[bytes]:
         key = str(path).removesuffix(".gz")
@@ -120,6 +126,9 @@ class Follower:
             yield Happening(what="point", time_unix_nano=log.time_unix_nano, point=point_of(log, self._open))
         elif log.event_name == names.USAGE_EVENT:
             yield Happening(what="usage", time_unix_nano=log.time_unix_nano, usage=usage_in(log))
+        elif log.event_name == names.PROGRESS_EVENT:
+            task = task_of(log, self._open, process, is_alive=True)
+            yield Happening(what="progress", time_unix_nano=log.time_unix_nano, task=task)
         else:
             logs.append((log, process))
 

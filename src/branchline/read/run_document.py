@@ -17,6 +17,7 @@ from .document import (
     process_document,
     stamp_document,
     step_document,
+    task_document,
     usage_document,
 )
 from .summaries import summaries
@@ -27,7 +28,7 @@ from .values import Run, walk
 _SAID: Final = frozenset(
     {
         *("attributes", "arguments", "result", "config", "output", "metadata", "message", "body", "exception"),
-        *("error", "status_message", "skip_reason"),
+        *("error", "status_message", "skip_reason", "description"),
     }
 )
 
@@ -46,6 +47,7 @@ def run_document(run: Run) -> dict[str, Any]:
         "stamps": [stamp_document(stamp) for stamp in run.stamps],
         "logs": [log_document(line) for line in run.logs],
         "points": [point_document(point) for point in run.points],
+        "tasks": [task_document(task) for task in run.tasks],
         "summaries": [summary.to_dict() for summary in summaries(run)],
         "usages": [call_document(usage) for usage in run.usages],
         "usage": usage_document(run.usage),

@@ -12,6 +12,7 @@ from typing import Any, Final, Protocol
 from .._journal.anyvalue import Value
 from .._journal.decode import Skipped
 from .._journal.described import metadata_of
+from ..progress_values import Progress
 from ..redaction import Redactor, redactor_from
 from ..usage_values import Usage
 from .totals import NOTHING, Spending
@@ -116,6 +117,72 @@ class Point:
     branch_name: str | None = None
     branch_id: str | None = None
     experiment_name: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Task:
+    """A piece of work that said how far it is: a tracked loop, or a task of a tracker. As it was last heard of."""
+
+    description: str
+    done: float = 0
+    total: float | None = None
+    """None where nobody knew."""
+    outcome: str | None = None
+    """``success``, ``failed``, ``closed`` (left early), ``cancelled`` or ``interrupted``; None while it goes on."""
+    message: str = ""
+    """What went wrong."""
+    stalls: int = 0
+    """How often no item ended for far longer than usual."""
+    step_name: str | None = None
+    """Of the step that it belongs to."""
+    branch_name: str | None = None
+    branch_id: str | None = None
+    experiment_name: str | None = None
+    id: str = field(default="", compare=False)
+    parent_id: str | None = field(default=None, compare=False)
+    """Of the task that it is part of."""
+    rate: float | None = field(default=None, compare=False)
+    """Items a second: of late, or once it is over, of all of it."""
+    eta_seconds: float | None = field(default=None, compare=False)
+    """How long it still takes."""
+    stalled_seconds: float | None = field(default=None, compare=False)
+    start_unix_nano: int = field(default=0, compare=False)
+    time_unix_nano: int = field(default=0, compare=False)
+    """When it was last heard of: when it ended, if it did."""
+    trace_id: str | None = field(default=None, compare=False)
+    span_id: str | None = field(default=None, compare=False)
+    process: str = field(default="", compare=False)
+    """The name of the process that it goes on in."""
+
+    @property
+    def progress(self) -> Progress:
+        """How far it is, as it is shown."""
+        return Progress(
+            task_id=self.id,
+            description=self.description,
+            done=self.done,
+            total=self.total,
+            rate=self.rate,
+            eta_seconds=self.eta_seconds if self.outcome is None else None,
+            outcome=self.outcome,
+            start_unix_nano=self.start_unix_nano,
+            time_unix_nano=self.time_unix_nano,
+            elapsed_seconds=max(self.time_unix_nano - self.start_unix_nano, 0) / SECOND,
+            parent_id=self.parent_id,
+            is_inner=self.parent_id is not None,
+            stalls=self.stalls,
+            stalled_seconds=self.stalled_seconds if self.outcome is None else None,
+            message=self.message,
+        )
+
+    @property
+    def percent(self) -> int | None:
+        """How much of it is done, rounded down; None where nobody knows."""
+        return self.progress.percent
+
+    def __repr__(self) -> str:
+        total = "" if self.total is None else f"/{self.total:g}"
+        return f"<Task {self.description} {self.done:g}{total} {self.outcome or 'open'}>"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -254,6 +321,7 @@ class Contents:
     stamps: tuple[Stamp, ...] = ()
     logs: tuple[LogLine, ...] = ()
     points: tuple[Point, ...] = ()
+    tasks: tuple[Task, ...] = ()
     usages: tuple[Usage, ...] = ()
     usage: Spending = NOTHING
     skipped: tuple[Skipped, ...] = ()
@@ -340,6 +408,11 @@ class Run:
     def points(self) -> tuple[Point, ...]:
         """All values of recorded metrics, in order of time."""
         return self.contents.points
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """All work that said how far it is, in order of start."""
+        return self.contents.tasks
 
     @property
     def usages(self) -> tuple[Usage, ...]:

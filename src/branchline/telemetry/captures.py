@@ -18,6 +18,7 @@ from ..config import Config
 from ..context import PIPELINE_KEY, RUN_KEY, SETTINGS_KEY, EventTaker, Recorder
 from ..prices import Prices
 from .measures import RunMeasures
+from .progress import beat, leave
 
 
 CAPTURED_LEVEL: Final = logging.INFO
@@ -36,11 +37,17 @@ class Capturing:
         self.pipeline = Pipeline(
             options_of(self.config, self.run_id, layout.runs_directory(directory) / self.run_id, ()), Writer
         )
+        self.pipeline.beat = beat
         self.prices = Prices()
         self.measures = RunMeasures(self.pipeline)
         self.settings = for_children(self.config, directory, self.run_id)
         self.recorder: Recorder | None = None
         self.events: EventTaker | None = None
+
+    @property
+    def shows_progress(self) -> bool:
+        """Whether it shows what is worked on: it shows nothing."""
+        return False
 
     @property
     def context(self) -> Context:
@@ -58,6 +65,7 @@ class Capturing:
 
     def close(self) -> None:
         """Write what was recorded, and what is still open as interrupted."""
+        leave(self.run_id)
         self.pipeline.close_open()
         self.pipeline.flush(10.0)
         self.measures.finish(10.0)

@@ -37,9 +37,10 @@ from ..prices import Prices
 from ..redaction import Redactor
 from .budgets import Budgeting
 from .describing import Describing
-from .environment import Exported, export, join_trace, take_back
+from .environment import Exported, export, is_child, join_trace, take_back
 from .log_wiring import LogWiring
 from .measures import RunMeasures
+from .progress import beat, leave
 from .providers import Providers, foreign_tracers
 from .results import FlushResult, counters_of, result_of
 from .sink_reports import sink_document, sink_metrics
@@ -74,6 +75,8 @@ class Telemetry:
         self.run_id = run_id
         self.directory = Path(os.path.abspath(config.directory))  # noqa: PTH100  # no symlink is followed
         self.is_down = config.disabled
+        # The terminal is that of whoever has started it.
+        self._is_child = is_child(os.environ)
         self.prices = Prices(config.prices)
         self.leaves_place = home.providers.leaves_place
         # Set by ``wire``.
@@ -106,6 +109,16 @@ class Telemetry:
     def recorder(self) -> Recorder | None:
         """What records here now."""
         return self._recorder if self._budgeting is None else self._budgeting.guarded(self._recorder)
+
+    @property
+    def shows_progress(self) -> bool | None:
+        """Whether it shows what is worked on (True), wants none shown (False), or leaves it to who works (None)."""
+        config = self.config
+        if config.console is False or config.verbosity in {"QUIET", "NONE"}:
+            return False
+        if config.console == "auto" and self._is_child:
+            return False
+        return True if self.pipeline is not None and self.pipeline.options.listeners else None
 
     @property
     def purse(self) -> Purse | None:
@@ -143,6 +156,7 @@ class Telemetry:
 
     def _close(self, pipeline: Pipeline, limit: float) -> FlushResult:
         deadline = time.monotonic() + limit
+        leave(self.run_id)
         pipeline.close_open()
         self._finish_collecting(limit)
         self._finish_describing(limit)
@@ -166,6 +180,7 @@ class Telemetry:
         pipeline = self.pipeline
         if pipeline is None or self.is_down:
             return
+        leave(self.run_id)
         pipeline.close_open()
         if pipeline.writer is not None:
             pipeline.event(names.RUN_ENDED, {names.PROCESS: pipeline.process, "reason": reason})
@@ -239,6 +254,7 @@ class Telemetry:
         about = resource_of(found, Redactor())
         pipeline = Pipeline(options_of(config, self.run_id, self.run_directory, listeners, found=about), Writer)
         self._follow(pipeline, makers)
+        pipeline.beat = beat
         self.pipeline = pipeline
         capture = _CAPTURES[config.capture]
         existing = foreign_tracers()

@@ -49,7 +49,7 @@ class State:
             CURRENT.logs = self.providers.bridge.take
             CURRENT.recorder, CURRENT.run_id = recording.recorder, recording.run_id
             CURRENT.directory, CURRENT.events = str(recording.directory), recording.events
-            CURRENT.prices = recording.prices
+            CURRENT.prices, CURRENT.shows_progress = recording.prices, recording.shows_progress
             CURRENT.flush = None if recording.pipeline is None else recording.pipeline.flush
             CURRENT.purse = None if run is None else run.purse
             CURRENT.measures = recording.measures

@@ -7,13 +7,19 @@ from dataclasses import dataclass, field
 from itertools import count as counter
 
 from ..._journal.seen import Seen
+from ...progress_values import Progress
 from ...tally import Tally
+from .bars import bar_pieces, figures, sign, summed
 from .picture import Group, Node, Picture
 from .text import Glyphs, Piece, Row, cells, duration, elapsed, figure, plural, safe, spending
 
 
 # More open steps of one name in one place than this are one row.
 _APART = 3
+
+# More work than this in one place is a row for each name.
+_BARS_APART = 6
+_BAR_WIDTH = 20
 
 _TIME_WIDTH = 11
 
@@ -84,6 +90,7 @@ class _Drawing:
         self._picture = picture
         self._glyphs = glyphs
         self._now = now_unix_nano
+        self._spin = spin
         self._spinner = (glyphs.spinner[spin % len(glyphs.spinner)], "cyan")
         self._inside: dict[int | None, list[Seen]] = {}
         open_ids = {seen.span_id for seen in picture.open_}
@@ -109,8 +116,43 @@ class _Drawing:
             groups: Mapping[str, Group] = node.groups if node is not None else {}
             for name in groups.keys() | steps.keys():
                 found += self._steps(name, groups.get(name), steps.get(name, []), view, level + 1)
+            found += self._bars([span_id])
+        else:
+            # What is worked on in steps that are not shown is shown here.
+            found += self._bars(self._below(span_id))
         found.sort(key=lambda entry: entry.order)
         return found
+
+    def _below(self, span_id: int | None) -> list[int | None]:
+        """Return *span_id* and all open steps below it."""
+        found = [span_id]
+        for known in found:
+            found += [seen.span_id for seen in self._inside.get(known, ()) if seen.kind not in ("experiment", "branch")]
+        return found
+
+    def _bars(self, places: Sequence[int | None]) -> list[Entry]:
+        """Return what is worked on in some *places*, what is part of something else below it."""
+        works = [work for place in places for work in self._picture.works.get(place, ())]
+        if len(works) > _BARS_APART:
+            names: dict[str, list[Progress]] = {}
+            for work in works:
+                names.setdefault(work.description, []).append(work)
+            return [self._bar(summed(some), len(some)) for some in names.values()]
+        entries = {work.task_id: self._bar(work) for work in works}
+        tops: list[Entry] = []
+        for work in works:
+            above = entries.get(work.parent_id or "")
+            (tops if above is None else above.children).append(entries[work.task_id])
+        return tops
+
+    def _bar(self, work: Progress, count: int = 1) -> Entry:
+        return Entry(
+            order=work.start_unix_nano,
+            sign=sign(work, self._glyphs, self._spin),
+            name=self._times(work.description, count),
+            time=((elapsed(round(work.elapsed_seconds * 1e9)), ""),),
+            details=(bar_pieces(work, self._glyphs, width=_BAR_WIDTH), figures(work, has_clock=False)),
+        )
 
     def _open_branch(self, seen: Seen, view: View) -> Entry:
         node = self._picture.nodes.get(seen.span_id)
@@ -196,6 +238,7 @@ class _Drawing:
         time: Row = ()
         children: list[Entry] = []
         order = min((seen.start_unix_nano for seen in open_), default=0)
+        children += self._bars([span_id for seen in open_ for span_id in self._below(seen.span_id)])
         if group is not None:
             order = group.first_start_unix_nano
             time = ((("p50 " if ended > 1 else ""), "dim"), (duration(group.median_nano), ""))

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import TextIO
 
 from ..._journal.seen import Seen, Summary
 from ...links import NOWHERE, Links
+from ...progress_values import Progress
+from .bars import figures, sign
 from .picture import Group, Picture
 from .screen import Outlet
 from .summary import summary_rows
 from .text import duration, figure, for_encoding, glyphs_for, plain, plural, safe, spending
+from .told import Told
 
 
 # Steps of one path that have a line of their own; of the rest, the tenth, hundredth, thousandth … tell.
@@ -36,14 +39,21 @@ Line = tuple[int, str]
 
 
 class PlainLines:
-    """Writes a line when an experiment or branch starts, and when it or a step ends.
+    """Writes a line when an experiment or branch starts, when it or a step ends, and for each per cent of work.
 
     Steps of one path are counted from the fourth on, unless *fold* is off; with *only_errors*, nothing is written but
     what failed, and the summary.
     """
 
     def __init__(
-        self, stream: TextIO, *, levels: int, links: Links = NOWHERE, fold: bool = True, only_errors: bool = False
+        self,
+        stream: TextIO,
+        *,
+        levels: int,
+        links: Links = NOWHERE,
+        fold: bool = True,
+        only_errors: bool = False,
+        works: Callable[[], Sequence[Progress]] = tuple,
     ) -> None:
         # A stream of text that says nothing of bytes (StringIO) takes everything.
         self._encoding: str = getattr(stream, "encoding", None) or "utf-8"
@@ -52,6 +62,8 @@ class PlainLines:
         self._links = links
         self._fold = fold
         self._only_errors = only_errors
+        self._works = works
+        self._told = Told()
         self._picture = Picture(levels=0)
         self._paths: dict[Path, Group] = {}
         self._outlet = Outlet(stream)
@@ -66,7 +78,7 @@ class PlainLines:
         """Write what happened."""
         if not self._outlet.is_mine:
             return
-        lines = sorted(self._lines(ended, open_), key=lambda line: line[0])
+        lines = sorted(chain(self._lines(ended, open_), self._working()), key=lambda line: line[0])
         self._picture.open_ = open_
         self._picture.settle()
         self._send([text for _, text in lines])
@@ -76,10 +88,11 @@ class PlainLines:
         if not self._outlet.is_mine:
             return
         at = max((group.first_start_unix_nano for group in self._paths.values()), default=0)
+        working = [text for _, text in self._working()]
         counted = [text for path in tuple(self._paths) for _, text in self._counted(at, path)]
         self._picture.settle(is_over=True)
         rows = summary_rows(summary, self._picture, self._glyphs, self._links)
-        self._send([*counted, *(plain(row) for row in rows)], timeout_seconds=1.0)
+        self._send([*working, *counted, *(plain(row) for row in rows)], timeout_seconds=1.0)
 
     def _lines(self, ended: Sequence[Seen], open_: Sequence[Seen]) -> Iterator[Line]:
         near = {seen.span_id: seen for seen in chain(open_, ended)}
@@ -91,6 +104,12 @@ class PlainLines:
         for seen in ended:
             yield from self._branch(seen) if _is_branch(seen) else self._step(seen, near)
         self._started &= {seen.span_id for seen in open_branches}
+
+    def _working(self) -> Iterator[Line]:
+        for work in () if self._only_errors else self._works():
+            if self._told.is_news(work):
+                mark = self._glyphs.start if work.outcome is None else sign(work, self._glyphs)[0]
+                yield work.time_unix_nano, f"{_clock(work.time_unix_nano)}  {mark} {_work(work)}"
 
     def _start(self, seen: Seen) -> str:
         return f"{_clock(seen.start_unix_nano)}  {self._glyphs.start} {seen.kind} {safe(_name(seen))}"
@@ -174,6 +193,10 @@ class PlainLines:
             self._pending = self._pending[written:]
             if written < end:
                 return
+
+
+def _work(work: Progress) -> str:
+    return f"{safe(work.description)}  {plain(figures(work))}"
 
 
 def _spent(seen: Seen) -> str:

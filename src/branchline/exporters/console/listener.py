@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, TextIO
 
 from ..._journal.seen import Listener
 from ...links import NOWHERE, Links
+from ...progress_values import Progress
 
 
 Kind = Literal["tree", "lines"]
 
 
 def console_listener(
-    option: bool | str, *, verbosity: str, links: Links = NOWHERE, stream: TextIO | None = None
+    option: bool | str,
+    *,
+    verbosity: str,
+    links: Links = NOWHERE,
+    stream: TextIO | None = None,
+    works: Callable[[], Sequence[Progress]] = tuple,
 ) -> Listener | None:
-    """Return what shows a run on *stream* (default: stderr as it is now), or None where nothing is to be shown."""
+    """Return what shows a run on *stream* (default: stderr as it is now), or None where nothing is to be shown.
+
+    *works* says what is worked on, and what has been until a moment ago.
+    """
     out = sys.stderr if stream is None else stream
     kind = choose(
         option,
@@ -34,11 +43,14 @@ def console_listener(
         # Only a run that is watched pays for what watching needs.
         from .tree import LiveTree
 
-        return LiveTree(out, levels=levels, links=links, is_coloured=not os.environ.get("NO_COLOR"))
+        is_coloured = not os.environ.get("NO_COLOR")
+        return LiveTree(out, levels=levels, links=links, is_coloured=is_coloured, works=works)
     # As above.
     from .lines import PlainLines
 
-    return PlainLines(out, levels=levels, links=links, fold=verbosity != "VERBOSE", only_errors=verbosity == "QUIET")
+    return PlainLines(
+        out, levels=levels, links=links, fold=verbosity != "VERBOSE", only_errors=verbosity == "QUIET", works=works
+    )
 
 
 def choose(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from ..._journal.seen import Seen
+from ...progress_values import Progress
 from ...tally import Tally
 
 
@@ -15,6 +16,9 @@ OTHERS = "(other steps)"
 # Finished branches remembered by name, and of these the ones whose steps are remembered as well.
 MAX_KEPT = 200
 MAX_KEPT_WITH_STEPS = 24
+
+# Work that has ended, remembered in one place: the latest.
+_MAX_ENDED = 5
 
 # A parent that neither opened nor ended in so many looks is in another process.
 _PATIENCE = 3
@@ -130,6 +134,8 @@ class Picture:
         self.root = Node()
         self.open_: Sequence[Seen] = ()
         self.nodes: dict[int, Node] = {}
+        self.works: dict[int | None, list[Progress]] = {}
+        """What is worked on, and has been, by the open span that it belongs to; elsewhere it is the run's."""
         self._finished: dict[int, Node] = {}
 
     def __repr__(self) -> str:
@@ -140,6 +146,22 @@ class Picture:
         for seen in ended:
             self.end(seen)
         self.open_ = open_
+
+    def work(self, works: Sequence[Progress]) -> None:
+        """Remember how far all *works* are now; what has ended, only for as long as its step is open."""
+        open_ids = {seen.span_id for seen in self.open_}
+        known = {work.task_id for work in works}
+        before = [work for place in self.works.values() for work in place if work.task_id not in known]
+        self.works = {}
+        # What was part of something is over with its end: there may be one for each item.
+        works = [work for work in works if work.outcome is None or work.parent_id is None]
+        for work in (*(work for work in before if work.outcome is not None), *works):
+            place = work.span_id if work.span_id in open_ids else None
+            if place is not None or work.span_id is None or work.outcome is None:
+                self.works.setdefault(place, []).append(work)
+        for place, found in self.works.items():
+            ended = [work for work in found if work.outcome is not None][-_MAX_ENDED:]
+            self.works[place] = [*ended, *(work for work in found if work.outcome is None)]
 
     def end(self, seen: Seen) -> Group | None:
         """Fold one span that ended into its parent; return the group it went into, None for a branch or experiment."""

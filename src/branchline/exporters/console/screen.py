@@ -177,6 +177,11 @@ class _Guest:
         return iter(self._stream)
 
 
+def behind(stream: TextIO) -> TextIO:
+    """Return *stream*, or the one that it stands in for while a screen is drawn."""
+    return stream._stream if isinstance(stream, _Guest) else stream  # noqa: SLF001  # the same module
+
+
 class _Guests:
     """Puts guests where the application writes to the terminal, and takes them away again."""
 

@@ -10,6 +10,7 @@ from typing import TextIO
 
 from ..._journal.seen import Seen, Summary
 from ...links import NOWHERE, Links
+from ...progress_values import Progress
 from .frame import Frame
 from .picture import Picture
 from .screen import Screen
@@ -34,6 +35,7 @@ class LiveTree:
         links: Links = NOWHERE,
         is_coloured: bool = True,
         now_unix_nano: Callable[[], int] = time.time_ns,
+        works: Callable[[], Sequence[Progress]] = tuple,
     ) -> None:
         encoding = getattr(stream, "encoding", None)
         self._encoding = encoding
@@ -41,6 +43,7 @@ class LiveTree:
         self._links = links
         self._is_coloured = is_coloured
         self._now = now_unix_nano
+        self._works = works
         self._drawn_at = 0
         self._is_changed = False
         self._picture = Picture(levels=levels)
@@ -56,7 +59,8 @@ class LiveTree:
             return
         self._picture.take(ended, open_)
         now = self._now()
-        self._is_changed = self._is_changed or bool(ended or open_)
+        works = self._works()
+        self._is_changed = self._is_changed or bool(ended or open_ or works)
         if not self._is_changed or now - self._drawn_at < _REDRAW_NANO:
             return
         if _is_at_a_prompt():
@@ -64,6 +68,7 @@ class LiveTree:
         self._is_changed = bool(open_)
         self._drawn_at = now
         self._picture.settle()
+        self._picture.work(works)
         self._screen.draw(self._lines(now))
 
     def close(self, summary: Summary) -> None:
@@ -72,6 +77,7 @@ class LiveTree:
             self._screen.leave()
             return
         self._picture.settle(is_over=True)
+        self._picture.work(self._works())
         rows = summary_rows(summary, self._picture, self._glyphs, self._links)
         # The summary is never drawn over: a path to be copied may wrap, and must not be cut.
         lines = [*self._lines(self._now(), is_final=True), *(self._line(row, 1 << 16) for row in rows)]
