@@ -51,15 +51,14 @@ class StoredTraces:
         Raises:
             MLflowFailure: when it does not take it.
         """
-        is_taken = False
-        for line in otlp_lines(part):
+        for line in () if self.reason else otlp_lines(part):
             try:
-                is_taken = self._store.log(part.experiment_id, encoded("traces", [line]))
+                is_kept = self._store.log(part.experiment_id, encoded("traces", [line]))
             except (NotOtlpError, MissingExtraError) as error:
                 raise _refused(str(error)) from error
-            if not is_taken:
+            if not is_kept:
                 return
-        if is_taken and not part.is_late:
+        if not self.reason and part.spans and not part.is_late:
             self._store.link(part.run_id, trace_id_of(part.root))
 
 
