@@ -50,7 +50,7 @@ class TraceReporter:
         """
         if self._traces is None:
             self._traces = self._make_traces(teller.client)
-        for part in parts_of(picture, entity, known, self._run_id):
+        for part in () if self.reason else parts_of(picture, entity, known, self._run_id):
             try:
                 self._traces.deliver(part)
             except MLflowFailure as failure:
