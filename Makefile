@@ -72,8 +72,8 @@ test-stack: $(READY)
 	fi
 
 # MLflow brings some ninety packages that nothing else needs: nobody installs it for `make test`. The newest release runs
-# all tests; the oldest, one between and the one without a store run those of what every release does.
-MLFLOW ?= newest middle floor skinny
+# all tests; the oldest, some between and the one without a store run those of what every release does.
+MLFLOW ?= newest traces middle floor skinny
 
 test-mlflow: $(READY)
 	@for release in $(MLFLOW); do \

@@ -18,6 +18,8 @@ from branchline.exporters.mlflow.delivery import RunDelivery, Scope
 from branchline.exporters.mlflow.health import Health
 from branchline.exporters.mlflow.reporter import Place, Reporter
 from branchline.exporters.mlflow.trace_parts import TracePart
+from branchline.exporters.mlflow.trace_reporter import TraceReporter
+from branchline.exporters.mlflow.traces import TraceRequests
 from journals import BEGIN, Journal, journal, log, opened, point, raised, span
 from mlflow_memory import Memory, Run, failure
 
@@ -55,6 +57,9 @@ class Album:
         self.look(part)
         self.parts.append(part)
 
+    def send(self, requests: TraceRequests) -> None:
+        raise NotImplementedError
+
     def told(self) -> list[tuple[str, list[str], str, bool]]:
         """Return of each part its name, its spans, its run and whether it came late."""
         return [(part.name, sorted(span.name for span in part.spans), part.run_id, part.is_late) for part in self.parts]
@@ -73,8 +78,8 @@ def begun(
     assert claim is not None
     scope = Scope(run=directory / "runs" / RUN, folder=folder, signals=("traces", "logs"))
     client: Any = memory
-    make_traces = None if album is None else lambda client: album
-    reporter = Reporter(folder, lambda: client, Health("sqlite:///x"), place or Place(), make_traces)
+    traces = None if album is None else TraceReporter(RUN, lambda client: album)
+    reporter = Reporter(folder, lambda: client, Health("sqlite:///x"), place or Place(), traces)
     return RunDelivery(scope, reporter, claim, tell=told or Told(), options=DeliveryOptions())
 
 

@@ -26,6 +26,8 @@ TOOLS = ("pytest", "pytest-asyncio")
 # 2.9 imports ``pkg_resources``, and neither knows SQLAlchemy 2.1.
 PINS: Final[Mapping[str, Sequence[str] | None]] = {
     "newest": None,
+    # The first that keeps traces.
+    "traces": ("mlflow==3.6.*", "sqlalchemy<2.1"),
     "middle": ("mlflow==2.22.*", "sqlalchemy<2.1"),
     "floor": ("mlflow==2.9.*", "setuptools<81", "sqlalchemy<2.1"),
     "skinny": ("mlflow-skinny>=3.12",),

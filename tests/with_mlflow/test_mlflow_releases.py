@@ -6,10 +6,14 @@ import importlib.util
 import json
 
 import pytest
+from mlflow_parts import parts_of
 from mlflow_told import NEEDS_MLFLOW, Told
 
 import branchline as bl
+from branchline._mlflow.client import Client
 from branchline.backends import MLflowLogger, logged_run
+from branchline.exporters.mlflow.trace_parts import trace_id_of
+from branchline.exporters.mlflow.traces import traces_for
 
 
 pytestmark = NEEDS_MLFLOW
@@ -56,3 +60,39 @@ async def test_a_run_of_the_backend(place, capsys):
     assert found.data.tags["branchline.branch.id"] == branch.config_id
     assert json.loads(kept)["config_id"] == branch.config_id
     assert capsys.readouterr().out == ""
+
+
+def release():
+    """The release that is tested, as two numbers."""
+    import mlflow
+
+    return tuple(map(int, mlflow.__version__.split(".")[:2]))
+
+
+def test_traces(place, tmp_path):
+    """
+    From 3.6 on a branch is a trace with its tree, tokens and cost, shown with its run; before, it is said why not.
+    """
+    from mlflow import MlflowClient
+
+    with bl.configure("service", directory=tmp_path / "runs", console=False) as telemetry, bl.branch({"a": 1}):
+        with bl.step("ask") as step:
+            step.usage("private", input_tokens=70, output_tokens=30, cost="0.25")
+    client = MlflowClient(place)
+    experiment = client.create_experiment(f"traces of {telemetry.run_id}")
+    run_id = client.create_run(experiment).info.run_id
+    [part] = parts_of(
+        tmp_path / "runs", telemetry.run_id, experiment_id=experiment, mlflow_run_of=lambda branch: run_id
+    )
+    traces = traces_for(Client(place))
+    traces.deliver(part)
+
+    if release() < (3, 6):
+        assert (traces.reason.startswith("MLflow 2."), "from 3.6 on" in traces.reason) == (True, True)
+        return
+    [found] = client.search_traces(locations=[experiment], run_id=run_id)
+    assert (traces.reason, found.info.trace_id) == ("", f"tr-{trace_id_of(part.root)}")
+    assert {span.name: span.parent_id is None for span in found.data.spans} == {"ask": False, "a=1": True}
+    assert (found.info.token_usage["total_tokens"], found.info.state.value) == (100, "OK")
+    # The first of these releases have no cost.
+    assert getattr(found.info, "cost", {"total_cost": 0.25})["total_cost"] == 0.25

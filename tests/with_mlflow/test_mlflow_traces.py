@@ -201,6 +201,33 @@ def test_found_by_its_tags(request, tmp_path, uri):
 
 
 @pytest.mark.parametrize("uri", ["store", "server"])
+def test_odd_values(request, tmp_path, uri):
+    """
+    Values of every kind arrive, and none keeps a trace from being shown.
+    """
+    place = request.getfixturevalue(uri)
+    odd: dict[str, object] = {
+        "bytes": b"\0\xff",
+        "none": None,
+        "nan": float("nan"),
+        "big": 2**70,
+        "deep": {"a": [1, {"b": (2.5, None)}]},
+    }
+    odd |= {"": "nothing", "json": '{"a": 1}', "text": "\U0001f600 \x00 \ud800", "many": ["x" * 1_000] * 50}
+    with bl.configure("service", directory=tmp_path / "runs", console=False) as telemetry:
+        with bl.branch({"number": 1, "odd": odd}) as open_branch, bl.step("odd \x00 name", odd=odd) as step:
+            step.stamp("odd", odd=odd)
+            open_branch.output = odd
+    kept = Kept(place, tmp_path / "runs", telemetry.run_id).deliver()
+    [[found]] = kept.all()[1].values()
+    [root] = [span for span in found.data.spans if span.parent_id is None]
+    went_in = root.inputs["odd"]
+
+    assert (went_in["deep"], went_in["json"], len(went_in["many"])) == ({"a": [1, {"b": [2.5, None]}]}, '{"a": 1}', 50)
+    assert (root.outputs is None, len(found.data.spans)) == (False, 2)
+
+
+@pytest.mark.parametrize("uri", ["store", "server"])
 def test_stragglers(request, tmp_path, uri):
     """
     What ends after its branch, or comes from another process later, is added to the trace, each span once.

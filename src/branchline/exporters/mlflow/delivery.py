@@ -91,7 +91,7 @@ class RunDelivery:
         self._tell = tell
         self._options = options
         self._reader = Reader(scope.run, is_thorough=options.is_thorough)
-        self._picture = Picture(keeps_spans=reporter.has_traces)
+        self._picture = Picture(wants_span=reporter.wants_span if reporter.has_traces else None)
         self._read_to: dict[Key, Place] = {}
         self._lines: dict[Key, deque[_Passed]] = {}
         self._streams: dict[Signal, Iterator[Read]] = {}
@@ -104,6 +104,7 @@ class RunDelivery:
         self._saved_at = 0.0
         self._unclear_since: float | None = None
         self._unreported = 0
+        self._has_said_why = False
         reporter.begin(self.run, self._told, self._picture)
 
     def look_again(self) -> None:
@@ -233,6 +234,7 @@ class RunDelivery:
         self._successes += is_told
         self._failed.pop(key, None)
         self._say_what_was_refused()
+        self._say_what_is_not_kept()
         return self._save(share) if self._is_time_to_save() else Step("moved", share)
 
     def _failed_with(self, key: str, failure: MLflowFailure) -> Step:
@@ -260,6 +262,11 @@ class RunDelivery:
                 f"kept with the reason in {self.folder}",
             )
 
+    def _say_what_is_not_kept(self) -> None:
+        if not self._has_said_why and (reason := self._reporter.reason_without_traces):
+            self._has_said_why = True
+            self._tell("traces_mlflow", f"{reason}; runs are told all the same, and MLflow(traces=False) says nothing")
+
     def _settled(self) -> Step:
         """Nothing is left to be told: whatever is not saved yet is, and what nobody should have created goes."""
         if self._is_unsaved:
@@ -279,6 +286,8 @@ class RunDelivery:
             return Step("moved")
         places: dict[Key, Place] = {}
         for key, lines in self._lines.items():
+            if key[1] == "traces" and self._reporter.has_traces and self._picture.awaits_home(self._reporter.has_trace):
+                continue
             settled = self._picture.settled.get(key[0], (0, 0))
             passed: list[_Passed] = []
             while lines and (not lines[0].has_points or _position(lines[0].read) <= settled):

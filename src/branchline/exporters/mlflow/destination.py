@@ -26,7 +26,8 @@ from .health import UNREACHABLE, Health
 from .reporter import Place, Reporter
 from .teller import GoneError, batch_from, is_passing
 from .told import told_from
-from .traces import Traces, traces_for
+from .trace_reporter import TraceReporter
+from .traces import Traces, requests_in, traces_for
 
 
 _UNSAFE: Final = re.compile(r"[^a-z0-9.]+")
@@ -70,7 +71,7 @@ class MlflowDestination:
 
     def delivery(self, run: Path, folder: Path, claim: Claim, *, tell: Tell, options: DeliveryOptions) -> RunDelivery:
         """Return the delivery of one run. Raises JournalError for a cursor that a later version has written."""
-        traces = self._traces if self._options.traces else None
+        traces = TraceReporter(run.name, self._traces) if self._options.traces else None
         reporter = Reporter(folder, self._known_client, self._health, self._place, traces)
         return RunDelivery(
             Scope(run=run, folder=folder, signals=self.signals), reporter, claim, tell=tell, options=options
@@ -96,6 +97,8 @@ class MlflowDestination:
         client, run_id = self._known_client(), str(said["run"])
         if "file" in said:
             client.write_text(run_id, said["file"], said["text"])
+        elif "trace_id" in said:
+            self._traces(client).send(requests_in(said))
         elif "status" in said:
             client.end_run(run_id, said["status"], said["end_ms"])
         else:

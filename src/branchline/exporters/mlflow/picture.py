@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import defaultdict, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -21,6 +21,8 @@ _STARTED: Final = frozenset(names.STARTED_EVENTS.values())
 _ENTITIES: Final = frozenset({names.KIND_EXPERIMENT, names.KIND_BRANCH})
 _NOBODY: Final = (None, None)
 _NO_SPAN: Final[Mapping[str, Value]] = {}
+# Of a branch that goes on for long, so many spans wait for its end.
+MOST_WAITING: Final = 5_000
 # For so long nobody takes the steps of a run for all of it: an experiment may be about to begin.
 _BARE_NANOS: Final = 30_000_000_000
 
@@ -90,12 +92,12 @@ class _Waiting(NamedTuple):
 class Picture:
     """What one run's journal says, put together as it is read; the order of the lines does not matter."""
 
-    def __init__(self, *, keeps_spans: bool = False) -> None:
-        """Know nothing yet; *keeps_spans* for whoever wants them by entity."""
+    def __init__(self, *, wants_span: Callable[[str, bool], bool] | None = None) -> None:
+        """Know nothing yet; who *wants spans* says so by the key of their entity, and whether they are new."""
         self.entities: dict[str, Entity] = {}
         self.changed: dict[str, None] = {}
         """The keys of what there is something new to tell of, in the order in which it was seen."""
-        self._keeps_spans = keeps_spans
+        self._wants_span = wants_span
         self._above: dict[str, str | None] = {}
         self._waiting: dict[str, deque[_Waiting]] = defaultdict(deque)
         self._homeless: dict[str, SpanAt] = {}
@@ -276,7 +278,7 @@ class Picture:
         span = at.span
         owner = self.owner(span.span_id)
         # In a trace of its own it still names the branch that it belongs to.
-        who = span.ours.get(names.EXPERIMENT_NAME), span.ours.get(names.BRANCH_ID)
+        who = _who(span)
         is_nobodys = owner == LOOSE and who == _NOBODY
         if owner is None or owner == LOOSE:
             owner = None if owner is None and not is_final else self._named(who, span.start_unix_nano)
@@ -285,15 +287,26 @@ class Picture:
             self._homeless[span.span_id] = at
         elif owner is None:
             self._leave_outside(at)
-        elif self._keeps_spans:
+        elif self._wants_span is not None and self._wants_span(owner, at.is_new):
             entity = self.entities[owner]
             entity.spans.append(at)
-            if entity.ended is not None or entity.closed is not None:
+            if entity.ended is not None or entity.closed is not None or self.is_much(entity):
                 self.changed[owner] = None
+
+    def is_much(self, entity: Entity) -> bool:
+        """Whether the spans of *entity* should not wait for its end."""
+        return len(entity.spans) >= MOST_WAITING
+
+    def awaits_home(self, has_trace: Callable[[str], bool]) -> bool:
+        """Whether spans are without a home that may be one which *has a trace* already: a restart would forget them."""
+        return any(
+            (key := self._named(_who(at.span), at.span.start_unix_nano)) is not None and has_trace(key)
+            for at in self._homeless.values()
+        )
 
     def _leave_outside(self, at: SpanAt) -> None:
         top = self._top(at.span.span_id)
-        if self._keeps_spans:
+        if self._wants_span is not None and self._wants_span(LOOSE, at.is_new):
             self.loose_spans.setdefault(top, []).append(at)
         if top == at.span.span_id:
             self._tops[top] = str(at.span.ours.get(names.OUTCOME) or (names.FAILED if at.span.status == _ERROR else ""))
@@ -317,6 +330,10 @@ class Picture:
         found = set(self._tops.values())
         worst = (names.FAILED, names.INTERRUPTED, names.CANCELLED)
         return next((outcome for outcome in worst if outcome in found), names.SUCCESS)
+
+
+def _who(span: DecodedSpan) -> tuple[Value, Value]:
+    return span.ours.get(names.EXPERIMENT_NAME), span.ours.get(names.BRANCH_ID)
 
 
 def _identity_of(log: DecodedLog) -> dict[str, Value]:

@@ -29,9 +29,7 @@ from .health import UNREACHABLE, Health
 from .picture import LOOSE, Entity, Picture, PointAt
 from .teller import GoneError, Teller, is_passing
 from .told import Acknowledged, Told
-from .told_traces import forget, parts_of
-from .trace_parts import trace_id_of
-from .traces import Traces
+from .trace_reporter import TraceReporter
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,16 +49,14 @@ class Reporter:
         make_client: Callable[[], Client],
         health: Health,
         place: Place,
-        make_traces: Callable[[Client], Traces] | None = None,
+        traces: TraceReporter | None = None,
     ) -> None:
-        """Note in *folder* what MLflow refuses; client and traces are made when there is something to tell."""
+        """Note in *folder* what MLflow refuses; the client is made when there is something to tell."""
         self._folder = folder
         self._make_client = make_client
         self._health = health
         self._place = place
-        self._make_traces = make_traces
-        self.has_traces = make_traces is not None
-        self._traces: Traces | None = None
+        self._traces = traces
         self.teller: Teller | None = None
         self.postponed: dict[str, None] = {}
         """Entities of which it is not known yet what they are shown below."""
@@ -77,6 +73,25 @@ class Reporter:
         self._picture = picture
         # What was created and not noted must be looked for; else nothing is there that we do not know of.
         self._is_to_look = bool(told.intents) or not told.is_known
+
+    @property
+    def has_traces(self) -> bool:
+        """Whether branches become traces as well."""
+        return self._traces is not None
+
+    @property
+    def reason_without_traces(self) -> str:
+        """Why MLflow keeps no traces, though it should."""
+        return "" if self._traces is None else self._traces.reason
+
+    def has_trace(self, key: str) -> bool:
+        """Whether MLflow has the trace of an entity, but perhaps for what comes late."""
+        known = self._told.entities.get(key)
+        return known is not None and known.has_trace
+
+    def wants_span(self, key: str, is_new: bool) -> bool:
+        """Whether a span of an entity is to be told."""
+        return self._traces is not None and self._traces.wants_span(key, is_new, self._told.entities.get(key))
 
     # ── what comes first ──────────────────────────────────────────────────────────────────────────
 
@@ -103,22 +118,22 @@ class Reporter:
         known = self._told.entities.get(key)
         if known is not None and known.is_given_up:
             entity.points.clear()
+            entity.spans.clear()
             return False
         above = self._picture.parent(entity, is_final=self.is_final)
         if known is None and above is None:
             self.postponed[key] = None
             return False
         is_run_news = known is None or self._is_news(entity, known)
-        if known is not None and not is_run_news and not any(parts_of(self._picture, entity, known, self._run_id)):
-            if known.has_trace:
-                forget(self._picture, entity)
+        if known is not None and not is_run_news and not self._is_trace_news(entity, known):
             return False
         self._ask_for_health()
         teller = self._known_teller()
         try:
             born = known or self._created(teller.client, entity, above)
-            self._told.entities[key] = self._told_more(teller, entity, born) if is_run_news else born
-            self._tell_traces(teller, entity)
+            self._told.entities[key] = born = self._told_more(teller, entity, born) if is_run_news else born
+            if self._traces is not None and self._is_trace_news(entity, born):
+                self._told.entities[key] = self._traces.told(teller, self._picture, entity, born)
         except GoneError as error:
             self._give_up(teller, entity, error)
         except MLflowFailure as failure:
@@ -136,6 +151,9 @@ class Reporter:
         return bool(
             not known.is_begun or _new_points(entity, known) or outcome_of(entity) not in (None, known.ended_as)
         )
+
+    def _is_trace_news(self, entity: Entity, known: Acknowledged) -> bool:
+        return self._traces is not None and self._traces.is_news(self._picture, entity, known)
 
     def _told_more(self, teller: Teller, entity: Entity, known: Acknowledged) -> Acknowledged:
         new = _new_points(entity, known)
@@ -157,31 +175,6 @@ class Reporter:
         for at in new:
             reached[at.process] = max(at.position, reached.get(at.process, (0, 0)))
         return replace(known, is_begun=True, ended_as=outcome or known.ended_as, points=reached)
-
-    def _tell_traces(self, teller: Teller, entity: Entity) -> None:
-        traces = self._known_traces(teller.client)
-        known = self._told.entities[entity.key]
-        parts = list(parts_of(self._picture, entity, known, self._run_id))
-        if traces is None or not parts:
-            return
-        if traces.reason:
-            # Nobody takes any: they need not be kept either.
-            forget(self._picture, entity)
-            return
-        for part in parts:
-            try:
-                traces.deliver(part)
-            except MLflowFailure as failure:
-                if is_passing(failure):
-                    raise
-                teller.bury({"run": known.run_id, "trace": trace_id_of(part.root)}, failure)
-        forget(self._picture, entity)
-        self._told.entities[entity.key] = replace(known, has_trace=True)
-
-    def _known_traces(self, client: Client) -> Traces | None:
-        if self._traces is None and self._make_traces is not None:
-            self._traces = self._make_traces(client)
-        return self._traces
 
     # ── creating ──────────────────────────────────────────────────────────────────────────────────
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from ... import names
 from ..._journal.decode import DecodedSpan
@@ -20,10 +20,19 @@ def parts_of(picture: Picture, entity: Entity, known: Acknowledged, run_id: str)
     outcome = outcome_of(entity)
     spans = [at.span for at in entity.spans if at.is_new or not known.has_trace]
     is_nothing_else = all(span.span_id == entity.key for span in spans)
-    if outcome is None or not spans or (is_nothing_else and entity.kind == names.KIND_EXPERIMENT):
+    is_time = outcome is not None or picture.is_much(entity)
+    if not is_time or not spans or (is_nothing_else and entity.kind == names.KIND_EXPERIMENT):
         return
     root = entity.trace_id, entity.key
-    yield _part(root, spans, known, run_id, name=title(entity), outcome=outcome, is_late=known.has_trace)
+    here = {span.span_id for span in spans}
+    parents = {
+        span.span_id: span.parent_id
+        for span in spans
+        if span.parent_id and span.parent_id not in here and picture.owner(span.parent_id) == entity.key
+    }
+    # What is told before the end gets its root later.
+    is_late = known.has_trace or outcome is None
+    yield _part(root, spans, known, run_id, name=title(entity), outcome=outcome, parents=parents, is_late=is_late)
 
 
 def _loose_parts(picture: Picture, entity: Entity, known: Acknowledged, run_id: str) -> Iterator[TracePart]:
@@ -36,7 +45,9 @@ def _loose_parts(picture: Picture, entity: Entity, known: Acknowledged, run_id: 
         if spans:
             first = spans[0] if root is None else root.span
             name, outcome = first.name, str(first.ours.get(names.OUTCOME) or names.SUCCESS)
-            yield _part((first.trace_id, top), spans, known, run_id, name=name, outcome=outcome, is_late=root is None)
+            late = {span.span_id: span.parent_id for span in spans if span.parent_id} if root is None else {}
+            root_ids = first.trace_id, top
+            yield _part(root_ids, spans, known, run_id, name=name, outcome=outcome, parents=late, is_late=root is None)
 
 
 def forget(picture: Picture, entity: Entity) -> None:
@@ -54,10 +65,10 @@ def _part(
     run_id: str,
     *,
     name: str,
-    outcome: str,
+    outcome: str | None,
+    parents: Mapping[str, str],
     is_late: bool,
 ) -> TracePart:
-    parents = {span.span_id: span.parent_id for span in spans if span.parent_id is not None} if is_late else {}
     return TracePart(
         root=root,
         spans=spans,

@@ -6,8 +6,6 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
-import orjson
-
 from ... import names
 from ..._journal.anyvalue import Value
 from ..._journal.decode import DecodedEvent, DecodedLink, DecodedSpan
@@ -167,41 +165,37 @@ def _tokens(span: DecodedSpan) -> bool:
     return span_usage(span.attributes) is not None
 
 
-def _kind(span: DecodedSpan) -> dict[str, str]:
+def _kind(span: DecodedSpan) -> dict[str, Value]:
     kind = _TYPES.get(str(span.ours.get(names.KIND)))
     return {} if kind is None or names.OPERATION in span.attributes else {SPAN_TYPE: kind}
 
 
-def _in_and_out(span: DecodedSpan) -> dict[str, str]:
+def _in_and_out(span: DecodedSpan) -> dict[str, Value]:
     """Return what went in and what came out: of a branch its configuration, of a step its arguments."""
     is_branch = span.ours.get(names.KIND) == names.KIND_BRANCH
     prefix = names.BRANCH_CONFIG_PREFIX if is_branch else names.ARGUMENTS_PREFIX
     taken = {key.removeprefix(prefix): value for key, value in span.ours.items() if key.startswith(prefix)}
     given = span.ours.get(names.BRANCH_OUTPUT if is_branch else names.RESULT)
-    found = {INPUTS: _json(unflattened(taken) if is_branch else taken)} if taken else {}
-    return found if given is None else {**found, OUTPUTS: _json(given)}
+    found: dict[str, Value] = {INPUTS: unflattened(taken) if is_branch else taken} if taken else {}
+    return found if given is None else {**found, OUTPUTS: given}
 
 
-def _spent(span: DecodedSpan) -> dict[str, str]:
+def _spent(span: DecodedSpan) -> dict[str, Value]:
     """Return what the span took by itself. Where we know no price, MLflow may know one."""
     cost = span.ours.get(names.COST_USD)
-    found = {} if cost is None else {COST: _json({"total_cost": cost})}
+    found: dict[str, Value] = {} if cost is None else {COST: {"total_cost": cost}}
     usage = span_usage(span.attributes)
     if usage is None:
         return found
-    tokens = {
+    tokens: dict[str, Value] = {
         "input_tokens": usage.input_tokens,
         "output_tokens": usage.output_tokens,
         "total_tokens": usage.input_tokens + usage.output_tokens,
     }
     cached = {"cache_read_input_tokens": usage.cached_tokens, "cache_creation_input_tokens": usage.cache_write_tokens}
-    found[TOKENS] = _json(tokens | {key: count for key, count in cached.items() if count})
+    found[TOKENS] = tokens | {key: count for key, count in cached.items() if count}
     labels = {MODEL: usage.response_model or usage.model, PROVIDER: usage.provider}
     return found | {key: text for key, text in labels.items() if text}
-
-
-def _json(value: object) -> str:
-    return orjson.dumps(value, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
 
 
 # ── OTLP/JSON ─────────────────────────────────────────────────────────────────────────────────────
@@ -220,7 +214,7 @@ def _link_moved(link: DecodedLink, trace: str, before: str, spans: Mapping[str, 
     return link._replace(trace_id=trace) if is_inside else link
 
 
-def _text(span: DecodedSpan, trace: str, shown: Mapping[str, str], *, of_calls: bool) -> str:
+def _text(span: DecodedSpan, trace: str, shown: Attributes, *, of_calls: bool) -> str:
     """Return the *span* in its scope; what it took itself only with *of_calls*."""
     attributes = {**span.attributes, **span.ours}
     if not of_calls:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Final, Protocol
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Final, Protocol
 
 from ..._mlflow.client import Client
 from ..._mlflow.failures import MLflowFailure
@@ -22,6 +23,38 @@ _SECONDS: Final = 30.0
 _NOT_ALLOWED: Final = ("401 ", "403 ")
 
 
+@dataclass(frozen=True, kw_only=True)
+class TraceRequests:
+    """What is sent of one trace."""
+
+    run_id: str
+    experiment_id: str
+    trace_id: str
+    is_linked: bool
+    """Whether the trace is to be shown with the run; so it is already, where not."""
+    lines: Sequence[str]
+
+    def as_json(self) -> dict[str, object]:
+        """Return it as it is kept, where it is refused."""
+        return {"run": self.run_id, **asdict(self)}
+
+
+def requests_of(part: TracePart) -> TraceRequests:
+    """Return what is sent of *part*."""
+    return TraceRequests(
+        run_id=part.run_id,
+        experiment_id=part.experiment_id,
+        trace_id=trace_id_of(part.root),
+        is_linked=bool(part.spans) and not part.is_late,
+        lines=tuple(line.decode() for line in otlp_lines(part)),
+    )
+
+
+def requests_in(kept: Mapping[str, Any]) -> TraceRequests:
+    """Return what was *kept*. Raises KeyError and TypeError for what is none."""
+    return TraceRequests(**{each.name: kept[each.name] for each in fields(TraceRequests)})
+
+
 class Traces(Protocol):
     """Where traces go."""
 
@@ -31,6 +64,9 @@ class Traces(Protocol):
 
     def deliver(self, part: TracePart) -> None:
         """Let MLflow know of *part*; the same again changes nothing. Raises MLflowFailure when it is not taken."""
+
+    def send(self, requests: TraceRequests) -> None:
+        """Do so with what was made of a part before."""
 
 
 class StoredTraces:
@@ -51,16 +87,20 @@ class StoredTraces:
         Raises:
             MLflowFailure: when it does not take it.
         """
-        is_taken = False
-        for line in otlp_lines(part):
+        if not self.reason:
+            self.send(requests_of(part))
+
+    def send(self, requests: TraceRequests) -> None:
+        """Do so with what was made of a part before."""
+        for line in () if self.reason else requests.lines:
             try:
-                is_taken = self._store.log(part.experiment_id, encoded("traces", [line]))
+                is_kept = self._store.log(requests.experiment_id, encoded("traces", [line.encode()]))
             except (NotOtlpError, MissingExtraError) as error:
                 raise _refused(str(error)) from error
-            if not is_taken:
+            if not is_kept:
                 return
-        if is_taken and not part.is_late:
-            self._store.link(part.run_id, trace_id_of(part.root))
+        if requests.is_linked and not self.reason:
+            self._store.link(requests.run_id, requests.trace_id)
 
 
 class SentTraces:
@@ -95,8 +135,12 @@ class SentTraces:
         Raises:
             MLflowFailure: when it is not taken.
         """
-        for line in otlp_lines(part):
-            answer = self._transport.send("traces", [line], timeout_seconds=_SECONDS)
+        self.send(requests_of(part))
+
+    def send(self, requests: TraceRequests) -> None:
+        """Do so with what was made of a part before."""
+        for line in requests.lines:
+            answer = self._transport.send("traces", [line.encode()], timeout_seconds=_SECONDS)
             if answer.kind != "accepted":
                 raise _failure(answer)
 
