@@ -14,7 +14,8 @@ from opentelemetry.sdk import trace as sdk
 from opentelemetry.sdk.trace import SpanLimits
 
 from branchline._pipeline.endings import watch_forks
-from branchline._pipeline.pipeline import Pipeline, PipelineOptions
+from branchline._pipeline.pipeline import Pipeline
+from branchline._pipeline.pipeline_options import PipelineOptions
 from branchline._pipeline.tracing import Provider
 from branchline._pipeline.writer import Writer
 

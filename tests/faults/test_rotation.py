@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 
 # Rotation is an option of the pipeline; 32 MiB would make slow tests.
 ROTATING = """
-import branchline._pipeline.pipeline as pipeline, dataclasses
+import branchline._pipeline.pipeline_options as pipeline, dataclasses
 real = pipeline.PipelineOptions.__init__
 def small(self, **options):
     real(self, **{**options, "rotate_bytes": 200_000})

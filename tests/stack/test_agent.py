@@ -27,7 +27,7 @@ import sys
 import time
 
 import branchline as bl
-from branchline._pipeline import pipeline
+from branchline._pipeline import pipeline_options as pipeline
 
 real = pipeline.PipelineOptions.__init__
 pipeline.PipelineOptions.__init__ = lambda self, **options: real(self, **options | {"rotate_bytes": 64 * 1024})

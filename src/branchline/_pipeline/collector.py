@@ -11,7 +11,8 @@ from typing import Any, Final, Protocol
 
 from .._journal.snapshots import REPEAT_SECONDS, Metric, Snapshot, many_series
 from .measuring import Collecting
-from .pipeline import Marker, Pipeline
+from .pipeline import Pipeline
+from .waiting import Marker
 
 
 # Callbacks that take longer are left out; how long the last collection may wait for them, its caller says.

@@ -23,7 +23,7 @@ from ..limits import BudgetConfig
 from ..log_api import SUPPRESSION
 from ..redaction import Redactor, redactor_from
 from .metric_settings import metric_settings
-from .pipeline import PipelineOptions
+from .pipeline_options import PipelineOptions
 
 
 def options_of(

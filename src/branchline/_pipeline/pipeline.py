@@ -10,11 +10,9 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any, Final, Protocol
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, Final
 
 from opentelemetry.trace import SpanContext
 
@@ -22,23 +20,24 @@ from .. import names
 from .._journal import layout
 from .._journal.records import IDENTITY_AT, SCOPE_AT, LogRecord, dumps, ring_default, span_tuple
 from .._journal.ring import Ring
-from .._journal.seen import Follows, Listener
+from .._journal.seen import Follows
 from .._journal.snapshots import Metric, Snapshot
 from ..errors import BranchlineError
 from ..limits import BudgetStatus
-from ..redaction import Redactor
 from ..usage_values import Usage
 from . import ids
 from .branch_values import BranchValues
 from .disk_rings import redacted
 from .endings import unwatch_forks
 from .log_submit import made_submit_fields, made_submit_log, submit_fields_as_record
-from .metric_settings import MetricSettings
+from .neighbours import Described, Forkable, Undescribed, WriterLike
 from .notices import Notices
 from .observers import Observers
+from .pipeline_options import PipelineOptions
 from .rare_records import Place, beginning_of, event_record, thoroughly_frozen
 from .ring_opening import Origin, opened_ring
 from .span_submit import made_queueing, made_submit
+from .waiting import Marker, Turn
 
 
 _WAKE_EVERY: Final = 512
@@ -49,99 +48,6 @@ _AT_ONCE_SECONDS: Final = 1.0
 # Without a ring: what the writer writes in less than the 100 ms that a kill may cost.
 _MOST_UNSAFE: Final = 1024
 _START_SECONDS: Final = 2.0
-_TURN_SECONDS: Final = 2.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class PipelineOptions:
-    """What a pipeline is told once."""
-
-    run_id: str
-    run_directory: Path
-    service_name: str
-    resource: Mapping[str, Any]
-    redactor: Redactor | None = None
-    durability: str = "crash"
-    memory_limit: int = 64 * 1024 * 1024
-    max_wait_seconds: float = 0.05
-    listeners: tuple[Listener, ...] = ()
-    strict: bool = False
-    rotate_bytes: int = 32 * 1024 * 1024
-    # Of stdlib's levels, the lowest that is recorded; None: none is.
-    log_level: int | None = None
-    events_on_spans: bool = False
-    metadata: Mapping[str, Any] = field(default_factory=dict)
-    metrics: MetricSettings = field(default_factory=MetricSettings)
-
-
-class Marker:
-    """A place in the queue: reached when everything before it is in the journal."""
-
-    __slots__ = ("_reached",)
-
-    def __init__(self) -> None:
-        self._reached = _thread.allocate_lock()
-        self._reached.acquire()
-
-    def reach(self) -> None:
-        """Let whoever waits go on."""
-        self._reached.release()
-
-    def wait(self, timeout: float) -> bool:
-        """Return whether the marker was reached within *timeout* seconds."""
-        return self._reached.acquire(timeout=max(timeout, 0))
-
-
-class WriterLike(Protocol):
-    """The thread at the other end of the queue."""
-
-    thread: threading.Thread
-
-    def start(self) -> None:
-        """Begin."""
-
-    def write_here(self) -> None:
-        """Write what is in the queue, in the calling thread."""
-
-    def stop(self, timeout: float, reason: str) -> None:
-        """Write what is left and end."""
-
-    def abandon(self) -> None:
-        """In a forked child: let go of the parent's files."""
-
-
-class Described(Protocol):
-    """What is known of the run as a whole."""
-
-    changes: int
-    """How often something became known; 0: nothing is."""
-
-    def document(self, *, is_ended: bool) -> dict[str, Any]:
-        """Return the metadata of the run."""
-
-    def recorded(self) -> dict[str, Any]:
-        """Return what was said of it in this process."""
-
-
-class Undescribed:
-    """What is known of a run of which nothing is to be known."""
-
-    changes = 0
-
-    def document(self, *, is_ended: bool) -> dict[str, Any]:
-        """Return nothing."""
-        return {}
-
-    def recorded(self) -> dict[str, Any]:
-        """Return nothing."""
-        return {}
-
-
-class Forkable(Protocol):
-    """What begins anew in a forked child."""
-
-    def after_fork(self) -> None:
-        """Leave everything to the parent."""
 
 
 class Pipeline:
@@ -205,9 +111,7 @@ class Pipeline:
         self._starting = _thread.allocate_lock()
         self._starter = 0
         self._goes_direct = False
-        # Who may write, once the writer thread has ended.
-        self._turn = _thread.allocate_lock()
-        self._turn_of = 0
+        self.turn = Turn(self.failed)
         self.writer: WriterLike | None = None
         self.unplaced: set[int] = set()
         self.sampled_out = 0
@@ -599,33 +503,11 @@ class Pipeline:
         # whatever came meanwhile: a handler that interrupted us left it to us.
         is_waiting = True
         while is_waiting and self.writer is not None and (self.is_direct or self.is_closed):
-            with self.turn() as is_ours:
+            with self.turn.taken() as is_ours:
                 if not is_ours:
                     return
                 self.writer.write_here()
             is_waiting = bool(self.queue) and not self.is_failing
-
-    @contextmanager
-    def turn(self) -> Iterator[bool]:
-        """Be the only one to write, once the writer has let go; tell whether we are.
-
-        We are not where this very thread was interrupted at it, by a signal handler or a finaliser.
-        """
-        me = _thread.get_ident()
-        # A thread that is stopped for good by the interpreter's end keeps the lock, and nobody else runs any more.
-        is_alone = sys.is_finalizing()
-        if self._turn_of == me or not (is_alone or self._turn.acquire(timeout=_TURN_SECONDS)):
-            yield False
-            return
-        self._turn_of = me
-        try:
-            yield True
-        except Exception as error:  # recording never raises
-            self.failed("exit", error)
-        finally:
-            self._turn_of = 0
-            if not is_alone:
-                self._turn.release()
 
     def after_fork(self) -> None:
         """In a forked child: leave everything to the parent and begin anew, at the child's first record."""

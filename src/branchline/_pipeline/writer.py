@@ -28,8 +28,9 @@ from .._journal.stored import stored_span, stored_spans
 from .audience import Audience
 from .checkpoints import Checkpoints
 from .metric_lines import MetricLines
-from .pipeline import Marker, Pipeline
+from .pipeline import Pipeline
 from .run_file import RunFile
+from .waiting import Marker
 
 
 _BATCH: Final = 512
@@ -173,7 +174,7 @@ class Writer:
         self.drain(True, most=len(pipeline.queue))
         # From here on nothing goes through the ring: what others still record is written by themselves, after this.
         pipeline.let_go()
-        with pipeline.turn() as is_ours:
+        with pipeline.turn.taken() as is_ours:
             if not is_ours:
                 # Somebody else hangs in a write: what there is waits in the ring.
                 return

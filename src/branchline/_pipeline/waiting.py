@@ -1,0 +1,62 @@
+"""What threads wait for: a place in the queue, and a turn at writing."""
+
+from __future__ import annotations
+
+import _thread
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final
+
+
+_TURN_SECONDS: Final = 2.0
+
+
+class Marker:
+    """A place in the queue: reached when everything before it is in the journal."""
+
+    __slots__ = ("_reached",)
+
+    def __init__(self) -> None:
+        self._reached = _thread.allocate_lock()
+        self._reached.acquire()
+
+    def reach(self) -> None:
+        """Let whoever waits go on."""
+        self._reached.release()
+
+    def wait(self, timeout: float) -> bool:
+        """Return whether the marker was reached within *timeout* seconds."""
+        return self._reached.acquire(timeout=max(timeout, 0))
+
+
+class Turn:
+    """Who may write, once the writer thread has ended: one at a time."""
+
+    def __init__(self, failed: Callable[[str, Exception], None]) -> None:
+        """Begin with nobody; what goes wrong in a turn, *failed* is told."""
+        self._failed = failed
+        self._lock = _thread.allocate_lock()
+        self._owner = 0
+
+    @contextmanager
+    def taken(self) -> Iterator[bool]:
+        """Be the only one; tell whether we are.
+
+        We are not where this very thread was interrupted at it, by a signal handler or a finaliser.
+        """
+        me = _thread.get_ident()
+        # A thread that is stopped for good by the interpreter's end keeps the lock, and nobody else runs any more.
+        is_alone = sys.is_finalizing()
+        if self._owner == me or not (is_alone or self._lock.acquire(timeout=_TURN_SECONDS)):
+            yield False
+            return
+        self._owner = me
+        try:
+            yield True
+        except Exception as error:  # recording never raises
+            self._failed("exit", error)
+        finally:
+            self._owner = 0
+            if not is_alone:
+                self._lock.release()
