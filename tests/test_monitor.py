@@ -30,6 +30,7 @@ from branchline.context import CURRENT
 from branchline.monitor import PerformanceMetric, PerformanceMonitor, Summary, summary_of
 from branchline.monitor.catalogue import CATALOGUE, COUNTER, GAUGE, UP_DOWN
 from branchline.monitor.lag import LoopProbe
+from branchline.monitor.machine import process_memory
 from branchline.read import open_runs
 from branchline.spreads import Spread
 from branchline.testing import capture
@@ -155,6 +156,17 @@ def test_what_is_sampled_is_true(home):
     assert threads_seen >= 8
     assert 40 <= descriptors < 40 + 200
     assert collected[2] == gc.get_stats()[2]["collections"]
+
+
+def test_psutil_and_linux_agree():
+    """
+    Where the operating system has no files about it, psutil says the same about the memory of this process.
+    """
+    [(resident, _)] = PerformanceMonitor(system=False).readings()["process.memory.usage"]
+    found = process_memory()
+
+    assert found is not None
+    assert found[1] == pytest.approx(resident, rel=0.1)
 
 
 def test_the_modes_and_directions_of_the_conventions(home):
@@ -326,18 +338,20 @@ def nvmlDeviceGetCount(): return 2
 def nvmlDeviceGetHandleByIndex(number): return number
 def nvmlDeviceGetUUID(handle): return f"GPU-{handle}"
 def nvmlDeviceGetName(handle): return b"Tesla"
-def nvmlDeviceGetMemoryInfo(handle): return Told(used=25, total=100)
+def nvmlDeviceGetMemoryInfo(handle):
+    if asked >= 4: raise OSError("fallen off its bus")
+    return Told(used=25, total=100)
 def nvmlDeviceGetUtilizationRates(handle):
     global asked
     asked += 1
-    if asked > 2: raise OSError("fallen off the bus")
+    if asked > 2: raise OSError("not supported")
     return Told(gpu=50)
 """
 
 
 def test_gpus(tmp_path):
     """
-    GPUs are told of where nvidia-ml-py finds any; one that fails later is told of no more, and the rest is.
+    GPUs are told of where nvidia-ml-py finds any, each with what it tells; once none tells anything, nobody asks more.
     """
     (tmp_path / "stand-in").mkdir()
     (tmp_path / "stand-in" / "pynvml.py").write_text(NVML)
@@ -347,19 +361,21 @@ def test_gpus(tmp_path):
     reader = GpuReader()
     for metric, series in reader.read().items():
         print(metric, series)
-    print(reader.read(), reader.read())
+    print(sorted(reader.read()), reader.read(), reader.read())
+    import pynvml
+    print(pynvml.asked)
     """
     tags = [f"{{'hw.id': 'GPU-{number}', 'hw.name': 'Tesla'}}" for number in (0, 1)]
 
     assert run_python(program, tmp_path, tmp_path / "stand-in").splitlines() == [
         f"{metric} [({value}, {tags[0]}), ({value}, {tags[1]})]"
         for metric, value in (
-            ("hw.gpu.utilization", 0.5),
             ("hw.gpu.memory.usage", 25),
             ("hw.gpu.memory.limit", 100),
             ("hw.gpu.memory.utilization", 0.25),
+            ("hw.gpu.utilization", 0.5),
         )
-    ] + ["{} {}"]
+    ] + ["['hw.gpu.memory.limit', 'hw.gpu.memory.usage', 'hw.gpu.memory.utilization'] {} {}", "6"]
 
 
 @pytest.mark.parametrize("interval", [0, 0.01, -1, "soon", True, None, float("nan")])
@@ -655,6 +671,8 @@ def test_what_cannot_be_timed():
     for threshold in (0, -1, "1", True):
         with pytest.raises(ConfigError, match="threshold_ms="):
             monitor.timed_operation("x", threshold_ms=threshold)  # type: ignore[arg-type]  # that is the point
+        with pytest.raises(ConfigError, match="threshold_ms="):
+            PerformanceMonitor(threshold_ms=threshold)  # type: ignore[arg-type]  # the same
 
 
 def test_without_a_run_an_operation_is_its_body():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -80,6 +81,35 @@ def test_t059_latencies_are_measured(home):
     orders, requests = found["order_execution_time"], found["branchline.step.duration"]
     assert (orders.count, orders.min, orders.max, orders.mean, orders.p50) == (3, 120, 180, 150, 150)
     assert (requests.count, requests.min <= requests.p50 <= requests.p95 <= requests.p99 <= requests.max) == (10, True)
+
+
+def test_a_trade_its_error_and_its_latency_belong_together(home):
+    """
+    Weakness 5.3 (3): what happened to an order, what went wrong and how long it took are in one trace, on the step that
+    it happened in, and their times say their zone.
+    """
+    run = bl.configure("trading", directory=home, console=False)
+    with run, PerformanceMonitor(Threshold("branchline.step.duration", above=0.001), system=False):
+        with suppress(ConnectionError), timed_operation("place_order", threshold_ms=1, symbol="BTC"):
+            bl.event("trade.order_placed", side="BUY")
+            metric = PerformanceMetric("order_execution_time", 150, "milliseconds")
+            metric.record()
+            time.sleep(0.01)
+            raise ConnectionError("exchange is away")
+    found = open_runs(home).last
+    [step] = found.steps
+
+    assert {line.event_name: (line.trace_id, line.span_id) for line in found.logs} == dict.fromkeys(
+        [
+            "branchline.operation.started",
+            "trade.order_placed",
+            "branchline.operation.failed",
+            "branchline.alert",
+        ],
+        (step.trace_id, step.span_id),
+    )
+    assert [point.span_id for point in found.points] == [step.span_id]
+    assert metric.to_dict()["timestamp"].endswith("+00:00")
 
 
 def test_t060_thresholds_raise_alerts(home):

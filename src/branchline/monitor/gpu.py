@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import suppress
 from types import ModuleType
 
@@ -10,7 +11,7 @@ from .catalogue import Readings
 
 
 class GpuReader:
-    """Reads what the GPUs do; after the first failure it does not ask again."""
+    """Reads what the GPUs do; where there is nothing to read, it does not ask again."""
 
     def __init__(self) -> None:
         self._library: ModuleType | None = None
@@ -24,11 +25,12 @@ class GpuReader:
             self._library = _begun()
         if self._library is None:
             return {}
-        try:
-            return _read(self._library)
-        except Exception:  # a driver that is being replaced, a GPU that has fallen off its bus
+        found: Readings = {}
+        with suppress(Exception):  # a driver that is being replaced, a GPU that has fallen off its bus
+            found = _read(self._library)
+        if not found:
             self._library = None
-            return {}
+        return found
 
     def close(self) -> None:
         """Let go of the driver."""
@@ -54,15 +56,25 @@ def _read(library: ModuleType) -> Readings:
     for number in range(library.nvmlDeviceGetCount()):
         handle = library.nvmlDeviceGetHandleByIndex(number)
         attributes = {names.GPU_ID: _text(library.nvmlDeviceGetUUID(handle)), names.GPU_NAME: _name(library, handle)}
-        memory = library.nvmlDeviceGetMemoryInfo(handle)
-        for metric, value in (
-            (names.GPU_UTILIZATION, library.nvmlDeviceGetUtilizationRates(handle).gpu / 100),
-            (names.GPU_MEMORY_USAGE, memory.used),
-            (names.GPU_MEMORY_LIMIT, memory.total),
-            (names.GPU_MEMORY_UTILIZATION, memory.used / memory.total),
-        ):
+        for metric, value in (*_memory(library, handle), *_utilization(library, handle)):
             found.setdefault(metric, []).append((value, attributes))
     return found
+
+
+# Not every GPU tells everything: one that is shared has a memory, and nothing to say about its utilization.
+
+
+def _memory(library: ModuleType, handle: object) -> Iterator[tuple[str, float]]:
+    with suppress(Exception):
+        memory = library.nvmlDeviceGetMemoryInfo(handle)
+        yield names.GPU_MEMORY_USAGE, memory.used
+        yield names.GPU_MEMORY_LIMIT, memory.total
+        yield names.GPU_MEMORY_UTILIZATION, memory.used / memory.total
+
+
+def _utilization(library: ModuleType, handle: object) -> Iterator[tuple[str, float]]:
+    with suppress(Exception):
+        yield names.GPU_UTILIZATION, library.nvmlDeviceGetUtilizationRates(handle).gpu / 100
 
 
 def _name(library: ModuleType, handle: object) -> str:

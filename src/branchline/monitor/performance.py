@@ -26,7 +26,7 @@ from .instruments import offer
 from .machine import has_psutil
 from .sampler import Sampler
 from .summaries import Summaries
-from .thresholds import Threshold
+from .thresholds import Threshold, checked_milliseconds
 from .values import PerformanceMetric
 from .watch import Watch
 
@@ -346,7 +346,8 @@ def watch_loop(loop: AbstractEventLoop | None = None) -> None:
 
 
 def _of_steps(threshold_ms: float | None) -> tuple[Threshold, ...]:
-    return () if threshold_ms is None else (Threshold(names.STEP_DURATION, above=threshold_ms / 1000),)
+    limit = checked_milliseconds(threshold_ms)
+    return () if limit is None else (Threshold(names.STEP_DURATION, above=limit / 1000),)
 
 
 def _interval(said: object) -> float:

@@ -118,6 +118,18 @@ def severity_of(said: object) -> str | None:
     return word if word in SEVERITIES else None
 
 
+def checked_milliseconds(said: float | None) -> float | None:
+    """Return *said* as a limit in milliseconds; None for none.
+
+    Raises:
+        ConfigError: for what is no number above zero.
+    """
+    if said is None or (_is_number(said) and said > 0):
+        return said
+    msg = f"threshold_ms={said!r}; accepted: milliseconds above zero, or None"
+    raise ConfigError(msg)
+
+
 def _wrong(threshold: Threshold) -> Iterable[str]:
     metric: object = threshold.metric
     if not isinstance(metric, str) or not metric:

@@ -8,7 +8,6 @@ from typing import Self
 
 from .. import names
 from ..context import CURRENT, EventTaker
-from ..errors import ConfigError
 from ..logs import foreign
 from ..logs.severity import named, word_of
 from ..outcomes import error_type, outcome_of
@@ -16,6 +15,7 @@ from ..steps import Step, step
 from ..tracebacks import said
 from ..values import freeze_name
 from .around import Around
+from .thresholds import checked_milliseconds
 
 
 class TimedOperation(Around):
@@ -31,11 +31,8 @@ class TimedOperation(Around):
         Raises:
             ConfigError: for a threshold that is no number above zero.
         """
-        if threshold_ms is not None and not (_is_number(threshold_ms) and threshold_ms > 0):
-            msg = f"threshold_ms={threshold_ms!r}; accepted: milliseconds above zero, or None"
-            raise ConfigError(msg)
         self.operation = freeze_name(operation)
-        self.threshold_ms = threshold_ms
+        self.threshold_ms = checked_milliseconds(threshold_ms)
         self.duration_ms: float | None = None
         """How long it took, once it has ended."""
         self._fields = fields
@@ -89,7 +86,3 @@ def timed_operation(operation: str, /, *, threshold_ms: float | None = None, **f
         ConfigError: for a threshold that is no number above zero.
     """
     return TimedOperation(operation, threshold_ms=threshold_ms, **fields)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
