@@ -310,7 +310,10 @@ class PerformanceMonitor:
 
     def _taken(self) -> Iterable[Measured]:
         for _ in range(len(self._heard)):
-            measured = self._heard.popleft()
+            try:
+                measured = self._heard.popleft()
+            except IndexError:  # too much came meanwhile, and the oldest were dropped
+                return
             # Whoever else watches may want to hear of what is sampled here.
             if measured.metric not in CATALOGUE:
                 yield measured
