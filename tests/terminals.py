@@ -18,6 +18,7 @@ class Terminal:
         termios.tcsetattr(slave, termios.TCSANOW, settings)
         termios.tcsetwinsize(slave, (rows, columns))
         self.stream = os.fdopen(slave, "w", encoding="utf-8", buffering=1)
+        self._unread = b""
         self.rows = [""]
         self.row = self.column = 0
 
@@ -25,9 +26,11 @@ class Terminal:
         # The kernel hands over what was written when it likes: a mark at the end tells that it is all here.
         mark = "\x1b[9z"
         os.write(self.stream.fileno(), mark.encode())
-        text = b""
-        while not text.endswith(mark.encode()):
+        text = self._unread
+        while mark.encode() not in text:
             text += os.read(self.master, 1 << 20)
+        # Whoever draws from time to time may have gone on behind it.
+        text, _, self._unread = text.partition(mark.encode())
         for token in re.findall(r"\x1b\[[?0-9]*[A-Za-z]|\x1b[78D]|[\r\n]|[^\x1b\r\n]+", text.decode()):
             self._take(token)
         return [row.rstrip() for row in self.rows]

@@ -315,8 +315,8 @@ def test_a_loop_on_a_terminal(terminal, monkeypatch):
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.delenv("CI", raising=False)
     for number in bl.track(range(2), "load"):
-        while number == 1 and "1/2" not in "".join(terminal.screen()):
-            time.sleep(0.01)
+        if number == 1:
+            until(lambda: "1/2" in "".join(terminal.screen()))
 
     [line, rest] = terminal.screen()
     assert (line.startswith("✓ load  ━━━━━━━━━━━━━━━━━━━━━━━━━━━━  2/2  in 00:0"), rest) == (True, "")
@@ -334,12 +334,9 @@ def test_a_run_takes_over(terminal, monkeypatch, directory):
     until(lambda: "load" in "".join(terminal.screen()))
     bl.configure("x", directory=directory)
     with bl.step("step"):
-        until(lambda: {"load", "step"} <= {word for row in terminal.screen() for word in row.split()})
-        rows = [row for row in terminal.screen() if row]
+        until(lambda: [row.split()[1] for row in terminal.screen() if row] == ["load", "step"])
     bl.shutdown()
     items.close()
-
-    assert [row.split()[1] for row in rows] == ["load", "step"]
 
 
 def until(is_so):

@@ -211,6 +211,9 @@ class Board(Protocol):
     def shown(self) -> Sequence[Progress]:
         """Return what goes on, and what has ended a moment ago."""
 
+    def hide(self) -> None:
+        """Give the terminal to a run that begins."""
+
 
 class _Current:
     """The process-wide state: what records, and the run it writes to, set by ``telemetry``; and who is told live."""

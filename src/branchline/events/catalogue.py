@@ -68,6 +68,7 @@ CATALOGUE: Final[Mapping[str, Kind]] = {
     # What branchline records by itself for a person to read.
     names.BUDGET_WARNING: Kind("a budget is nearly used up, or will be"),
     names.BUDGET_EXCEEDED: Kind("a budget is used up"),
+    names.STALL_EVENT: Kind("tracked work has stalled: what all threads are doing", (names.CODE_STACKTRACE,)),
     names.ALERT_EVENT: Kind(
         "a value has passed a limit",
         (
@@ -95,6 +96,7 @@ CATALOGUE: Final[Mapping[str, Kind]] = {
     names.METRIC_EVENT: Kind("one value of a metric", ("those of the point",)),
     names.USAGE_EVENT: Kind("a call of a model", ("gen_ai.…",)),
     # What the journal keeps for readers.
+    names.PROGRESS_EVENT: Kind("how far tracked work is"),
     names.RUN_STARTED: Kind("a process has begun to record", (names.SERVICE_NAME,)),
     names.RUN_ENDED: Kind("a process records no more", ("reason",)),
     names.EXPERIMENT_STARTED: Kind("an experiment has been opened"),

@@ -17,6 +17,8 @@ from .work import Display, Shown, Work
 
 
 _LOOK_SECONDS: Final = 0.1
+# A run that begins takes no longer until it says whether it shows progress itself.
+_HIDDEN_SECONDS: Final = 1.0
 # With nothing to look at for so long, the thread ends: one loop after another does not start one each.
 _LINGER_SECONDS: Final = 1.0
 # Asked once a second, or a little earlier.
@@ -45,6 +47,7 @@ class Board:
         self._lock = threading.RLock()
         self._thread: threading.Thread | None = None
         self._announced: str | None = None
+        self._hidden_until = 0.0
 
     def __repr__(self) -> str:
         return f"<Board of {len(self._works)} piece(s) of work>"
@@ -120,6 +123,14 @@ class Board:
             work.record(progress)
         self._announced = None
 
+    def hide(self) -> None:
+        """Give the terminal to a run that begins."""
+        with self._locked():
+            self._hidden_until = time.monotonic() + _HIDDEN_SECONDS
+            for _, display in self._displays:
+                with suppress(Exception):  # a stream of others is no reason to fail
+                    display.hide()
+
     @contextmanager
     def _locked(self) -> Iterator[None]:
         is_locked = self._lock.acquire(timeout=_PATIENCE_SECONDS)
@@ -151,10 +162,10 @@ class Board:
         return [work.progress(now) for work, shows in list(self._works.items()) if shows is display][-_MOST_SHOWN:]
 
     def _show(self, display: Display, now: float) -> None:
-        if CURRENT.shows_progress is None:
-            display.show(self._shown_by(display, now))
-        else:
+        if CURRENT.shows_progress is not None:
             display.hide()
+        elif now >= self._hidden_until:
+            display.show(self._shown_by(display, now))
 
     # ── the thread ────────────────────────────────────────────────────────────────────────────────
 

@@ -27,3 +27,9 @@ def leave(run_id: str) -> None:
 def shown() -> Sequence[Progress]:
     """Return what goes on in this process, and what has ended a moment ago."""
     return () if CURRENT.board is None else CURRENT.board.shown()
+
+
+def hide() -> None:
+    """Have the terminal for a run that begins."""
+    if CURRENT.board is not None:
+        CURRENT.board.hide()

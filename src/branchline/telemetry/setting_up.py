@@ -39,7 +39,7 @@ from ..redaction import Redactor
 from .environment import inherited, is_child
 from .log_wiring import LogWiring
 from .measures import monitor_of
-from .progress import shown
+from .progress import hide, shown
 from .providers import foreign_tracers
 from .run import Telemetry
 from .state import STATE
@@ -192,6 +192,7 @@ def _listeners(config: Config) -> tuple[Listener, ...]:
     # Drawing needs rich, which a program without a terminal should not pay for.
     from ..exporters.console import console_listener
 
+    hide()
     listener = console_listener(config.console, verbosity=config.verbosity, links=config.links, works=shown)
     return () if listener is None else (listener,)
 
