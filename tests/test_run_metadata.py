@@ -126,6 +126,7 @@ def test_what_recorders_say():
 
     said = only().metadata
     assert (own.experiment_id, own.run_id) == ("sweep", "one")
+    assert said["generation"]["experiment_id"] == "sweep"
     assert said["configuration"] == own.configuration.to_dict()
     assert said["data_sources"] == own.data_sources.to_dict()
     assert (said["seeds"], said["warnings"]) == ({"numpy": 7}, ["odd"])
