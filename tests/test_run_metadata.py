@@ -14,9 +14,11 @@ import time
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 import branchline as bl
 from branchline._journal.described import metadata_of
+from branchline.cli import main
 from branchline.metadata import MetadataRecorder, calculate_checksum
 from branchline.read import open_runs
 
@@ -124,6 +126,7 @@ def test_what_recorders_say():
 
     said = only().metadata
     assert (own.experiment_id, own.run_id) == ("sweep", "one")
+    assert said["generation"]["experiment_id"] == "sweep"
     assert said["configuration"] == own.configuration.to_dict()
     assert said["data_sources"] == own.data_sources.to_dict()
     assert (said["seeds"], said["warnings"]) == ({"numpy": 7}, ["odd"])
@@ -421,3 +424,65 @@ def test_packages_with_secret_names(tmp_path, monkeypatch):
     assert packages["versions"]["google-auth"] == "2.3"
     listing = "".join(f"{name}=={version}\n" for name, version in packages["versions"].items())
     assert packages["checksum"] == calculate_checksum(listing)
+
+
+# ── whatever there is ─────────────────────────────────────────────────────────────────────────────
+@pytest.mark.parametrize(
+    "oddity",
+    [
+        "sys.argv = ['x' * 5000]",
+        "sys.argv = []",
+        "sys.argv = ['a\\0b', 3, None]",
+        "del sys.argv",
+        "sys.path.append(3); sys.path.append('x' * 5000)",
+        "os.symlink('.git', '.git')",
+        "open('.git', 'w').write('gitdir: ' + 'x' * 3000)",
+        "open('.git', 'wb').write(b'gitdir: \\0\\xff')",
+        "os.environ['PATH'] = ''",
+        "os.environ['TZ'] = 'Nowhere/Land'",
+        "import signal; signal.signal(signal.SIGCHLD, signal.SIG_IGN)",
+    ],
+)
+def test_odd_processes(oddity, tmp_path):
+    """
+    However odd a process is, it is set up, and what can be known of it is.
+    """
+    program = f"""
+        import os, sys
+        {oddity}
+        import branchline as bl
+        with bl.configure("test", directory={str(tmp_path / "out")!r}), bl.step("x"):
+            pass
+    """
+    ran = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)], env=environment(), capture_output=True, text=True, check=False
+    )
+
+    assert (ran.returncode, ran.stderr) == (0, "")
+    [run] = open_runs(tmp_path / "out")
+    assert metadata_of(run.directory)["environment"]["python_version"] == platform.python_version()
+    assert [step.name for step in run.steps] == ["x"]
+
+
+def test_as_a_document():
+    """
+    `Run.to_dict` has the metadata, with what sounds like a secret and is none.
+    """
+    with bl.configure("test"):
+        MetadataRecorder().set_config(model="m", password="hunter2hunter2")
+    run = only()
+
+    said = run.to_dict(redact=True)["metadata"]
+    assert said["packages"] == run.metadata["packages"]
+    assert said["configuration"]["password"] == "[redacted]"
+
+
+def test_shown(repository):
+    """
+    `branchline show` says which code ran.
+    """
+    run_python("import branchline as bl\nwith bl.configure('test', directory='out'): pass", cwd=repository)
+    commit = (repository / ".git/refs/heads/main").read_text()[:12]
+
+    shown = CliRunner().invoke(main, ["show", "-d", str(repository / "out")]).output
+    assert f"\n  code {commit} on main, with changes that are not committed\n" in shown

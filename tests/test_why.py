@@ -170,6 +170,19 @@ def test_settings_of_renamed_branches():
     )
 
 
+def test_settings_of_any_shape():
+    """
+    Settings that are lists of mappings, or mappings with nothing in them, are compared as all others.
+    """
+    one, other = two(
+        sweep({"layers": [{"n": 1}], "empty": {}}, names=["a"]),
+        sweep({"layers": [{"n": 2}], "empty": [1]}, names=["a"]),
+    )
+
+    assert {difference.name for difference in differences(one, other)} == {"layers", "empty"}
+    assert "layers" in why()
+
+
 def test_more_branches():
     """
     Branches that only one of the runs has are named.
@@ -293,6 +306,29 @@ def test_metrics():
         ("score", "k=2", 1.0, 0.5),
         ("score", "k=1", 1.0, 0.9),
     ]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "count"),
+    [
+        (float("nan"), float("nan"), 0),
+        (float("inf"), float("inf"), 0),
+        (1.0, float("nan"), 1),
+        (float("inf"), 1.0, 1),
+        (0.0, 1.0, 1),
+        (-1.0, 1.0, 1),
+        (1.0, 1.0005, 0),
+    ],
+)
+def test_odd_metrics(before, after, count):
+    """
+    What is not finite has moved when it is something else, and is told of.
+    """
+    one, other = two(sweep({"k": 1}, metric=[before]), sweep({"k": 1}, metric=[after]))
+
+    assert len(moves(one, other)) == count
+    assert why().count("score") == count
+    assert len([each for each in json.loads(why("--json"))["moved"] if each["kind"] == "metric"]) == count
 
 
 def failing(*configs):

@@ -70,6 +70,7 @@ def run_picture(console: Console, run: Run, *, now: float, is_whole: bool = Fals
     """Yield the parts of the picture of *run*, with *now* in seconds."""
     yield header(console, run, now=now)
     yield from logged(run)
+    yield from code_lines(run)
     yield from (Text(f"  {line}", STYLES["killed"]) for line in killed_lines(run))
     items = items_of(run)
     yield Text()
@@ -128,6 +129,15 @@ def logged(run: Run) -> Iterator[Text]:
     if counts:
         levels = [Text(f"{count:,} {printable(level) or 'none'}", style) for (level, style), count in counts.items()]
         yield Text(f"  {plural(len(lines), 'log record')}: ").append_text(Text(", ").join(levels))
+
+
+def code_lines(run: Run) -> Iterator[Text]:
+    """Yield which code ran, where it is known."""
+    code = run.metadata.get("code")
+    if isinstance(code, dict) and code.get("commit"):
+        branch = f" on {printable(str(code['branch']))}" if code.get("branch") else ""
+        changes = ", with changes that are not committed" if code.get("is_dirty") else ""
+        yield Text(f"  code {printable(str(code['commit']))[:12]}{branch}{changes}", "dim")
 
 
 def killed_lines(run: Run) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
@@ -15,7 +16,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from ..exporters.console.text import dollars, figure, plural
+from ..exporters.console.text import ASCII, dollars, figure, plural
 from ..read import Run, Runs
 from ..read.differences import Difference, differences, undescribed
 from ..read.document import iso
@@ -23,7 +24,7 @@ from ..read.load import uncollected
 from ..read.movements import COST, METRIC, OUTCOME, TIME, TOKENS, Movement, movements
 from ..read.tree import printable, shown
 from .options import CommandError, common_options, found_run, found_runs, print_json, terminal
-from .paint import STYLES, ago, glyphs, seconds, sign
+from .paint import STYLES, ago, glyphs, seconds, sign, styled
 
 
 # Of one section; who wants to see forty packages asks for them.
@@ -34,6 +35,7 @@ _LEAST_WIDTH: Final = 10
 _GAP: Final = 4
 _CHECKSUM_CHARACTERS: Final = 12
 _SIDE_BY_SIDE: Final = 170
+_ARROWS: Final = {False: " → ", True: " -> "}
 
 _TITLES: Final = {
     "configuration": "configuration",
@@ -91,7 +93,7 @@ def _picture(
 ) -> RenderableType:
     is_wide = console.is_terminal and console.width >= _SIDE_BY_SIDE
     width = (console.width - _GAP) // 2 if is_wide else console.width
-    left = Group(Text("what differs", "bold"), _differing(runs, differing, width, is_whole=is_whole))
+    left = Group(Text("what differs", "bold"), _differing(console, runs, differing, width, is_whole=is_whole))
     right = Group(Text("what moved", "bold"), _moved(console, moved, width, is_whole=is_whole))
     if is_wide:
         beside = Table.grid(padding=(0, _GAP, 0, 0))
@@ -103,14 +105,16 @@ def _picture(
 def _heads(console: Console, runs: tuple[Run, Run]) -> Iterator[Text]:
     now = time.time()
     for word, run in zip(("before", "after "), runs, strict=True):
-        line = Text(f"{word} ", "dim")
+        line = styled((f"{word} ", "dim"))
         line.append_text(sign(console, {"ended": "success", "killed": "failed"}.get(run.state, "open")))
         line.append(f" {printable(run.service_name) or 'run'}", "bold").append(f"  {printable(run.id)}", "dim")
         line.append(f"  {ago(run.created_unix_nano, now)} · {plural(len(run.steps), 'step')}", "dim")
         yield line
 
 
-def _differing(runs: tuple[Run, Run], differing: Sequence[Difference], width: int, *, is_whole: bool) -> RenderableType:
+def _differing(
+    console: Console, runs: tuple[Run, Run], differing: Sequence[Difference], width: int, *, is_whole: bool
+) -> RenderableType:
     rows: list[Row] = []
     for title, group in groupby(differing, key=_title):
         of_section = list(group)
@@ -120,7 +124,7 @@ def _differing(runs: tuple[Run, Run], differing: Sequence[Difference], width: in
                 (
                     Text("" if place else title, "dim"),
                     Text(printable(each.name), "bold"),
-                    _change(_value(each.before), _value(each.after)),
+                    _change(console, _value(each.before), _value(each.after)),
                     Text(_where(each.where), "dim"),
                 )
             )
@@ -145,7 +149,7 @@ def _moved(console: Console, moved: Sequence[Movement], width: int, *, is_whole:
                 (
                     Text("" if place else kind, "dim"),
                     _subject(each),
-                    _change(_figure(each.kind, each.before), _figure(each.kind, each.after)),
+                    _change(console, _figure(each.kind, each.before), _figure(each.kind, each.after)),
                     _trend(console, each),
                 )
             )
@@ -190,12 +194,13 @@ def _title(each: Difference) -> str:
     return _TITLES.get(each.section, each.section)
 
 
-def _change(before: str | None, after: str | None) -> Text:
+def _change(console: Console, before: str | None, after: str | None) -> Text:
+    is_plain = glyphs(console) is ASCII
     if before is None:
-        return Text("+ ", "green").append(after or "", "green")
+        return Text(f"+ {after or ''}", "green")
     if after is None:
-        return Text("– ", "red").append(before, "red strike")
-    return Text(before, "dim").append(" → ", "dim").append(after, "cyan")
+        return styled(("- ", "red"), (before, "red strike"))
+    return styled((before, "dim"), (_ARROWS[is_plain], "dim"), (after, STYLES.get(after, "cyan")))
 
 
 def _value(value: object) -> str | None:
@@ -246,12 +251,12 @@ def _trend(console: Console, each: Movement) -> Text:
     if each.kind == OUTCOME:
         return Text(each.name if each.name == "failed" else "", STYLES["failed"])
     ratio = each.ratio
-    if ratio is None or ratio < 0:
+    if ratio is None or ratio < 0 or not math.isfinite(ratio):
         return Text()
     words = f"{glyphs(console).times}{ratio:.1f}" if ratio >= 2 else f"{(ratio - 1) * 100:+.3g} %"
     style = "cyan" if each.kind == METRIC else "red" if ratio > 1 else "green"
     samples = f"  median of {each.samples:,}" if each.samples > 1 else ""
-    return Text(words, style).append(samples, "dim")
+    return styled((words, style), (samples, "dim"))
 
 
 # ── as JSON ───────────────────────────────────────────────────────────────────────────────────────

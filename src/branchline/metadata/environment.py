@@ -91,4 +91,6 @@ def code_places(arguments: Sequence[str], directory: str) -> tuple[Path, ...]:
     script = getattr(sys.modules.get("__main__"), "__file__", None) or (arguments[0] if arguments else "")
     path = Path(directory, script)
     is_installed = any(path.is_relative_to(prefix) for prefix in (sys.prefix, sys.base_prefix))
-    return (path.parent, Path(directory)) if script and path.is_file() and not is_installed else (Path(directory),)
+    # Not asked of the path, which raises for a name that no file can have.
+    is_file = os.path.isfile(path)  # noqa: PTH113
+    return (path.parent, Path(directory)) if script and is_file and not is_installed else (Path(directory),)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -35,12 +36,11 @@ def head_of(start: Path) -> Head | None:
 
 def _git_folder(root: Path) -> Path | None:
     place = root / ".git"
-    if (place / "HEAD").is_file():
-        return place
     # Of a submodule, and of a further working tree: a file that says where.
     text = _text(place)
     folder = root / text.removeprefix("gitdir:").strip() if text.startswith("gitdir:") else place
-    return folder if (folder / "HEAD").is_file() else None
+    # Not asked of the path, which raises where nobody may look.
+    return folder if os.path.isfile(folder / "HEAD") else None  # noqa: PTH113
 
 
 def _head(root: Path, folder: Path) -> Head:
@@ -73,5 +73,5 @@ def _text(path: Path, most: int = _MOST_BYTES) -> str:
     try:
         with path.open("rb") as file:
             return file.read(most).decode("utf-8", "replace").strip()
-    except OSError:
+    except (OSError, ValueError):
         return ""

@@ -31,7 +31,7 @@ def installed_packages(path: Iterable[str]) -> dict[str, str]:
 def _packages_in(folder: str) -> Iterator[tuple[str, str]]:
     try:
         names = os.listdir(folder)  # noqa: PTH208  # twice as fast, of thousands of names
-    except OSError:
+    except (OSError, ValueError):
         return
     for name in names:
         match = re.fullmatch(_METADATA, name) if name.endswith("-info") else None

@@ -204,7 +204,9 @@ class MetadataRecorder:
             *([documents.DATA_SOURCES] if self._metadata.data_sources.sources else []),
             *(documents.CHECKSUMS, documents.SEEDS, documents.ERRORS, documents.WARNINGS),
         )
-        return {section: whole[section] for section in sections if whole[section]}
+        said = {section: whole[section] for section in sections if whole[section]}
+        own_id = self._metadata.experiment_id
+        return said | ({documents.GENERATION: {"experiment_id": own_id}} if own_id else {})
 
     def __enter__(self) -> Self:
         self.start()

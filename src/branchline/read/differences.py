@@ -249,6 +249,8 @@ def _flat(content: Mapping[str, object], prefix: str = "") -> dict[str, object]:
 
 
 def _hashable(value: object) -> object:
+    if isinstance(value, Mapping):
+        return str({key: _hashable(item) for key, item in value.items()})
     return tuple(map(_hashable, value)) if isinstance(value, list | tuple) else value
 
 

@@ -181,15 +181,15 @@ def _measured(old: Mapping[str, float], new: Mapping[str, float], *, level: str,
 
 
 def _has_moved(one: float, other: float) -> bool:
-    if math.isnan(one) or math.isnan(other):
-        return math.isnan(one) != math.isnan(other)
+    if not math.isfinite(one) or not math.isfinite(other):
+        return one != other and not (math.isnan(one) and math.isnan(other))
     return abs(other - one) > _LEAST_CHANGE * max(abs(one), abs(other))
 
 
 def _distance(one: float, other: float) -> float:
     """Return how far apart two values are, beside how large they are: 0 to 2."""
-    size = max(abs(one), abs(other))
-    return abs(other - one) / size if size and math.isfinite(size) else 2.0
+    change = abs(other - one)
+    return change / max(abs(one), abs(other)) if change and math.isfinite(change) else 2.0
 
 
 def _seconds(run: Run) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from ..metadata_documents import redacted
 from ..redaction import Redactor
 from .budgets import budget_statuses
 from .document import (
@@ -42,6 +43,7 @@ def run_document(run: Run) -> dict[str, Any]:
         "state": run.state,
         "created": iso(run.created_unix_nano),
         "ended": iso(run.ended_unix_nano),
+        "metadata": dict(run.metadata),
         "processes": [process_document(process) for process in run.processes],
         "spans": [step_document(step) for step in walk(run.roots)],
         "stamps": [stamp_document(stamp) for stamp in run.stamps],
@@ -62,7 +64,10 @@ def run_document(run: Run) -> dict[str, Any]:
 def whole_run(run: Run, redactor: Redactor | None) -> dict[str, Any]:
     """Return the same with nothing in it but what JSON has, and without what *redactor* takes out."""
     document = run_document(run)
-    made: Any = jsonable(document if redactor is None else _clean(document, redactor))
+    if redactor is not None:
+        # Names of packages would be taken for keys: what the metadata holds, its own room knows.
+        document = _clean(document, redactor) | {"metadata": redacted(run.metadata, redactor)}
+    made: Any = jsonable(document)
     return dict(made)
 
 
