@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 import branchline as bl
-from branchline.events import InvalidTrade, TradeEvent, record_trade
+from branchline.events import InvalidTrade, TradeContext, TradeEvent, record_trade
 from branchline.logs.registry import LOGGERS
 from branchline.read import open_runs
 from branchline.testing import capture
@@ -317,3 +317,65 @@ def test_record_trade() -> None:
             "quantity=0 is not accepted; accepted: a number above 0",
         ),
     }
+
+
+# ── a trade while it happens ──────────────────────────────────────────────────────────────────────
+
+
+def test_a_trade_that_takes_a_while(tmp_path: Path) -> None:
+    """
+    It is a step, whose beginning, notes, result and end are events in the run and in ``trades.log`` (MX-26).
+    """
+    bl.get_logger("trades", {"log_dir": tmp_path, "stdout": False})
+    with capture() as captured, TradeContext("BTC", "buy", "0.10", strategy_id="s", symbol_class="coin") as trade:
+        trade.add_note("waiting", attempt=1)
+        trade.set_result(price=3, symbol="theirs")
+    started, note, result, completed = captured.logs
+    step = captured.one("trade")
+    own = {"symbol": "BTC", "side": "BUY", "quantity": "0.1", "strategy_id": "s", "symbol_class": "coin"}
+
+    assert dict(step.attributes) == own
+    assert {line.span_id for line in captured.logs} == {step.span_id}
+    assert [(line.event_name, line.level, line.message) for line in captured.logs] == [
+        ("branchline.trade.started", "DEBUG", "BUY 0.1 BTC: started"),
+        ("branchline.trade.note", "INFO", "BUY 0.1 BTC: waiting"),
+        ("branchline.trade.result", "INFO", "BUY 0.1 BTC: result"),
+        ("branchline.trade.completed", "INFO", "BUY 0.1 BTC: completed"),
+    ]
+    assert dict(started.attributes) == own
+    assert dict(note.attributes) == own | {"attempt": 1}
+    assert dict(result.attributes) == own | {"price": 3, "more.symbol": "theirs"}
+    assert completed.attributes["success"] is True
+    assert completed.attributes["duration_ms"] == trade.duration_ms
+    assert [entry["event_name"] for entry in entries(tmp_path / "trades.log")] == [
+        "branchline.trade.note",
+        "branchline.trade.result",
+        "branchline.trade.completed",
+    ]
+
+
+def test_a_trade_that_fails() -> None:
+    """
+    What the block raises is raised, and recorded with its traceback; what cannot be a trade is refused at once (MX-26).
+    """
+
+    def fail() -> None:
+        with TradeContext("BTC", "SELL", 1) as trade:
+            trade.set_result(attempts=3)
+            raise TimeoutError("no answer")
+
+    with capture() as captured, pytest.raises(TimeoutError):
+        fail()
+    failed = captured.logs[-1]
+
+    assert (failed.event_name, failed.level, failed.attributes["success"]) == (
+        "branchline.trade.failed",
+        "ERROR",
+        False,
+    )
+    assert failed.attributes["attempts"] == 3
+    assert failed.exception is not None
+    assert (failed.exception.type, failed.exception.message) == ("TimeoutError", "no answer")
+    assert captured.one("trade").outcome == "failed"
+    with pytest.raises(InvalidTrade, match="side='up' is not accepted"):
+        TradeContext("BTC", "up", 1)
