@@ -146,6 +146,20 @@ def test_secrets() -> None:
     assert '"input_tokens": 3' in told
 
 
+def test_progress() -> None:
+    """
+    Whoever wants to know is told how far a task is, and how it ended.
+    """
+    got: list[Update] = []
+    with capture(), bl.subscribe(got.append, kinds=["progress"]):
+        assert sum(bl.track(range(3), "adding")) == 3
+    last = got[-1]
+
+    assert {update.name for update in got} == {"adding"}
+    assert (last.kind, last.value, last.outcome, str(last)) == ("progress", 3, "success", "progress adding 3")
+    assert last.attributes["branchline.progress.total"] == 3
+
+
 # ── in nobody's way ───────────────────────────────────────────────────────────────────────────────
 
 
@@ -384,7 +398,11 @@ def test_forked_children(tmp_path: Path) -> None:
     ("callback", "kinds", "message"),
     [
         (5, ["step"], "callback=5 is not accepted"),
-        (print, ["steps"], "there is no 'steps'; there are: step, span, branch, experiment, log, metric, usage"),
+        (
+            print,
+            ["steps"],
+            "there is no 'steps'; there are: step, span, branch, experiment, log, metric, usage, progress",
+        ),
         (print, "everything", "there is no 'everything'"),
     ],
 )

@@ -94,10 +94,12 @@ CATALOGUE: Final[Mapping[str, Kind]] = {
             "those that it was given",
         ),
     ),
+    names.STALL_EVENT: Kind("something that goes on takes far longer than usual for one item"),
     names.LOGGING_CHANGED: Kind("a sink was added to a logger, or taken away", ("set.…",)),
     names.CONFIGURATION_CHANGED: Kind("a run goes on in another one, with other options", ("before.…", "after.…")),
     # What is kept as an event, and shown as what it is: a stamp, a point, a call of a model.
     names.STAMP_EVENT: Kind("a stamp outside of all steps", ("those of the stamp",)),
+    names.PROGRESS_EVENT: Kind("how far something is that goes on"),
     names.METRIC_EVENT: Kind("one value of a metric", ("those of the point",)),
     names.USAGE_EVENT: Kind("a call of a model", ("gen_ai.…",)),
     # What the journal keeps for readers.
