@@ -6,6 +6,8 @@ import json
 import logging
 import math
 import pickle
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
@@ -253,6 +255,30 @@ def test_the_file_of_the_run(tmp_path: Path) -> None:
 
     assert ["BUY 1 BTC" in line for line in (tmp_path / "all.log").read_text().splitlines()] == [True, False]
     assert [line.event_name for line in open_runs(tmp_path / "journal")["r"].logs] == ["branchline.trade.placed", None]
+
+
+ALONE = """
+import sys
+import branchline as bl
+from branchline.events import TradeEvent, record_error
+with bl.configure("x", directory="journal", console=False, log_file="all.log"):
+    TradeEvent.placed("BTC", "BUY", 1, order_id="o-1").record()
+    record_error("broken")
+"""
+
+
+def test_the_file_of_a_program(tmp_path: Path) -> None:
+    """
+    In a program that has no handlers, nothing is printed, and the file of the run has each event once.
+    """
+    ran = subprocess.run(
+        [sys.executable, "-c", ALONE], capture_output=True, text=True, timeout=60, check=True, cwd=tmp_path
+    )
+
+    assert (ran.stdout, ran.stderr) == ("", "")
+    lines = (tmp_path / "all.log").read_text().splitlines()
+    assert ["BUY 1 BTC" in lines[0], "broken" in lines[1], len(lines)] == [True, True, 2]
+    assert len(open_runs(tmp_path / "journal").last.logs) == 2
 
 
 def test_handlers_of_the_logging_module(caplog: pytest.LogCaptureFixture) -> None:

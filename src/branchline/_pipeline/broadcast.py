@@ -10,6 +10,7 @@ from .. import names
 from .._journal.records import LogRecord
 from ..context import CURRENT
 from ..updates import ENDED, RECORDED, STARTED, Update
+from .notices import said
 from .pipeline import Pipeline
 
 
@@ -38,7 +39,14 @@ class Broadcast:
         if not subscribers:
             return
         wanted = {kind for subscriber in subscribers for kind in subscriber.kinds}
-        updates = [made(record, kind) for record in records if (kind := kind_of(record)) in wanted]
+        updates: list[Update] = []
+        for record in records:
+            try:
+                if (kind := kind_of(record)) in wanted:
+                    updates.append(made(record, kind))
+            except Exception as error:  # somebody else's record under one of our names
+                text = f"could not tell subscribers of a record: {type(error).__name__}: {said(error)}"
+                self._pipeline.notices.noted("untold", text)
         for subscriber in subscribers if updates else ():
             subscriber.offer([update for update in updates if update.kind in subscriber.kinds])
 
