@@ -289,12 +289,24 @@ def test_an_exception_again() -> None:
     assert str(group.exceptions[1]) == "tea: 3 left"
 
 
+def test_exceptions_that_are_linked_to_each_other() -> None:
+    """
+    What is linked to itself is described once.
+    """
+    one, two = ValueError("one"), ValueError("two")
+    one.__cause__, two.__cause__, two.__context__ = two, one, two
+    exception = ErrorEvent.of(one).exception
+    assert exception is not None
+
+    assert [str(each) for each in exception.chain()] == ["ValueError: two"]
+
+
 @pytest.mark.parametrize("name", ["os.system", "exit", "print", "__import__", "type", "UnicodeDecodeError"])
 def test_nothing_is_run(name: str) -> None:
     """
     Whatever somebody has written for the type of an exception: nothing is imported, called or made of it.
     """
-    event = ErrorEvent.from_dict({"message": "x", "exception": {"type": name, "message": "echo"}})
+    event = ErrorEvent.from_dict({"message": "x", "exception": {"type": name, "message": "<class 'str'>"}})
 
     assert isinstance(event.to_exception(), RestoredError)
 

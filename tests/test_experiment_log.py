@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import math
 import multiprocessing
+import os
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
@@ -295,6 +297,20 @@ def test_read_log_file(tmp_path: Path) -> None:
     assert found.skipped == 6
     with pytest.raises(FileNotFoundError):
         read_log_file(tmp_path / "missing.jsonl")
+
+
+def test_a_file_that_was_packed_and_cut_off(tmp_path: Path) -> None:
+    """
+    Of a packed file that is cut off, what is there is read.
+    """
+    events = [log_event("DATA_LOADED", {"number": number, "noise": os.urandom(50).hex()}) for number in range(1000)]
+    packed = gzip.compress("".join(f"{event.to_json()}\n" for event in events).encode())
+    (tmp_path / "experiment.jsonl.gz").write_bytes(packed[: len(packed) // 2])
+    found = read_log_file(tmp_path / "experiment.jsonl.gz")
+
+    assert 0 < len(found) < 1000
+    assert found == events[: len(found)]
+    assert found.skipped >= 1
 
 
 # ── in the run ────────────────────────────────────────────────────────────────────────────────────

@@ -400,3 +400,47 @@ def test_the_actions_of_a_run(journal: Path) -> None:
         "Agent FAILED",
     ]
     assert lines[1].span_id == lines[2].span_id != lines[3].span_id == lines[4].span_id
+
+
+def test_a_session_is_saved(journal: Path, tmp_path: Path) -> None:
+    """
+    A session is saved as JSON, whole, with what it had recorded of models; also one that nobody has told to save.
+    """
+    with bl.configure("flow", directory=journal, run_id="s-1", console=False), bl.step("Agent"):
+        with bl.step("Search"):
+            bl.record_usage("gpt", input_tokens=10, output_tokens=5, cost="0.01", latency=1.5)
+        RequestSuccessAction("Agent", {"answer": 3}).record()
+    (tmp_path / "session.json").write_text(json.dumps(open_runs(journal)["s-1"].to_dict()))
+    session = json.loads((tmp_path / "session.json").read_text())
+
+    assert (session["id"], session["service_name"], session["state"]) == ("s-1", "flow", "ended")
+    assert session["created"] <= session["ended"]
+    agent, search = session["spans"]
+    assert (search["parent_id"], search["name"]) == (agent["span_id"], "Search")
+    assert (search["usage"]["input_tokens"], agent["total_usage"]["cost"]) == (10, "0.01")
+    assert session["usages"][0]["latency"] == 1.5
+    assert session["logs"][0]["attributes"]["output"] == {"answer": 3}
+
+
+def test_a_run_is_broadcast(journal: Path) -> None:
+    """
+    A callback gets a text for what happens, as it happens; nodes, models and failures among it.
+    """
+    told: list[str] = []
+
+    @bl.traced_step("Agent")
+    def agent() -> None:
+        bl.record_usage("gpt", input_tokens=10, cost="0.01")
+        RequestCreationAction("Agent", "Search").record()
+        raise ValueError("no answer")
+
+    with (
+        bl.subscribe(lambda update: told.append(str(update)), kinds=["step", "log", "usage"]),
+        bl.configure("flow", directory=journal, console=False),
+        pytest.raises(ValueError, match="no answer"),
+    ):
+        agent()
+
+    assert told[:2] == ["usage gpt", "INFO branchline.action.created Agent CREATED Search"]
+    assert told[2].startswith("step Agent failed ")
+    assert told[2].endswith(" s ValueError: no answer")

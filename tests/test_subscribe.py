@@ -19,6 +19,7 @@ import branchline as bl
 from branchline.context import CURRENT
 from branchline.errors import ConfigError
 from branchline.events import subscribing
+from branchline.read import open_runs
 from branchline.testing import capture
 from branchline.updates import Update
 
@@ -146,6 +147,20 @@ def test_secrets() -> None:
     assert '"input_tokens": 3' in told
 
 
+def test_progress() -> None:
+    """
+    Whoever wants to know is told how far a task is, and how it ended.
+    """
+    got: list[Update] = []
+    with capture(), bl.subscribe(got.append, kinds=["progress"]):
+        assert sum(bl.track(range(3), "adding")) == 3
+    last = got[-1]
+
+    assert {update.name for update in got} == {"adding"}
+    assert (last.kind, last.value, last.outcome, str(last)) == ("progress", 3, "success", "progress adding 3")
+    assert last.attributes["branchline.progress.total"] == 3
+
+
 # ── in nobody's way ───────────────────────────────────────────────────────────────────────────────
 
 
@@ -200,18 +215,19 @@ def test_a_callback_that_hangs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
     assert capsys.readouterr().err.count("too slow: the oldest updates are being dropped") == 1
 
 
-def test_what_a_callback_logs() -> None:
+def test_what_a_callback_logs(tmp_path: Path) -> None:
     """
     What a callback logs is not told again: there would be no end to it.
     """
     log = bl.get_logger("subscriber")
-    with capture() as captured, bl.subscribe(lambda update: log.info("told of %s", update.name)) as subscription:
-        bl.event("one")
-        assert subscription.flush()
-        assert subscription.flush()
+    with bl.configure("x", directory=tmp_path, console=False):
+        with bl.subscribe(lambda update: log.info("told of %s", update.name)) as subscription:
+            bl.event("one")
+            assert subscription.flush()
+            assert subscription.flush()
 
     assert subscription.told == 1
-    assert [line.event_name for line in captured.logs] == ["one"]
+    assert [line.event_name for line in open_runs(tmp_path).last.logs] == ["one"]
 
 
 def test_closing_in_the_callback() -> None:
@@ -327,9 +343,12 @@ def test_runs_to_come(tmp_path: Path) -> None:
 
 
 PROGRAM = """
-import sys
+import sys, time
 import branchline as bl
-bl.subscribe(lambda update: print(update.name, flush=True), kinds=["step"])
+def tell(update):
+    time.sleep(0.003)
+    print(update.name, flush=True)
+bl.subscribe(tell, kinds=["step"])
 bl.configure("x", directory=sys.argv[1], console=False)
 for number in range(100):
     with bl.step(f"s{number}"):
@@ -339,7 +358,7 @@ for number in range(100):
 
 def test_the_end_of_the_program(tmp_path: Path) -> None:
     """
-    A program that ends without a word has told everything.
+    A program that ends without a word has told everything, though the callback takes its time.
     """
     ran = subprocess.run(
         [sys.executable, "-c", PROGRAM, tmp_path], capture_output=True, text=True, timeout=60, check=True, cwd=tmp_path
@@ -384,7 +403,11 @@ def test_forked_children(tmp_path: Path) -> None:
     ("callback", "kinds", "message"),
     [
         (5, ["step"], "callback=5 is not accepted"),
-        (print, ["steps"], "there is no 'steps'; there are: step, span, branch, experiment, log, metric, usage"),
+        (
+            print,
+            ["steps"],
+            "there is no 'steps'; there are: step, span, branch, experiment, log, metric, usage, progress",
+        ),
         (print, "everything", "there is no 'everything'"),
     ],
 )
@@ -394,6 +417,21 @@ def test_what_cannot_be(callback: Any, kinds: Any, message: str) -> None:
     """
     with pytest.raises(ConfigError, match=message):
         bl.subscribe(callback, kinds=kinds)
+
+
+def test_a_record_that_is_not_ours(tmp_path: Path) -> None:
+    """
+    A record of somebody else's that only bears one of our names costs no other its update.
+    """
+    got: list[str] = []
+    with bl.configure("x", directory=tmp_path, console=False) as run:
+        with bl.subscribe(lambda update: got.append(update.name), kinds=["metric"]):
+            bl.event("branchline.metric", odd=True)
+            bl.record_metric("loss", 1)
+        run.flush()
+
+    assert got == ["loss"]
+    assert open_runs(tmp_path).last.processes[0].oddities == {"untold": 1}
 
 
 def test_nothing_is_lost_of_many() -> None:

@@ -6,6 +6,8 @@ import json
 import logging
 import math
 import pickle
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
@@ -15,7 +17,7 @@ from typing import Any
 import pytest
 
 import branchline as bl
-from branchline.events import InvalidTrade, TradeEvent, record_trade
+from branchline.events import InvalidTrade, TradeContext, TradeEvent, record_trade
 from branchline.logs.registry import LOGGERS
 from branchline.read import open_runs
 from branchline.testing import capture
@@ -255,6 +257,30 @@ def test_the_file_of_the_run(tmp_path: Path) -> None:
     assert [line.event_name for line in open_runs(tmp_path / "journal")["r"].logs] == ["branchline.trade.placed", None]
 
 
+ALONE = """
+import sys
+import branchline as bl
+from branchline.events import TradeEvent, record_error
+with bl.configure("x", directory="journal", console=False, log_file="all.log"):
+    TradeEvent.placed("BTC", "BUY", 1, order_id="o-1").record()
+    record_error("broken")
+"""
+
+
+def test_the_file_of_a_program(tmp_path: Path) -> None:
+    """
+    In a program that has no handlers, nothing is printed, and the file of the run has each event once.
+    """
+    ran = subprocess.run(
+        [sys.executable, "-c", ALONE], capture_output=True, text=True, timeout=60, check=True, cwd=tmp_path
+    )
+
+    assert (ran.stdout, ran.stderr) == ("", "")
+    lines = (tmp_path / "all.log").read_text().splitlines()
+    assert ["BUY 1 BTC" in lines[0], "broken" in lines[1], len(lines)] == [True, True, 2]
+    assert len(open_runs(tmp_path / "journal").last.logs) == 2
+
+
 def test_handlers_of_the_logging_module(caplog: pytest.LogCaptureFixture) -> None:
     """
     Handlers of others on the logger, or above it, get a record with the fields where they look for extra.
@@ -317,3 +343,65 @@ def test_record_trade() -> None:
             "quantity=0 is not accepted; accepted: a number above 0",
         ),
     }
+
+
+# ── a trade while it happens ──────────────────────────────────────────────────────────────────────
+
+
+def test_a_trade_that_takes_a_while(tmp_path: Path) -> None:
+    """
+    It is a step, whose beginning, notes, result and end are events in the run and in ``trades.log`` (MX-26).
+    """
+    bl.get_logger("trades", {"log_dir": tmp_path, "stdout": False})
+    with capture() as captured, TradeContext("BTC", "buy", "0.10", strategy_id="s", symbol_class="coin") as trade:
+        trade.add_note("waiting", attempt=1)
+        trade.set_result(price=3, symbol="theirs")
+    started, note, result, completed = captured.logs
+    step = captured.one("trade")
+    own = {"symbol": "BTC", "side": "BUY", "quantity": "0.1", "strategy_id": "s", "symbol_class": "coin"}
+
+    assert dict(step.attributes) == own
+    assert {line.span_id for line in captured.logs} == {step.span_id}
+    assert [(line.event_name, line.level, line.message) for line in captured.logs] == [
+        ("branchline.trade.started", "DEBUG", "BUY 0.1 BTC: started"),
+        ("branchline.trade.note", "INFO", "BUY 0.1 BTC: waiting"),
+        ("branchline.trade.result", "INFO", "BUY 0.1 BTC: result"),
+        ("branchline.trade.completed", "INFO", "BUY 0.1 BTC: completed"),
+    ]
+    assert dict(started.attributes) == own
+    assert dict(note.attributes) == own | {"attempt": 1}
+    assert dict(result.attributes) == own | {"price": 3, "more.symbol": "theirs"}
+    assert completed.attributes["success"] is True
+    assert completed.attributes["duration_ms"] == trade.duration_ms
+    assert [entry["event_name"] for entry in entries(tmp_path / "trades.log")] == [
+        "branchline.trade.note",
+        "branchline.trade.result",
+        "branchline.trade.completed",
+    ]
+
+
+def test_a_trade_that_fails() -> None:
+    """
+    What the block raises is raised, and recorded with its traceback; what cannot be a trade is refused at once (MX-26).
+    """
+
+    def fail() -> None:
+        with TradeContext("BTC", "SELL", 1) as trade:
+            trade.set_result(attempts=3)
+            raise TimeoutError("no answer")
+
+    with capture() as captured, pytest.raises(TimeoutError):
+        fail()
+    failed = captured.logs[-1]
+
+    assert (failed.event_name, failed.level, failed.attributes["success"]) == (
+        "branchline.trade.failed",
+        "ERROR",
+        False,
+    )
+    assert failed.attributes["attempts"] == 3
+    assert failed.exception is not None
+    assert (failed.exception.type, failed.exception.message) == ("TimeoutError", "no answer")
+    assert captured.one("trade").outcome == "failed"
+    with pytest.raises(InvalidTrade, match="side='up' is not accepted"):
+        TradeContext("BTC", "up", 1)

@@ -111,6 +111,11 @@ TRADE_EXECUTED: Final = "branchline.trade.executed"
 TRADE_CANCELLED: Final = "branchline.trade.cancelled"
 TRADE_POSITION: Final = "branchline.trade.position"
 TRADE_INVALID: Final = "branchline.trade.invalid"
+TRADE_STARTED: Final = "branchline.trade.started"
+TRADE_NOTE: Final = "branchline.trade.note"
+TRADE_RESULT: Final = "branchline.trade.result"
+TRADE_COMPLETED: Final = "branchline.trade.completed"
+TRADE_FAILED: Final = "branchline.trade.failed"
 ERROR_EVENT: Final = "branchline.error"
 
 # ── attributes of lifecycle events ────────────────────────────────────────────────────────────────

@@ -11,7 +11,7 @@ from .values import Value
 
 
 # What can be subscribed to. A span is one of OpenTelemetry's that is none of ours.
-KINDS: Final = ("step", "span", "branch", "experiment", "log", "metric", "usage")
+KINDS: Final = ("step", "span", "branch", "experiment", "log", "metric", "usage", "progress")
 
 STARTED: Final = "started"
 ENDED: Final = "ended"
@@ -23,11 +23,11 @@ class Update:
     """One thing that happened in a run, without secrets; no later change reaches it."""
 
     kind: str
-    """``step``, ``span``, ``branch``, ``experiment``, ``log``, ``metric`` or ``usage``."""
+    """``step``, ``span``, ``branch``, ``experiment``, ``log``, ``metric``, ``usage`` or ``progress``."""
     what: str
     """``ended`` or ``started`` of what has a length (of a step, only if it is a long one), else ``recorded``."""
     name: str
-    """Of the step, the metric or the model; of a log record the event that it is, or its logger."""
+    """Of the step, the metric, the model or the task; of a log record the event that it is, or its logger."""
     time_unix_nano: int
     run_id: str
     process: str
@@ -54,7 +54,7 @@ class Update:
     """Of a log record, in OpenTelemetry's words."""
     message: str = ""
     value: float | None = None
-    """Of a metric."""
+    """Of a metric; of a task that goes on, how much is done."""
     unit: str | None = None
     attributes: Mapping[str, Value] = field(default_factory=dict)
 
@@ -69,7 +69,7 @@ class Update:
         if self.kind == "metric":
             return f"metric {self.name} = {self.value}{f' {self.unit}' if self.unit else ''}"
         if self.what == RECORDED:
-            return f"{self.kind} {self.name}"
+            return f"{self.kind} {self.name}" + ("" if self.value is None else f" {self.value:g}")
         length = "" if self.duration is None else f"{self.duration:.3f} s"
         ending = self.status or self.outcome or self.what
         return " ".join(filter(None, (self.kind, self.name, ending, length, self.error)))

@@ -10,6 +10,7 @@ from .. import names
 from .._journal.records import LogRecord
 from ..context import CURRENT
 from ..updates import ENDED, RECORDED, STARTED, Update
+from .notices import said
 from .pipeline import Pipeline
 
 
@@ -38,7 +39,14 @@ class Broadcast:
         if not subscribers:
             return
         wanted = {kind for subscriber in subscribers for kind in subscriber.kinds}
-        updates = [made(record, kind) for record in records if (kind := kind_of(record)) in wanted]
+        updates: list[Update] = []
+        for record in records:
+            try:
+                if (kind := kind_of(record)) in wanted:
+                    updates.append(made(record, kind))
+            except Exception as error:  # somebody else's record under one of our names
+                text = f"could not tell subscribers of a record: {type(error).__name__}: {said(error)}"
+                self._pipeline.notices.noted("untold", text)
         for subscriber in subscribers if updates else ():
             subscriber.offer([update for update in updates if update.kind in subscriber.kinds])
 
@@ -82,6 +90,8 @@ class Broadcast:
             name, value, unit = data[names.METRIC_NAME], float(data[names.METRIC_VALUE]), data.get(names.METRIC_UNIT)
         elif kind == "usage":
             name = str(data.get(names.MODEL, ""))
+        elif kind == "progress":
+            name, value = str(data.get(names.PROGRESS_DESCRIPTION, "")), float(data.get(names.PROGRESS_DONE, 0))
         body = record.body
         return Update(
             kind=kind,
@@ -90,6 +100,7 @@ class Broadcast:
             time_unix_nano=record.time,
             level=record.severity_text if kind == "log" else None,
             message="" if body is None else self._clean(body) if isinstance(body, str) else self._shown(body),
+            outcome=data.get(names.OUTCOME) if kind == "progress" else None,
             value=value,
             unit=unit,
             attributes=self._attributes({key: item for key, item in data.items() if key not in _OF_A_POINT}),
@@ -129,12 +140,15 @@ class Broadcast:
 
 
 _OF_A_POINT: Final = frozenset({names.METRIC_NAME, names.METRIC_VALUE, names.METRIC_UNIT})
-_KINDS: Final[Mapping[str, str]] = {names.METRIC_EVENT: "metric", names.USAGE_EVENT: "usage"}
+_KINDS: Final[Mapping[str, str]] = {
+    names.METRIC_EVENT: "metric",
+    names.USAGE_EVENT: "usage",
+    names.PROGRESS_EVENT: "progress",
+}
 
 
 def _kind_of(record: LogRecord) -> str:
     if record.name in _STARTED_EVENTS:
         return str(record.data.get(names.KIND) or "span")
-    if record.name in names.HOUSEKEEPING:
-        return ""
-    return _KINDS.get(record.name, "log")
+    kind = _KINDS.get(record.name)
+    return kind or ("" if record.name in names.HOUSEKEEPING else "log")

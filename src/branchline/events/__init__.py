@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .raised import Raised
     from .restored import RestoredError
     from .subscribing import Subscription, subscribe
+    from .trade_context import TradeContext
     from .trade_event import InvalidTrade, TradeEvent, record_trade
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "RequestSuccessAction",
     "RestoredError",
     "Subscription",
+    "TradeContext",
     "TradeEvent",
     "event",
     "log_event",
@@ -64,6 +66,7 @@ _LATER = {
     "RequestSuccessAction": "actions",
     "RestoredError": "restored",
     "Subscription": "subscribing",
+    "TradeContext": "trade_context",
     "TradeEvent": "trade_event",
     "log_event": "experiment_event",
     "read_log_file": "log_files",

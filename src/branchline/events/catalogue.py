@@ -19,6 +19,7 @@ class Kind(NamedTuple):
 
 _ORDER: Final = ("symbol", "side", "quantity", "price", "order_id", "execution_type", "strategy_id")
 _EXECUTION: Final = ("commission", "commission_asset", "filled_quantity", "remaining_quantity")
+_TRADE: Final = ("symbol", "side", "quantity", "what else was said")
 _EXCEPTION: Final = (names.EXCEPTION_TYPE, names.EXCEPTION_MESSAGE, names.EXCEPTION_STACKTRACE)
 
 _SAYS: Final[Mapping[EventType, str]] = {
@@ -57,6 +58,11 @@ CATALOGUE: Final[Mapping[str, Kind]] = {
     names.TRADE_CANCELLED: Kind("an order was cancelled", (*_ORDER, *_EXECUTION, "reason")),
     names.TRADE_POSITION: Kind("another position is held", (*_ORDER, "position", "previous_position")),
     names.TRADE_INVALID: Kind("a trade was told of that cannot be", ("event_type", "problems", "what was said")),
+    names.TRADE_STARTED: Kind("a trade has begun", _TRADE),
+    names.TRADE_NOTE: Kind("something is said of a trade", _TRADE),
+    names.TRADE_RESULT: Kind("something came of a trade", _TRADE),
+    names.TRADE_COMPLETED: Kind("a trade is done", (*_TRADE, "duration_ms", "success")),
+    names.TRADE_FAILED: Kind("a trade has failed", (*_TRADE, "duration_ms", "success", *_EXCEPTION)),
     names.ERROR_EVENT: Kind(
         "something went wrong",
         (
@@ -89,10 +95,12 @@ CATALOGUE: Final[Mapping[str, Kind]] = {
             "those that it was given",
         ),
     ),
+    names.STALL_EVENT: Kind("something that goes on takes far longer than usual for one item"),
     names.LOGGING_CHANGED: Kind("a sink was added to a logger, or taken away", ("set.…",)),
-    names.CONFIGURATION_CHANGED: Kind("a run goes on in another one, with other options", ("set.…",)),
+    names.CONFIGURATION_CHANGED: Kind("a run goes on in another one, with other options", ("before.…", "after.…")),
     # What is kept as an event, and shown as what it is: a stamp, a point, a call of a model.
     names.STAMP_EVENT: Kind("a stamp outside of all steps", ("those of the stamp",)),
+    names.PROGRESS_EVENT: Kind("how far something is that goes on"),
     names.METRIC_EVENT: Kind("one value of a metric", ("those of the point",)),
     names.USAGE_EVENT: Kind("a call of a model", ("gen_ai.…",)),
     # What the journal keeps for readers.

@@ -67,7 +67,7 @@ class ExperimentLogger:
         if self.log_dir is not None:
             self._write_to(self.log_dir / _FILE, {"rotation": max_file_size})
             if enable_debug_log:
-                self._write_to(self.log_dir / _DEBUG_FILE, {"filter": _is_detail})
+                self._write_to(self.log_dir / _DEBUG_FILE, {"filter": _is_detail, "rotation": max_file_size})
 
     def _write_to(self, path: Path, options: Mapping[str, object]) -> None:
         # What is logged is a line already, and clean.

@@ -233,8 +233,8 @@ def _called(callback: Callback) -> str:
 def subscribe(callback: Callback, *, kinds: Collection[str] = ("step", "branch", "log", "metric")) -> Subscription:
     """Call *callback* with an ``Update`` for whatever is recorded in this process from now on, in this run or later.
 
-    *kinds* are ``step``, ``span``, ``branch``, ``experiment``, ``log``, ``metric`` and ``usage``. A coroutine function
-    runs in the event loop in which this is called, if it is called in one.
+    *kinds* are ``step``, ``span``, ``branch``, ``experiment``, ``log``, ``metric``, ``usage`` and ``progress``. A
+    coroutine function runs in the event loop in which this is called, if it is called in one.
 
     Raises:
         ConfigError: for what cannot be called, or a kind that there is not.

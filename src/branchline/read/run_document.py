@@ -30,6 +30,7 @@ _SAID: Final = frozenset(
     {
         *("attributes", "arguments", "result", "config", "output", "metadata", "message", "body", "exception"),
         *("error", "status_message", "skip_reason", "description"),
+        *("name", "event_name", "step_name", "branch_name", "experiment_name"),
     }
 )
 
