@@ -18,9 +18,8 @@ from .._files.rotated import rotated_files
 # Such as no application has.
 FIELD: Final = "branchline.chain"
 
-_SEALED: Final = re.compile(
-    rf'({{.*),"{re.escape(FIELD)}"' r':"([0-9a-f]{16}):([1-9][0-9]{0,17}):([0-9a-f]{64})"}', re.DOTALL
-)
+_SEAL: Final = r':"([0-9a-f]{16}):([1-9][0-9]{0,17}):([0-9a-f]{64})"}'
+_SEALED: Final = re.compile(rf'({{.*),"{re.escape(FIELD)}"{_SEAL}', re.DOTALL)
 
 
 class Chain:
