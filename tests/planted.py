@@ -36,6 +36,8 @@ from branchline.events import (
     record_trade,
 )
 from branchline.logs import LogContext, OutputFormat, StructuredLogger
+from branchline.metadata import MetadataRecorder
+from branchline.monitor import PerformanceMonitor, Threshold, WebhookChannel, timed_operation
 
 
 DIRECTORY = Path(sys.argv[1]) if __name__ == "__main__" else Path()
@@ -293,11 +295,47 @@ def trades(plant: Plant) -> None:
         record_trade("order_placed", symbol=text, side=text, quantity=text)
 
 
+def metadata(plant: Plant) -> None:
+    with MetadataRecorder("e-1", "r-1") as recorder:
+        recorder.set_config(model=plant.texts[0], **numbered(plant), **nested(plant))
+        recorder.set_config(**by_key(plant))
+        for text in plant.texts:
+            recorder.add_error(text)
+            recorder.add_warning(text)
+            recorder.add_checksum(text, "sha256:0")
+            recorder.add_data_source(f"{DIRECTORY}/none?{text}")
+        recorder.save(DIRECTORY / "metadata.json")
+
+
+def progress(plant: Plant) -> None:
+    for text in plant.texts:
+        for item in bl.track([1, 2], text):
+            assert item
+
+
+def monitored(plant: Plant) -> None:
+    """Raise alerts about values whose attributes have secrets, to a web hook and to a file."""
+
+    def keep(alert: Any) -> None:
+        with (DIRECTORY / "alerts.txt").open("a") as file:
+            file.write(f"{alert} {alert.to_dict()}\n")
+
+    threshold = Threshold("watched", above=0.5, cooldown=0, severity="CRITICAL")
+    hook = [WebhookChannel(URLS["http"])] if URLS else []
+    with PerformanceMonitor(threshold, interval=0.2, system=False, channels=[*hook, keep]):
+        for text in plant.texts:
+            bl.record_metric("watched", 1, what=text)
+            with suppress(ValueError), timed_operation("timed", what=text, password=plant.word):
+                raise ValueError(text)
+        bl.flush(20)
+        time.sleep(1)
+
+
 ENTRANCES: dict[str, Callable[[Plant], None]] = {
     each.__name__: each
     for each in (
         *(attributes, names, stamps, events, messages, errors, sources, calls, branches, metrics, usage, arguments),
-        *(fields, structured, documents, variables, experiments, actions, trades),
+        *(fields, structured, documents, variables, experiments, actions, trades, metadata, progress, monitored),
     )
 }
 
@@ -305,12 +343,15 @@ ENTRANCES: dict[str, Callable[[Plant], None]] = {
 # ── the program ───────────────────────────────────────────────────────────────────────────────────
 
 
+# Where servers listen that keep all they get.
+URLS: dict[str, str] = {}
 # Loggers that have sinks of their own.
 LOGGED = ("fields", "errors", "sources", "structured", "trades", "actions")
 
 
 def add_sinks(told: dict[str, Any]) -> None:
     """Give everything that is logged to sinks of every kind."""
+    URLS["http"] = told["http"]
 
     def keep(line: str) -> None:
         with (DIRECTORY / "callable.txt").open("a") as file:

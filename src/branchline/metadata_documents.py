@@ -123,6 +123,9 @@ def redacted(document: Mapping[str, Any], redactor: Redactor) -> dict[str, Any]:
 
 
 def _redacted(key: str, value: Any, redactor: Redactor) -> Any:  # noqa: ANN401 - whatever a document holds
+    if isinstance(value, Mapping | list | tuple) and redactor.is_secret(key):
+        # Whatever stands in it.
+        return redactor.value(key, value)
     if isinstance(value, Mapping):
         return {redactor.text(str(name)): _redacted(str(name), item, redactor) for name, item in value.items()}
     if isinstance(value, str) and re.fullmatch(_CHECKSUM, value):

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .enabled import enable_logging, thread_level
+    from .integrity import Integrity, verify_lines
+    from .leaks import Leak, find_leaks
     from .logger import Logger
     from .peers import loguru_sink, structlog_processor
     from .prepared import get_rt_logger, prepare_logger
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "Integrity",
+    "Leak",
     "LogContext",
     "Logger",
     "LoggerConfig",
@@ -31,6 +35,7 @@ __all__ = [
     "StructuredLogger",
     "configure_logging",
     "enable_logging",
+    "find_leaks",
     "get_logger",
     "get_rt_logger",
     "get_structured_logger",
@@ -39,10 +44,13 @@ __all__ = [
     "setup_logging",
     "structlog_processor",
     "thread_level",
+    "verify_lines",
 ]
 
 # Whoever only decorates functions must not pay for sinks and formats.
 _LATER = {
+    "Integrity": "integrity",
+    "Leak": "leaks",
     "LogContext": "structured",
     "Logger": "logger",
     "LoggerConfig": "setup_config",
@@ -51,6 +59,7 @@ _LATER = {
     "StructuredLogger": "structured",
     "configure_logging": "structured",
     "enable_logging": "enabled",
+    "find_leaks": "leaks",
     "get_logger": "registry",
     "get_rt_logger": "prepared",
     "get_structured_logger": "structured",
@@ -59,6 +68,7 @@ _LATER = {
     "setup_logging": "setup_result",
     "structlog_processor": "peers",
     "thread_level": "enabled",
+    "verify_lines": "integrity",
 }
 
 

@@ -27,7 +27,7 @@ class Wish:
 _OF_FILES: Final = ("rotation", "retention", "max_total", "min_free", "compression", "archive", "mode", "delay")
 _OF_ALL: Final = (
     *("filter", "formatter", "format", "json", "serialize", "fields", "redact", "mask_pii", "sanitize_messages"),
-    *("add_runtime_context", "enqueue", "queue_size", "overflow", "rate_limit", "deduplicate", "catch"),
+    *("add_runtime_context", "integrity", "enqueue", "queue_size", "overflow", "rate_limit", "deduplicate", "catch"),
 )
 _OF_TERMINALS: Final = ("colors",)
 _OWN: Final = (

@@ -13,6 +13,7 @@ from ..tracebacks import stack_of
 from ..values import Value
 from .colours import is_coloured
 from .escapes import on_lines, on_one_line
+from .integrity import Chain
 from .json_lines import RESERVED, JsonLines
 from .records import STANDARD, Record
 from .templates import PLAIN, Template
@@ -37,6 +38,7 @@ KEYS: Final = (
     "mask_pii",
     "sanitize_messages",
     "add_runtime_context",
+    "integrity",
 )
 
 # What else is personal: telephone numbers, and addresses inside of a network.
@@ -62,6 +64,7 @@ def formatter_of(config: Mapping[str, object], *, stream: TextIO | None = None) 
     is_json = _flag(config, "json", default=False) or _flag(config, "serialize", default=False)
     template = _text(config, "format")
     made = _callable(config, "formatter")
+    chain = _chain(config, is_json=is_json and made is None)
     chosen = _choice(config.get("fields"))
     is_painted = is_coloured(_colours(config), stream)
     has_runtime = _flag(config, "add_runtime_context", default=is_json)
@@ -69,7 +72,9 @@ def formatter_of(config: Mapping[str, object], *, stream: TextIO | None = None) 
         return _custom(made, _Cleaner(redactor, is_sanitizing=is_sanitizing, chosen=chosen))
     if is_json:
         lines = JsonLines(is_whole=_flag(config, "serialize", default=False), has_runtime=has_runtime, chosen=chosen)
-        return JsonFormat(lines, _Cleaner(redactor, is_sanitizing=False))
+        formatted = JsonFormat(lines, _Cleaner(redactor, is_sanitizing=False))
+        # What is sealed is made one line after the other.
+        return formatted if chain is None else lambda record: chain.sealed(formatted(record))
     kept = Template(PLAIN if template is None else template, is_coloured=is_painted, is_whole=not is_sanitizing)
     return _plain(kept, _Cleaner(redactor, is_sanitizing=is_sanitizing, chosen=chosen))
 
@@ -260,6 +265,21 @@ def _text(config: Mapping[str, object], key: str) -> str | None:
     if value is None or isinstance(value, str):
         return value
     _refuse(key, value, f"a text such as {PLAIN!r}")
+
+
+def _chain(config: Mapping[str, object], *, is_json: bool) -> Chain | None:
+    said = config.get("integrity")
+    if said is None or said is False:
+        return None
+    if not is_json:
+        msg = "integrity is for lines of JSON; say json=True"
+        raise ConfigError(msg)
+    if said is True:
+        return Chain(None)
+    if isinstance(said, str | bytes) and said:
+        return Chain(said.encode() if isinstance(said, str) else said)
+    msg = "integrity is not accepted; accepted: True, False, a key as text or bytes"
+    raise ConfigError(msg)
 
 
 def _callable(config: Mapping[str, object], key: str) -> Callable[[logging.LogRecord], object] | None:

@@ -18,10 +18,13 @@ from ..context import CURRENT, EventTaker, attached
 from ..logs import foreign
 from ..logs.severity import named, word_of
 from ..metrics import counter
+from ..redaction import Redactor
+from ..values import freeze
 from ..watching import Measured
 from .thresholds import Threshold
 
 
+_REDACTOR: Final = Redactor()
 LOG: Final = logging.getLogger("branchline.monitor")
 
 
@@ -93,7 +96,8 @@ def alert_of(threshold: Threshold, measured: Measured, value: float, *, held: fl
         severity=threshold.severity,
         statistic=threshold.statistic,
         unit=measured.unit,
-        attributes=dict(measured.attributes),
+        # Whoever hears of it may write it anywhere.
+        attributes={key: _REDACTOR.value(key, freeze(value)) for key, value in measured.attributes.items()},
         time=datetime.fromtimestamp(measured.time_unix_nano / 1e9, UTC),
         held_seconds=round(held, 3),
         passed=passed,

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import threading
 import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from ..context import CURRENT
 from ..progress_values import Progress
 from . import stalls
 from .work import Display, Shown, Work
 
+
+if TYPE_CHECKING:
+    from ..redaction import Redactor
 
 _LOOK_SECONDS: Final = 0.1
 # A run that begins takes no longer until it says whether it shows progress itself.
@@ -100,7 +104,8 @@ class Board:
         with self._locked():
             ended = [progress for at, progress in list(self._ended) if now - at < _REMEMBERED_SECONDS]
             works = [work for work in list(self._works) if not work.shown.is_quiet][-_MOST_SHOWN:]
-            return [*ended, *(work.progress(now) for work in works)]
+            seen = [*ended, *(work.progress(now) for work in works)]
+        return [_without_secrets(progress) for progress in seen]
 
     def beat(self) -> None:
         """Record how far everything is that has gone on for a while, as often as is worth it."""
@@ -220,6 +225,19 @@ def board() -> Board:
     if not isinstance(found, Board) or found.pid != os.getpid():
         found = CURRENT.board = Board()
     return found
+
+
+@functools.cache
+def _redactor() -> Redactor:
+    # Its patterns take longer to compile than all the rest of branchline takes to import.
+    from ..redaction import Redactor
+
+    return Redactor()
+
+
+def _without_secrets(progress: Progress) -> Progress:
+    clean = _redactor().text
+    return progress._replace(description=clean(progress.description), message=clean(progress.message))
 
 
 def _is_due(work: Work, now: float) -> bool:

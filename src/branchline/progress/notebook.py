@@ -9,8 +9,10 @@ from typing import Any
 from ..exporters.console.bars import bar_rows
 from ..exporters.console.text import UNICODE, plain
 from ..progress_values import Progress
+from ..redaction import Redactor
 
 
+_REDACTOR = Redactor()
 # The colours of a terminal, readable on light and dark pages alike.
 _COLOURS = {"cyan": "#0891b2", "green": "#16a34a", "red": "#dc2626", "yellow": "#ca8a04", "magenta": "#a21caf"}
 
@@ -29,7 +31,8 @@ class NotebookBars:
     def show(self, working: Sequence[Progress]) -> None:
         """Draw what goes on, below what has ended."""
         self._spin += 1
-        rows = list(bar_rows([*self._ended[-10:], *working], UNICODE, self._spin))
+        bars = bar_rows([*self._ended[-10:], *working], UNICODE, self._spin)
+        rows = [[(_REDACTOR.text(text), style) for text, style in row] for row in bars]
         markup = "\n".join("".join(_styled(text, style) for text, style in row) for row in rows)
         bundle = {
             "text/plain": "\n".join(plain(row) for row in rows),
