@@ -31,7 +31,8 @@ from .traces import Traces, requests_in, traces_for
 
 
 _UNSAFE: Final = re.compile(r"[^a-z0-9.]+")
-_SIGNALS: Final[tuple[Signal, ...]] = ("traces", "logs")
+# In this order: what a process took belongs to experiments that are known by then.
+_SIGNALS: Final[tuple[Signal, ...]] = ("traces", "logs", "metrics")
 
 
 class MlflowDestination:
