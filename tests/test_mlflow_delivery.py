@@ -446,9 +446,9 @@ def test_what_a_process_took(tmp_path):
     run = memory.named("sweep")
 
     assert run.series("system/process.cpu.utilization") == [(0, 0.1), (1, 0.2)]
-    assert run.series("system/system.network.io.receive") == [(0, 7.0)]
+    assert run.series("system/network.io.receive") == [(0, 7.0)]
     assert {point.key for point in run.points} == {
-        *("branchline/duration", "system/process.cpu.utilization", "system/system.network.io.receive")
+        *("branchline/duration", "system/process.cpu.utilization", "system/network.io.receive")
     }
     assert totals == Totals(delivered=5 + 5, withheld=2)
 

@@ -83,4 +83,5 @@ def _of_metric(metric: Mapping[str, Any]) -> Iterator[tuple[int, str, float]]:
             value = point.get("asDouble", point.get("asInt"))
             said = attributes_of(point.get("attributes"))
             name = ".".join([metric["name"], *(str(said[key]) for key in sorted(said))])
-            yield whole_number(point.get("timeUnixNano")), fitted_key(SYSTEM_PREFIX + name), _number(value)
+            key = fitted_key(SYSTEM_PREFIX + name.removeprefix("system."))
+            yield whole_number(point.get("timeUnixNano")), key, _number(value)
