@@ -75,6 +75,7 @@ def begun(
     told: Told | None = None,
     place: Place | None = None,
     album: Album | None = None,
+    again: set[str] | None = None,
 ) -> RunDelivery:
     folder = directory / "cursors" / "mlflow" / RUN
     claim = claimed(folder)
@@ -82,7 +83,7 @@ def begun(
     scope = Scope(run=directory / "runs" / RUN, folder=folder, signals=("traces", "logs", "metrics"))
     client: Any = memory
     traces = None if album is None else TraceReporter(RUN, lambda client: album)
-    reporter = Reporter(folder, lambda: client, Health("sqlite:///x"), place or Place(), traces)
+    reporter = Reporter(folder, lambda: client, Health("sqlite:///x"), place or Place(), traces, again)
     return RunDelivery(scope, reporter, claim, tell=told or Told(), options=DeliveryOptions())
 
 
@@ -811,6 +812,33 @@ def test_one_that_fails_for_ever(tmp_path):
     }
     assert delivery.cursor.totals() == Totals(delivered=11, rejected=2, withheld=4)
     assert len(told.lines) == 1
+
+
+def test_another_chance(tmp_path):
+    """
+    Once the cause is gone, one that was given up is told after all, with the points that the cursor has passed.
+    """
+    sweep(tmp_path, "a", "b")
+    memory = Memory()
+
+    def look(name: str, about: Any) -> None:
+        if name == "create" and about == "a":
+            raise failure("refused", "no")
+
+    memory.look = look
+    delivered(tmp_path, memory)
+    before = sorted(run.name for run in memory.runs.values())
+    memory.look = lambda name, about: None
+    again: set[str] = set()
+    delivery = begun(tmp_path, memory, again=again)
+    again.add(f"{10:016x}")
+    delivery.recounted({})
+    steps(delivery)
+
+    assert before == ["b", "sweep"]
+    assert [whole(memory.named(name))[:3] for name in ("a", "b")] == [
+        ("FINISHED", {"n": name}, [(1, 0.5), (2, 0.25)]) for name in ("a", "b")
+    ]
 
 
 def test_somebody_who_may_not(tmp_path):

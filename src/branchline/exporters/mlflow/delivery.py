@@ -322,7 +322,8 @@ class RunDelivery:
         )
 
     def recounted(self, places: dict[Key, Place]) -> Step:
-        """Save *places* in which only the numbers have changed."""
+        """Save *places* in which only the numbers have changed; who was given up gets another chance."""
+        self._reporter.revive()
         self.cursor = self.cursor.moved(places)
         return self._save(0)
 

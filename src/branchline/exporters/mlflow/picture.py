@@ -109,6 +109,8 @@ class Picture:
         self._tops: dict[str, str] = {}
         self._first = 0
         self._resource: Mapping[str, Value] = {}
+        self.revived: set[str] = set()
+        """The keys of those that were given up, and of which all is to be told after all."""
         self._is_closed = False
         self._begun: dict[tuple[Value, Value], list[tuple[int, str]]] = defaultdict(list)
         self.settled: dict[str, Position] = {}
@@ -274,7 +276,7 @@ class Picture:
         which = process, str(log.attributes.get(names.METRIC_NAME) or "")
         number = entity.counts[which]
         entity.counts[which] += 1
-        if line.is_new:
+        if line.is_new or owner in self.revived:
             entity.points.append(PointAt(source_of(process, "logs"), line.position, point_of(log, number)))
             self.changed[owner] = None
 

@@ -50,8 +50,13 @@ class Reporter:
         health: Health,
         place: Place,
         traces: TraceReporter | None = None,
+        another_chance: set[str] | None = None,
     ) -> None:
-        """Note in *folder* what MLflow refuses; the client is made when there is something to tell."""
+        """Note in *folder* what MLflow refuses; the client is made when there is something to tell.
+
+        Whoever was given up and is to be told of after all, is put into *another_chance*.
+        """
+        self._another_chance = set() if another_chance is None else another_chance
         self._folder = folder
         self._make_client = make_client
         self._health = health
@@ -237,6 +242,16 @@ class Reporter:
         """Tell no more of an entity; what MLflow lacks of it is kept with the reason. Raises OSError."""
         self._give_up(self._known_teller(), self._picture.entities[key], failure)
         self._told.intents.discard(key)
+
+    def revive(self) -> None:
+        """Tell all of those that were given up and are to have another chance."""
+        for key in self._another_chance:
+            known = self._told.entities.pop(key, None)
+            if known is not None and known.run_id:
+                anew = Acknowledged(run_id=known.run_id, experiment_id=known.experiment_id)
+                self._told.entities[key] = anew
+            self._picture.revived.add(key)
+        self._another_chance.clear()
 
     def _give_up(self, teller: Teller, entity: Entity, error: Exception) -> None:
         known = self._told.entities.get(entity.key)
