@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from branchline._mlflow.client import RunStatus
 from branchline._mlflow.failures import Kind, MLflowFailure
-from branchline._mlflow.limits import Batch, Point
+from branchline._mlflow.limits import Batch, Data, Point
 
 
 Look = Callable[[str, object], None]
@@ -27,6 +27,7 @@ class Run:
     params: dict[str, str] = field(default_factory=dict)
     points: list[Point] = field(default_factory=list)
     files: dict[str, str] = field(default_factory=dict)
+    data: list[Data] = field(default_factory=list)
     status: str = "RUNNING"
     end_ms: int | None = None
 
@@ -95,6 +96,10 @@ class Memory:
         run.tags.update(batch.tags)
         run.points += batch.points
         self.look("logged", batch)
+
+    def log_data(self, run_id: str, data: Sequence[Data]) -> None:
+        self._called("data", data)
+        self._run(run_id).data = list(data)
 
     def write_text(self, run_id: str, path: str, text: str) -> None:
         self._called("write", path)

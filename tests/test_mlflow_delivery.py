@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 from branchline._journal import cursors
 from branchline._journal.claims import claimed
 from branchline._journal.cursors import Totals
 from branchline._journal.dead_letters import files, letters_in
+from branchline._mlflow.limits import Data
 from branchline.exporters.deliveries import DeliveryOptions, Step
 from branchline.exporters.mlflow import delivery as module
 from branchline.exporters.mlflow.delivery import RunDelivery, Scope
@@ -20,7 +23,7 @@ from branchline.exporters.mlflow.reporter import Place, Reporter
 from branchline.exporters.mlflow.trace_parts import TracePart
 from branchline.exporters.mlflow.trace_reporter import TraceReporter
 from branchline.exporters.mlflow.traces import TraceRequests
-from journals import BEGIN, Journal, journal, log, opened, point, raised, span
+from journals import BEGIN, Journal, attributes, journal, log, opened, point, raised, span
 from mlflow_memory import Memory, Run, failure
 
 
@@ -72,14 +75,15 @@ def begun(
     told: Told | None = None,
     place: Place | None = None,
     album: Album | None = None,
+    again: set[str] | None = None,
 ) -> RunDelivery:
     folder = directory / "cursors" / "mlflow" / RUN
     claim = claimed(folder)
     assert claim is not None
-    scope = Scope(run=directory / "runs" / RUN, folder=folder, signals=("traces", "logs"))
+    scope = Scope(run=directory / "runs" / RUN, folder=folder, signals=("traces", "logs", "metrics"))
     client: Any = memory
     traces = None if album is None else TraceReporter(RUN, lambda client: album)
-    reporter = Reporter(folder, lambda: client, Health("sqlite:///x"), place or Place(), traces)
+    reporter = Reporter(folder, lambda: client, Health("sqlite:///x"), place or Place(), traces, again)
     return RunDelivery(scope, reporter, claim, tell=told or Told(), options=DeliveryOptions())
 
 
@@ -380,6 +384,83 @@ def test_steps_of_which_nobody_knows_yet(tmp_path):
 
     assert before == ([], Totals())
     assert (memory.named("demo").status, delivery.cursor.totals()) == ("RUNNING", Totals(delivered=1))
+
+
+# ── the run as a whole ────────────────────────────────────────────────────────────────────────────
+
+
+def test_metadata_and_data(tmp_path):
+    """
+    What is known of a run is a file of what is above all others, and the data that it has read are its inputs; what is
+    known only later is told when the run is over.
+    """
+    sweep(tmp_path, "a", state="running")
+    place = tmp_path / "runs" / RUN / "run.json"
+    source = {"path": "data/a.csv", "kind": "file", "size_bytes": 3, "checksum": "sha256:" + "0123456789abcdef" * 4}
+    place.write_text(json.dumps({"metadata": {"seeds": {}, "data_sources": {"sources": [source]}}}))
+    memory = Memory()
+    delivery = begun(tmp_path, memory)
+    steps(delivery)
+    early = json.loads(memory.named("sweep").files["metadata.json"])
+    place.write_text(json.dumps({"metadata": {"seeds": {"numpy": 7}}}))
+    steps(delivery)
+    between = json.loads(memory.named("sweep").files["metadata.json"])
+    state = tmp_path / "runs" / RUN / "p" / "process.json"
+    state.write_text(json.dumps({**json.loads(state.read_text()), "state": "ended"}))
+    steps(delivery)
+    writes = memory.calls.count("write")
+    delivery.give_up()
+    delivered(tmp_path, memory)
+
+    assert (early["data_sources"], between) == ({"sources": [source]}, early)
+    assert json.loads(memory.named("sweep").files["metadata.json"]) == {"seeds": {"numpy": 7}}
+    assert memory.named("sweep").data == [
+        Data(
+            name="a.csv",
+            digest="0123456789abcdef0123456789abcdef0123",
+            source_type="local",
+            source='{"uri": "data/a.csv"}',
+            profile=json.dumps({key: source[key] for key in ("kind", "size_bytes", "checksum")}),
+        )
+    ]
+    assert (memory.named("a").data, "metadata.json" in memory.named("a").files) == ([], False)
+    assert memory.calls.count("write") == writes
+
+
+def test_what_a_process_took(tmp_path):
+    """
+    What a process and its machine took while an experiment was open is a metric of that experiment, told once.
+    """
+    made = sweep(tmp_path, "a", state="running")
+    used = [(at, "process.cpu.utilization", {"gauge": [{"asDouble": at / 10}]}) for at in (1, 2, 20)]
+    moved = (
+        3,
+        "system.network.io",
+        {"sum": [{"asInt": "7", "attributes": attributes({"network.io.direction": "receive"})}]},
+    )
+    other = (4, "my.metric", {"gauge": [{"asDouble": 1.0}]})
+    for line in (*used, moved, other):
+        made.raw(metrics_line(*line), file="metrics-000000.jsonl")
+    memory = Memory()
+    totals = delivered(tmp_path, memory)
+    delivered(tmp_path, memory)
+    run = memory.named("sweep")
+
+    assert run.series("system/process.cpu.utilization") == [(0, 0.1), (1, 0.2)]
+    assert run.series("system/network.io.receive") == [(0, 7.0)]
+    assert {point.key for point in run.points} == {
+        *("branchline/duration", "system/process.cpu.utilization", "system/network.io.receive")
+    }
+    assert totals == Totals(delivered=5 + 5, withheld=2)
+
+
+def metrics_line(at: float, name: str, data: Any) -> bytes:
+    moment = {"timeUnixNano": str(BEGIN + int(at * 1e9))}
+    metric = {
+        "name": name,
+        **{kind: {"dataPoints": [moment | point for point in points]} for kind, points in data.items()},
+    }
+    return orjson.dumps({"resourceMetrics": [{"scopeMetrics": [{"metrics": [metric]}]}]}) + b"\n"
 
 
 # ── traces ────────────────────────────────────────────────────────────────────────────────────────
@@ -731,6 +812,33 @@ def test_one_that_fails_for_ever(tmp_path):
     }
     assert delivery.cursor.totals() == Totals(delivered=11, rejected=2, withheld=4)
     assert len(told.lines) == 1
+
+
+def test_another_chance(tmp_path):
+    """
+    Once the cause is gone, one that was given up is told after all, with the points that the cursor has passed.
+    """
+    sweep(tmp_path, "a", "b")
+    memory = Memory()
+
+    def look(name: str, about: Any) -> None:
+        if name == "create" and about == "a":
+            raise failure("refused", "no")
+
+    memory.look = look
+    delivered(tmp_path, memory)
+    before = sorted(run.name for run in memory.runs.values())
+    memory.look = lambda name, about: None
+    again: set[str] = set()
+    delivery = begun(tmp_path, memory, again=again)
+    again.add(f"{10:016x}")
+    delivery.recounted({})
+    steps(delivery)
+
+    assert before == ["b", "sweep"]
+    assert [whole(memory.named(name))[:3] for name in ("a", "b")] == [
+        ("FINISHED", {"n": name}, [(1, 0.5), (2, 0.25)]) for name in ("a", "b")
+    ]
 
 
 def test_somebody_who_may_not(tmp_path):

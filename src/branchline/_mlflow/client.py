@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final, Literal, TypeVar
 
 from ..errors import MissingExtraError, missing_extra
 from .failures import MLflowFailure, failure_of
-from .limits import Batch, Point
+from .limits import Batch, Data, Point
 from .quiet import undisturbed
 
 
@@ -143,6 +143,17 @@ class Client:
         params = [entities.Param(key, text) for key, text in batch.params]
         tags = [entities.RunTag(key, text) for key, text in batch.tags]
         _asked(lambda: self._mlflow().log_batch(run_id, metrics=metrics, params=params, tags=tags))
+
+    def log_data(self, run_id: str, data: Sequence[Data]) -> None:
+        """Say what a run has read; the same again changes nothing."""
+        entities = self._api.entities
+        inputs = [
+            entities.DatasetInput(
+                entities.Dataset(each.name, each.digest, each.source_type, each.source, profile=each.profile)
+            )
+            for each in data
+        ]
+        _asked(lambda: self._mlflow().log_inputs(run_id, inputs))
 
     def write_text(self, run_id: str, path: str, text: str) -> None:
         """Keep *text* as an artifact of a run."""

@@ -37,6 +37,17 @@ class Point:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Data:
+    """Something that a run has read."""
+
+    name: str
+    digest: str
+    source_type: str
+    source: str  # JSON
+    profile: str  # JSON
+
+
+@dataclass(frozen=True, kw_only=True)
 class Batch:
     """What one request takes."""
 

@@ -30,6 +30,7 @@ from ...log_api import PLAIN_SUPPRESSION, SUPPRESSION
 from ..deliveries import NOTHING, DeliveryOptions, Step, Tell
 from .health import UNREACHABLE
 from .picture import Picture
+from .points import source_of
 from .reporter import Reporter
 from .told import told_from
 
@@ -179,6 +180,8 @@ class RunDelivery:
         has_points = False
         if read.signal == "traces":
             self._picture.add_spans(line, is_new=is_new)
+        elif read.signal == "metrics":
+            self._picture.add_samples(read.line, read.process, position, is_new=is_new)
         else:
             has_points = self._picture.add_logs(line, read.process, position, is_new=is_new)
         if is_new:
@@ -296,8 +299,8 @@ class RunDelivery:
                 places[key] = self._place_behind(passed, key)
         size, self._unreported = self._unreported, 0
         self.cursor = self.cursor.moved(places)
-        told_of = {name: place.position for (name, signal), place in self.cursor.places.items() if signal == "logs"}
-        self._told.forget_points(told_of)
+        passed_to = {source_of(*key): place.position for key, place in self.cursor.places.items() if key[1] != "traces"}
+        self._told.forget_points(passed_to)
         return self._save(size) if places or self._is_unsaved else Step("moved", size)
 
     def _place_behind(self, passed: list[_Passed], key: Key) -> Place:
@@ -306,8 +309,8 @@ class RunDelivery:
         withheld = sum(each.withheld for each in passed)
         items = sum(each.items for each in passed) - withheld
         teller = self._reporter.teller
-        counted = teller.refused_points if teller is not None and key[1] == "logs" else Counter[str]()
-        refused = min(counted.pop(key[0], 0), items)
+        counted = teller.refused_points if teller is not None and key[1] != "traces" else Counter[str]()
+        refused = min(counted.pop(source_of(*key), 0), items)
         return replace(
             before,
             segment=last.segment,
@@ -319,7 +322,8 @@ class RunDelivery:
         )
 
     def recounted(self, places: dict[Key, Place]) -> Step:
-        """Save *places* in which only the numbers have changed."""
+        """Save *places* in which only the numbers have changed; who was given up gets another chance."""
+        self._reporter.revive()
         self.cursor = self.cursor.moved(places)
         return self._save(0)
 

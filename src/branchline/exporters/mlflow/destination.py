@@ -31,7 +31,8 @@ from .traces import Traces, requests_in, traces_for
 
 
 _UNSAFE: Final = re.compile(r"[^a-z0-9.]+")
-_SIGNALS: Final[tuple[Signal, ...]] = ("traces", "logs")
+# In this order: what a process took belongs to experiments that are known by then.
+_SIGNALS: Final[tuple[Signal, ...]] = ("traces", "logs", "metrics")
 
 
 class MlflowDestination:
@@ -55,6 +56,7 @@ class MlflowDestination:
         self._options = options
         self._environment = environment
         self._client: Client | None = None
+        self._another_chance: set[str] = set()
         self._health = Health(self._uri)
         self.shown = shown_url(self._uri) if "@" in self._uri else self._uri
         self.name = folder_name(self._uri, options.experiment)
@@ -72,7 +74,8 @@ class MlflowDestination:
     def delivery(self, run: Path, folder: Path, claim: Claim, *, tell: Tell, options: DeliveryOptions) -> RunDelivery:
         """Return the delivery of one run. Raises JournalError for a cursor that a later version has written."""
         traces = TraceReporter(run.name, self._traces) if self._options.traces else None
-        reporter = Reporter(folder, self._known_client, self._health, self._place, traces)
+        self._another_chance.clear()
+        reporter = Reporter(folder, self._known_client, self._health, self._place, traces, self._another_chance)
         return RunDelivery(
             Scope(run=run, folder=folder, signals=self.signals), reporter, claim, tell=tell, options=options
         )
@@ -86,16 +89,25 @@ class MlflowDestination:
         try:
             for line in lines:
                 self._said_again(orjson.loads(line))
-        except (MLflowFailure, MissingExtraError, GoneError) as failure:
-            is_later = isinstance(failure, MLflowFailure) and is_passing(failure)
-            return Answer(kind="retry" if is_later else "refused", message=str(failure))
+        except MLflowFailure as failure:
+            if is_passing(failure):
+                return Answer(kind="retry", message=str(failure))
+            message = str(failure)
+        except (MissingExtraError, GoneError) as error:
+            message = str(error)
         except (ValueError, KeyError, TypeError) as error:
-            return Answer(kind="refused", message=f"not a letter to MLflow: {error}")
-        return Answer(kind="accepted")
+            message = f"not a letter to MLflow: {error}"
+        else:
+            return Answer(kind="accepted")
+        # Which of them it is, one half of them or the other tells.
+        return Answer(kind="too_large" if len(lines) > 1 else "refused", message=message)
 
     def _said_again(self, said: Mapping[str, Any]) -> None:
         client, run_id = self._known_client(), str(said["run"])
-        if "file" in said:
+        if "entity" in said:
+            # Whoever delivers the run has all of it.
+            self._another_chance.add(str(said["entity"]))
+        elif "file" in said:
             client.write_text(run_id, said["file"], said["text"])
         elif "trace_id" in said:
             self._traces(client).send(requests_in(said))

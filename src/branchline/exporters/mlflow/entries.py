@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from ... import names
 from ..._journal.anyvalue import Value
-from ..._journal.decode import DecodedLog
 from ..._journal.nested import unflattened
 from ..._mlflow.client import RunStatus
-from ..._mlflow.limits import LONGEST_PARAM, LONGEST_TAG, Point, fitted, fitted_key
-from .picture import Entity, PointAt
+from ..._mlflow.limits import LONGEST_PARAM, LONGEST_TAG, Point, fitted
+from .picture import Entity
 
 
 # Charts of MLflow are grouped by what is before a slash: what branchline measures itself is apart from the user's own.
@@ -80,25 +78,6 @@ def _said(entity: Entity) -> Mapping[str, Value]:
         return entity.attributes
     prefix = names.BRANCH_CONFIG_PREFIX
     return {key[len(prefix) :]: value for key, value in entity.ours.items() if key.startswith(prefix)}
-
-
-def points_of(points: Iterable[PointAt]) -> Iterator[Point]:
-    """Return *points* as MLflow takes them; one without a place in its series has that in which it was recorded."""
-    for at in points:
-        step = at.log.attributes.get(names.METRIC_STEP)
-        yield Point(
-            key=fitted_key(str(at.log.attributes.get(names.METRIC_NAME) or "")),
-            value=_number(at.log),
-            timestamp_ms=at.log.time_unix_nano // 1_000_000,
-            step=step if isinstance(step, int) else at.number,
-        )
-
-
-def _number(log: DecodedLog) -> float:
-    try:
-        return float(log.attributes.get(names.METRIC_VALUE))  # type: ignore[arg-type]  # raises as it may
-    except (TypeError, ValueError, OverflowError):
-        return math.nan
 
 
 # ── the end ───────────────────────────────────────────────────────────────────────────────────────

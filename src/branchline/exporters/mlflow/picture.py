@@ -11,6 +11,8 @@ from typing import Final, NamedTuple
 from ... import names
 from ..._journal.anyvalue import Value, parted, whole_number
 from ..._journal.decode import DecodedLog, DecodedSpan, Line
+from ..._mlflow.limits import Point
+from .points import point_of, samples_in, source_of
 
 
 LOOSE: Final = "run"
@@ -33,11 +35,10 @@ Position = tuple[int, int]
 class PointAt(NamedTuple):
     """One value of a metric, and where in the journal it is."""
 
-    process: str
+    source: str
+    """Which file of which process that is, as ``points.source_of`` has it."""
     position: Position
-    log: DecodedLog
-    number: int
-    """How many of the same name this process had before in the same entity: the place of one that has none."""
+    point: Point
 
 
 class SpanAt(NamedTuple):
@@ -99,6 +100,8 @@ class Picture:
         """The keys of what there is something new to tell of, in the order in which it was seen."""
         self._wants_span = wants_span
         self._above: dict[str, str | None] = {}
+        # Those that a process has begun: what it took meanwhile is theirs.
+        self._experiments: dict[str, list[str]] = defaultdict(list)
         self._waiting: dict[str, deque[_Waiting]] = defaultdict(deque)
         self._homeless: dict[str, SpanAt] = {}
         self.loose_spans: dict[str, list[SpanAt]] = {}
@@ -106,6 +109,9 @@ class Picture:
         self._tops: dict[str, str] = {}
         self._first = 0
         self._resource: Mapping[str, Value] = {}
+        self.revived: set[str] = set()
+        """The keys of those that were given up, and of which all is to be told after all."""
+        self._is_closed = False
         self._begun: dict[tuple[Value, Value], list[tuple[int, str]]] = defaultdict(list)
         self.settled: dict[str, Position] = {}
         """By process: the last line of points that are with their entities."""
@@ -131,15 +137,37 @@ class Picture:
             if log.event_name == names.METRIC_EVENT:
                 points.append(log)
             elif log.event_name in _STARTED and log.span_id is not None:
-                self._started(log, log.span_id)
+                self._started(log, log.span_id, process)
         if points:
             self._waiting[process].append(_Waiting(position, points, is_new))
         return bool(points)
 
-    def _started(self, log: DecodedLog, key: str) -> None:
+    def add_samples(self, line: bytes, process: str, position: Position, *, is_new: bool) -> None:
+        """Take what is in a *line* of metrics about the process: it belongs to the experiments that it had open."""
+        for moment, name, value in samples_in(line):
+            for entity in self._experiments_of(process, moment):
+                which = source_of(process, "metrics"), name
+                number = entity.counts[which]
+                entity.counts[which] += 1
+                if is_new:
+                    point = Point(key=name, value=value, timestamp_ms=moment // 1_000_000, step=number)
+                    entity.points.append(PointAt(which[0], position, point))
+                    self.changed[entity.key] = None
+
+    def _experiments_of(self, process: str, moment: int) -> list[Entity]:
+        return [
+            entity
+            for key in self._experiments.get(process, ())
+            if (entity := self.entities[key]).start_unix_nano <= moment
+            and (entity.ended is None or moment <= entity.ended.end_unix_nano)
+        ]
+
+    def _started(self, log: DecodedLog, key: str, process: str) -> None:
         parent = log.attributes.get(names.SPAN_PARENT_ID)
         self._above.setdefault(key, parent if isinstance(parent, str) else None)
         kind = log.attributes.get(names.KIND)
+        if kind == names.KIND_EXPERIMENT:
+            self._experiments[process].append(key)
         if kind not in _ENTITIES or key in self.entities:
             return
         own, ours = parted({**_mapping(log.attributes.get(names.SPAN_ATTRIBUTES)), **_identity_of(log)})
@@ -248,8 +276,8 @@ class Picture:
         which = process, str(log.attributes.get(names.METRIC_NAME) or "")
         number = entity.counts[which]
         entity.counts[which] += 1
-        if line.is_new:
-            entity.points.append(PointAt(process, line.position, log, number))
+        if line.is_new or owner in self.revived:
+            entity.points.append(PointAt(source_of(process, "logs"), line.position, point_of(log, number)))
             self.changed[owner] = None
 
     def loose(self, moment: int, resource: Mapping[str, Value]) -> Entity:
@@ -266,6 +294,10 @@ class Picture:
         """Learn that nobody writes any more: what is open was abandoned, and the run itself has ended."""
         if self.is_undecided:
             self.loose(self._first, self._resource)
+        if not self._is_closed:
+            # What is known of the run as a whole is final by now.
+            self._is_closed = True
+            self.changed.update(dict.fromkeys(self.entities))
         for entity in self.entities.values():
             if entity.ended is None and entity.closed is None:
                 outcome = self._loose_outcome() if entity.key == LOOSE else names.INTERRUPTED

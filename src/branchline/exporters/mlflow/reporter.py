@@ -10,6 +10,7 @@ from ... import names
 from ..._mlflow.client import Client
 from ..._mlflow.failures import MLflowFailure
 from ..._mlflow.limits import LONGEST_EXPERIMENT_NAME, Point, batches
+from .about import METADATA_FILE, About, about
 from .entries import (
     birth_tags,
     end_of,
@@ -20,7 +21,6 @@ from .entries import (
     outcome_of,
     params_of,
     place_of,
-    points_of,
     status_of,
     title,
     token_of,
@@ -50,8 +50,13 @@ class Reporter:
         health: Health,
         place: Place,
         traces: TraceReporter | None = None,
+        another_chance: set[str] | None = None,
     ) -> None:
-        """Note in *folder* what MLflow refuses; the client is made when there is something to tell."""
+        """Note in *folder* what MLflow refuses; the client is made when there is something to tell.
+
+        Whoever was given up and is to be told of after all, is put into *another_chance*.
+        """
+        self._another_chance = set() if another_chance is None else another_chance
         self._folder = folder
         self._make_client = make_client
         self._health = health
@@ -68,6 +73,7 @@ class Reporter:
 
     def begin(self, run: Path, told: Told, picture: Picture) -> None:
         """Tell of the *run* that *picture* shows; what is acknowledged is noted in *told*."""
+        self._run = run
         self._run_id = run.name
         self._told = told
         self._picture = picture
@@ -126,6 +132,8 @@ class Reporter:
             return False
         is_run_news = known is None or self._is_news(entity, known)
         if known is not None and not is_run_news and not self._is_trace_news(entity, known):
+            # All acknowledged: once the cursor has passed them, nothing would tell them from new ones.
+            entity.points.clear()
             return False
         self._ask_for_health()
         teller = self._known_teller()
@@ -147,7 +155,17 @@ class Reporter:
         self._told.intents.discard(key)
         return True
 
+    def _about(self, entity: Entity, known: Acknowledged) -> About | None:
+        """Return what is to be told of the run as a whole, with what is above all others and has ended."""
+        is_below = self._picture.parent(entity, is_final=self.is_final) not in (None, LOOSE)
+        if is_below or outcome_of(entity) is None:
+            return None
+        found = about(self._run)
+        return found if found.digest != known.about else None
+
     def _is_news(self, entity: Entity, known: Acknowledged) -> bool:
+        if self._about(entity, known) is not None:
+            return True
         return bool(
             not known.is_begun or _new_points(entity, known) or outcome_of(entity) not in (None, known.ended_as)
         )
@@ -159,8 +177,8 @@ class Reporter:
         new = _new_points(entity, known)
         outcome = outcome_of(entity)
         is_ending = outcome is not None and outcome != known.ended_as
-        points = list(points_of(new))
-        owners = {point: at.process for point, at in zip(points, new, strict=True)}
+        points = [at.point for at in new]
+        owners = {at.point: at.source for at in new}
         params = {} if known.is_begun else params_of(entity)
         tags = end_tags(entity, outcome) if is_ending and outcome is not None else {}
         mine: Iterable[Point] = end_points(entity) if is_ending else ()
@@ -168,13 +186,22 @@ class Reporter:
             teller.log(known.run_id, batch, owners)
         files = {} if known.is_begun else first_files(entity)
         teller.write(known.run_id, {**files, **(last_files(entity) if is_ending else {})})
+        whole = self._about(entity, known)
+        if whole is not None:
+            self._tell_about(teller, known.run_id, whole)
+            known = replace(known, about=whole.digest)
         if is_ending and outcome is not None:
             teller.end(known.run_id, status_of(outcome), end_of(entity) // 1_000_000)
         entity.points.clear()
         reached = dict(known.points)
         for at in new:
-            reached[at.process] = max(at.position, reached.get(at.process, (0, 0)))
+            reached[at.source] = max(at.position, reached.get(at.source, (0, 0)))
         return replace(known, is_begun=True, ended_as=outcome or known.ended_as, points=reached)
+
+    def _tell_about(self, teller: Teller, run_id: str, whole: About) -> None:
+        teller.write(run_id, {METADATA_FILE: whole.text})
+        if whole.data:
+            teller.name_data(run_id, whole.data)
 
     # ── creating ──────────────────────────────────────────────────────────────────────────────────
 
@@ -216,10 +243,20 @@ class Reporter:
         self._give_up(self._known_teller(), self._picture.entities[key], failure)
         self._told.intents.discard(key)
 
+    def revive(self) -> None:
+        """Tell all of those that were given up and are to have another chance."""
+        for key in self._another_chance:
+            known = self._told.entities.pop(key, None)
+            if known is not None and known.run_id:
+                anew = Acknowledged(run_id=known.run_id, experiment_id=known.experiment_id)
+                self._told.entities[key] = anew
+            self._picture.revived.add(key)
+        self._another_chance.clear()
+
     def _give_up(self, teller: Teller, entity: Entity, error: Exception) -> None:
         known = self._told.entities.get(entity.key)
         for at in entity.points:
-            teller.refused_points[at.process] += 1
+            teller.refused_points[at.source] += 1
         said = {"run": known.run_id if known is not None else None, "entity": entity.key, "name": title(entity)}
         teller.bury(said, error)
         entity.points.clear()
@@ -256,4 +293,4 @@ class Reporter:
 
 
 def _new_points(entity: Entity, known: Acknowledged) -> list[PointAt]:
-    return [at for at in entity.points if at.position > known.points.get(at.process, (0, 0))]
+    return [at for at in entity.points if at.position > known.points.get(at.source, (0, 0))]

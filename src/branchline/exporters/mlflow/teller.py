@@ -12,7 +12,8 @@ import orjson
 from ..._journal.dead_letters import DeadLetter, bury
 from ..._mlflow.client import Client, RunStatus
 from ..._mlflow.failures import MLflowFailure
-from ..._mlflow.limits import Batch, Point
+from ..._mlflow.limits import Batch, Data, Point
+from .points import process_of, signal_of
 
 
 # Whoever may not do something today may be allowed to tomorrow: this is about us, not about what is said.
@@ -39,11 +40,11 @@ class Teller:
         self.refused = 0
         """How many entries were refused so far."""
         self.refused_points: Counter[str] = Counter()
-        """How many points were, since somebody took these numbers away, by process."""
+        """How many points were, since somebody took these numbers away, by source."""
         self.last_reason = ""
 
     def log(self, run_id: str, batch: Batch, owners: Mapping[Point, str] | None = None) -> None:
-        """Add what *batch* has to a run; *owners* are the processes that points come from.
+        """Add what *batch* has to a run; *owners* are the sources that points come from.
 
         Raises:
             GoneError: where there is no such run any more.
@@ -68,6 +69,14 @@ class Teller:
                 self._raise_if_not_about_entries(failure)
                 self.bury({"run": run_id, "file": path, "text": text}, failure)
 
+    def name_data(self, run_id: str, data: Sequence[Data]) -> None:
+        """Say what a run has read. Raises what `log` does."""
+        try:
+            self.client.log_data(run_id, data)
+        except MLflowFailure as failure:
+            self._raise_if_not_about_entries(failure)
+            self.bury({"run": run_id, "data": [each.source for each in data]}, failure)
+
     def end(self, run_id: str, status: RunStatus, end_ms: int) -> None:
         """End a run. Raises what `log` does."""
         try:
@@ -83,20 +92,20 @@ class Teller:
             raise GoneError(str(failure)) from failure
 
     def _bury(self, run_id: str, batch: Batch, failure: MLflowFailure, owners: Mapping[Point, str]) -> None:
-        [process] = [owners.get(point, "") for point in batch.points] or [""]
-        self.refused_points[process] += bool(process)
-        self.bury({"run": run_id, **as_said(batch)}, failure, process=process)
+        [source] = [owners.get(point, "") for point in batch.points] or [""]
+        self.refused_points[source] += bool(source)
+        self.bury({"run": run_id, **as_said(batch)}, failure, source=source)
 
-    def bury(self, said: Mapping[str, Any], failure: Exception, *, process: str = "") -> None:
+    def bury(self, said: Mapping[str, Any], failure: Exception, *, source: str = "") -> None:
         """Keep what MLflow never takes, with its reason. Raises OSError."""
         self.refused += 1
         self.last_reason = str(failure)
         letter = DeadLetter(
-            process=process,
-            signal="logs" if process else "traces",
+            process=process_of(source),
+            signal=signal_of(source) if source else "traces",
             kind="refused",
             message=str(failure),
-            items=int(bool(process)),
+            items=int(bool(source)),
             unix_nano=0,
             line=orjson.dumps(said),
         )

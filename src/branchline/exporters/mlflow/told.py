@@ -18,8 +18,9 @@ class Acknowledged:
     is_begun: bool = False  # it has its parameters
     ended_as: str | None = None  # the outcome that it was ended with
     has_trace: bool = False
+    about: str = ""  # what tells the metadata that it has
     is_given_up: bool = False  # MLflow does not know the run any more, or never wanted it
-    points: Mapping[str, Position] = field(default_factory=dict)  # by process, where that is beyond the cursor
+    points: Mapping[str, Position] = field(default_factory=dict)  # by source, where that is beyond the cursor
 
 
 @dataclass
@@ -47,7 +48,7 @@ class Told:
         }
 
     def forget_points(self, cursor: Mapping[str, Position]) -> None:
-        """Leave out what the *cursor* of each process says by itself."""
+        """Leave out what the *cursor* of each source says by itself."""
         for key, entity in self.entities.items():
             if entity.points:
                 beyond = {name: at for name, at in entity.points.items() if at > cursor.get(name, (0, 0))}
@@ -69,6 +70,7 @@ def _written(entity: Acknowledged) -> dict[str, Any]:
         "begun": entity.is_begun,
         "ended": entity.ended_as,
         "trace": entity.has_trace,
+        "about": entity.about,
         "given_up": entity.is_given_up,
         "points": {name: list(at) for name, at in entity.points.items()},
     }
@@ -87,6 +89,7 @@ def _entities(runs: Mapping[str, Any]) -> Iterator[tuple[str, Acknowledged]]:
                     is_begun=known.get("begun") is True,
                     ended_as=known.get("ended"),
                     has_trace=known.get("trace") is True,
+                    about=str(known.get("about", "")),
                     is_given_up=known.get("given_up") is True,
                     points={name: (int(at[0]), int(at[1])) for name, at in known.get("points", {}).items()},
                 ),
