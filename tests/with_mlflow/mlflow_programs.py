@@ -31,6 +31,7 @@ def train(number: int) -> None:
         with bl.step("score"):
             bl.record_metric("score", number / 4)
             bl.record_metric("score", number / 2)
+            bl.record_usage("private", input_tokens=100 + number, output_tokens=number, cost="0.25")
     if number % 4 == 3:
         raise Boom(f"number {number}")
 

@@ -75,6 +75,7 @@ class Proxy:
     def __init__(self, target: str, look: Callable[[str, bool], object]) -> None:
         """Listen on a port of loopback."""
         self.paths: list[str] = []
+        self.headers: list[dict[str, str]] = []
         address = target.removeprefix("http://")
         proxy = self
 
@@ -89,6 +90,7 @@ class Proxy:
             def _pass_on(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 proxy.paths.append(self.path.partition("?")[0])
+                proxy.headers.append(dict(self.headers))
                 connection = http.client.HTTPConnection(address, timeout=WATCHDOG_SECONDS)
                 try:
                     look(self.path, False)

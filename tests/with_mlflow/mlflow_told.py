@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -41,3 +42,24 @@ class Told:
 
     def tags(self, run):
         return {key: text for key, text in run.data.tags.items() if not key.startswith("mlflow.")}
+
+    def traces(self, run):
+        """Return the traces that are shown with a run."""
+        return self.client.search_traces(locations=[run.info.experiment_id], run_id=run.info.run_id)
+
+
+def tree(trace):
+    """Return the names of a trace's spans below each other, each once."""
+    below: dict[str | None, list[Any]] = {}
+    for span in trace.data.spans:
+        below.setdefault(span.parent_id, []).append(span)
+
+    def shown(parent):
+        return {span.name: shown(span.span_id) for span in sorted(below.get(parent, ()), key=lambda span: span.name)}
+
+    return shown(None)
+
+
+def spending(trace):
+    """Return the tokens and the cost of a trace."""
+    return trace.info.token_usage or {}, (trace.info.cost or {}).get("total_cost")

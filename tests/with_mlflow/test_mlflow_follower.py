@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from mlflow_programs import PROCESSES, REPLAYED, TASKS, THREADS
 from mlflow_servers import WATCHDOG_SECONDS, Proxy
-from mlflow_told import NEEDS_MLFLOW, Told
+from mlflow_told import NEEDS_MLFLOW, Told, spending, tree
 
 
 pytestmark = NEEDS_MLFLOW
@@ -62,6 +62,7 @@ def as_told(told: Told) -> dict[object, object]:
             run.data.tags["mlflow.parentRunId"] == parent.info.run_id,
             json.loads(told.artifacts(run)["config.json"]),
             sorted(told.artifacts(run)),
+            [(trace.info.state.value, tree(trace), *spending(trace)) for trace in told.traces(run)],
         )
         for run in told.runs
         if run is not parent
@@ -84,9 +85,17 @@ def as_recorded(kind: str, count: int) -> dict[object, object]:
             True,
             {"kind": kind, "number": number, "optimizer": {"lr": number / 10}},
             ["config.json", "traceback.txt"] if number % 4 == 3 else ["config.json"],
+            [trace_as_recorded(kind, number)],
         )
         for number in range(count)
     }
+
+
+def trace_as_recorded(kind: str, number: int) -> tuple[object, ...]:
+    """Return what the trace of a branch is to be: its state, its tree, its tokens and what they cost."""
+    name = f"kind={kind} number={number} optimizer.lr={number / 10}"
+    tokens = {"input_tokens": 100 + number, "output_tokens": number, "total_tokens": 100 + 2 * number}
+    return "ERROR" if number % 4 == 3 else "OK", {name: {"train": {"score": {}}}}, tokens, 0.25
 
 
 def is_everything_there(uri: str) -> None:
@@ -113,7 +122,7 @@ def is_everything_there(uri: str) -> None:
 def test_tasks_threads_and_processes(request, tmp_path, place):
     """
     Of forty tasks, forty threads and eight processes, each branch is a run below that of its experiment, with exactly
-    its own parameters, points with their steps, tags, status and files; what failed is FAILED.
+    its own parameters, points with their steps, tags, status, files and trace; what failed is FAILED.
     """
     uri = request.getfixturevalue(place)
     done = ran("everything", tmp_path / "journal", uri, WATCHDOG_SECONDS)
@@ -159,6 +168,14 @@ def is_replayed(told: Told) -> None:
     assert {run.info.status for run in told.runs} == {"FINISHED"}
     found = {run.data.params["number"]: histories(told, run, "loss")["loss"] for run in told.runs if run.data.params}
     assert found == {str(number): [(epoch, number + epoch / 10) for epoch in range(5)] for number in range(REPLAYED)}
+    traces = told.client.search_traces(locations=[told.runs[0].info.experiment_id], max_results=500)
+    assert {tuple(tree(trace)) for trace in traces} == {(f"number={number} other=x",) for number in range(REPLAYED)}
+    assert len(traces) == REPLAYED
+    shown = {run.info.run_id: [trace.info.trace_id for trace in told.traces(run)] for run in told.runs}
+    assert Counter(map(len, shown.values())) == {1: REPLAYED, 0: 1}
+    assert {trace_id for trace_ids in shown.values() for trace_id in trace_ids} == {
+        trace.info.trace_id for trace in traces
+    }
 
 
 def test_kills(store, tmp_path):

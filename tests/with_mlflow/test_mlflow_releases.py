@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 import json
+from pathlib import Path
 
 import pytest
-from mlflow_parts import parts_of
-from mlflow_told import NEEDS_MLFLOW, Told
+from mlflow_servers import WATCHDOG_SECONDS
+from mlflow_told import NEEDS_MLFLOW, Told, tree
 
 import branchline as bl
-from branchline._mlflow.client import Client
 from branchline.backends import MLflowLogger, logged_run
-from branchline.exporters.mlflow.trace_parts import trace_id_of
-from branchline.exporters.mlflow.traces import traces_for
 
 
 pytestmark = NEEDS_MLFLOW
@@ -25,6 +23,7 @@ PLACES = [
     "server",
 ]
 LONG = "x" * 9_000
+DOCS = Path(__file__).parent.parent.parent / "docs" / "mlflow.md"
 
 
 @pytest.fixture(params=PLACES)
@@ -69,30 +68,43 @@ def release():
     return tuple(map(int, mlflow.__version__.split(".")[:2]))
 
 
-def test_traces(place, tmp_path):
+def documented():
+    """What the documentation says of this release: whether it has runs, traces, and the cost of traces."""
+    name = ".".join(map(str, release())) if HAS_STORE else "`mlflow-skinny`, newest"
+    rows = [line.strip("|").split("|") for line in DOCS.read_text().splitlines() if line.startswith("| ")]
+    table = {row[0].strip(): [cell.strip().startswith("yes") for cell in row[1:]] for row in rows}
+    return table.get(name) or table["newest"]
+
+
+def test_whole_runs(place, tmp_path, capsys):
     """
-    From 3.6 on a branch is a trace with its tree, tokens and cost, shown with its run; before, it is said why not.
+    Experiments and branches are runs in every release; from 3.6 on branches are traces, too, with tree and tokens,
+    later with their cost; before, it is said once why not. So says the documentation.
     """
     from mlflow import MlflowClient
 
-    with bl.configure("service", directory=tmp_path / "runs", console=False) as telemetry, bl.branch({"a": 1}):
-        with bl.step("ask") as step:
-            step.usage("private", input_tokens=70, output_tokens=30, cost="0.25")
-    client = MlflowClient(place)
-    experiment = client.create_experiment(f"traces of {telemetry.run_id}")
-    run_id = client.create_run(experiment).info.run_id
-    [part] = parts_of(
-        tmp_path / "runs", telemetry.run_id, experiment_id=experiment, mlflow_run_of=lambda branch: run_id
-    )
-    traces = traces_for(Client(place))
-    traces.deliver(part)
+    with bl.configure("service", directory=tmp_path / "runs", console=False, mlflow=place) as telemetry:
+        with bl.experiment(f"whole {telemetry.run_id}"), bl.branch({"a": 1, "long": LONG}) as branch:
+            branch.metric("score", 0.5, step=3)
+            with bl.step("ask") as step:
+                step.usage("private", input_tokens=70, output_tokens=30, cost="0.25")
+        flushed = telemetry.flush(WATCHDOG_SECONDS)
+    told = Told(place, f"whole {telemetry.run_id}")
+    [found] = [run for run in told.runs if "mlflow.parentRunId" in run.data.tags]
+    has_runs, has_traces, has_cost = documented()
 
-    if release() < (3, 6):
-        assert (traces.reason.startswith("MLflow 2."), "from 3.6 on" in traces.reason) == (True, True)
-        return
-    [found] = client.search_traces(locations=[experiment], run_id=run_id)
-    assert (traces.reason, found.info.trace_id) == ("", f"tr-{trace_id_of(part.root)}")
-    assert {span.name: span.parent_id is None for span in found.data.spans} == {"ask": False, "a=1": True}
-    assert (found.info.token_usage["total_tokens"], found.info.state.value) == (100, "OK")
-    # The first of these releases have no cost.
-    assert getattr(found.info, "cost", {"total_cost": 0.25})["total_cost"] == 0.25
+    assert (flushed.spooled, flushed.rejected, len(told.runs), has_runs) == (0, 0, 2, True)
+    assert (found.info.status, found.data.params["a"], found.data.metrics["score"]) == ("FINISHED", "1", 0.5)
+    assert found.data.params["long"].endswith("… [cut: 9,000 characters]")
+    assert json.loads(told.artifacts(found)["config.json"]) == {"a": 1, "long": LONG}
+    said = [line for line in capsys.readouterr().err.splitlines() if "keeps no traces" in line]
+    assert (has_traces, len(said)) == (release() >= (3, 6), 0 if has_traces else 1)
+    if has_traces:
+        [trace] = MlflowClient(place).search_traces(**_where(found.info.experiment_id), run_id=found.info.run_id)
+        assert (tree(trace), trace.info.state.value) == ({branch.name: {"ask": {}}}, "OK")
+        assert trace.info.token_usage["total_tokens"] == 100
+        assert (getattr(trace.info, "cost", None) or {}).get("total_cost") == (0.25 if has_cost else None)
+
+
+def _where(experiment_id):
+    return {"locations": [experiment_id]} if release() >= (3, 7) else {"experiment_ids": [experiment_id]}

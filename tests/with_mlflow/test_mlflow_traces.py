@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
-from multiprocessing import get_context
 from typing import Any
 
 import pytest
 from mlflow_parts import parts_of
 from mlflow_servers import Proxy
-from mlflow_told import NEEDS_MLFLOW
+from mlflow_told import NEEDS_MLFLOW, spending, tree
 
 import branchline as bl
 from branchline import names
@@ -56,36 +53,12 @@ def branch(number: int) -> None:
         return
 
 
-async def tasks(count: int) -> None:
-    async def one(number: int) -> None:
-        try:
-            with bl.branch({"number": number, "optimizer": {"lr": number / 8}}) as open_branch:
-                await asyncio.sleep(0)
-                open_branch.output = {"said": work(number)}
-        except ValueError:
-            return
-
-    await asyncio.gather(*map(one, range(count)))
-
-
-def in_tasks() -> int:
-    asyncio.run(tasks(40))
-    return 40
-
-
-def in_threads() -> int:
-    threads = [threading.Thread(target=branch, args=[number]) for number in range(40)]
+def in_threads(count: int) -> None:
+    threads = [threading.Thread(target=branch, args=[number]) for number in range(count)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    return 40
-
-
-def in_processes() -> int:
-    with ProcessPoolExecutor(8, mp_context=get_context("spawn")) as pool:
-        list(pool.map(branch, range(16)))
-    return 16
 
 
 # ── what MLflow tells ─────────────────────────────────────────────────────────────────────────────
@@ -122,22 +95,6 @@ class Kept:
         return found, linked
 
 
-def tree(trace):
-    """The spans' names below each other, each once."""
-    below: dict[str | None, list[Any]] = {}
-    for span in trace.data.spans:
-        below.setdefault(span.parent_id, []).append(span)
-
-    def shown(parent):
-        return {span.name: shown(span.span_id) for span in sorted(below.get(parent, ()), key=lambda span: span.name)}
-
-    return shown(None)
-
-
-def spending(trace):
-    return (trace.info.token_usage or {}), (trace.info.cost or {}).get("total_cost")
-
-
 def expected(number):
     """What the trace of a branch has to be: state, tree, tokens and cost, what went in and what came out."""
     name = f"number={number} optimizer.lr={number / 8}"
@@ -155,15 +112,14 @@ def said(trace):
 
 
 @pytest.mark.parametrize("uri", ["store", "server"])
-@pytest.mark.parametrize("recorded", [in_tasks, in_threads, in_processes])
-def test_every_branch_is_a_trace(request, tmp_path, uri, recorded):
+def test_every_branch_is_a_trace(request, tmp_path, uri):
     """
     Of branches side by side, each is one trace with its own tree, tokens, cost, what went in and out, linked to its own
     run alone; sent again, all stays as it is.
     """
-    place = request.getfixturevalue(uri)
+    place, count = request.getfixturevalue(uri), 20
     with bl.configure("service", directory=tmp_path / "runs", console=False) as telemetry:
-        count = recorded()
+        in_threads(count)
     kept = Kept(place, tmp_path / "runs", telemetry.run_id).deliver()
     found, linked = kept.deliver().all()
 
