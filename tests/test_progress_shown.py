@@ -334,7 +334,7 @@ def test_a_run_takes_over(terminal, monkeypatch, directory):
     until(lambda: "load" in "".join(terminal.screen()))
     bl.configure("x", directory=directory)
     with bl.step("step"):
-        until(lambda: [row.split()[1] for row in terminal.screen() if row] == ["load", "step"])
+        until(lambda: [row.split()[1:2] for row in terminal.screen() if row] == [["load"], ["step"]])
     bl.shutdown()
     items.close()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import re
 import threading
@@ -346,6 +347,25 @@ def test_the_clock_is_set_back(tracker, monkeypatch):
     tracker.complete(task_id)
 
     assert 0 < tracker.get_task(task_id).elapsed_seconds < 60
+
+
+def test_a_tracker_that_is_forgotten(directory):
+    """
+    Tasks of a tracker that nobody has any more are over, as far as they came.
+    """
+    bl.configure("x", directory=directory, console=False)
+    tracker = ProgressTracker()
+    tracker.update(tracker.add_task("forgotten", total=5), 2)
+    del tracker
+    gc.collect()
+    list(bl.track([1], "after"))
+    bl.shutdown()
+
+    tasks = open_runs(directory).last.tasks
+    assert [(task.description, task.done, task.outcome) for task in tasks] == [
+        ("forgotten", 2, "closed"),
+        ("after", 1, "success"),
+    ]
 
 
 def test_tasks_in_the_journal(directory):

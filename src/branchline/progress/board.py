@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import functools
 import os
 import threading
@@ -27,6 +28,8 @@ _HIDDEN_SECONDS: Final = 1.0
 _LINGER_SECONDS: Final = 1.0
 # Asked once a second, or a little earlier.
 _BEAT_SECONDS: Final = 0.8
+# Nobody takes longer from the end of a loop to telling of it, unless he was torn away.
+_TORN_SECONDS: Final = 30.0
 # What does not move says only that it is still there.
 _SLOW_BEAT_SECONDS: Final = 10.0
 # Whoever draws looks more often than that, and so sees what has ended since.
@@ -52,6 +55,9 @@ class Board:
         self._thread: threading.Thread | None = None
         self._announced: str | None = None
         self._hidden_until = 0.0
+        self._is_tidy_at_exit = False
+        # Not `time.sleep`: tests of others put something else in its place.
+        self._pause = threading.Event()
 
     def __repr__(self) -> str:
         return f"<Board of {len(self._works)} piece(s) of work>"
@@ -113,8 +119,9 @@ class Board:
             return
         now = time.monotonic()
         with self._locked():
-            due = [(work, work.progress(now)) for work in list(self._works) if _is_due(work, now)]
-        for work, progress in due:
+            due = [*self._torn(now), *(work for work in list(self._works) if _is_due(work, now))]
+            found = [(work, work.progress(now)) for work in due]
+        for work, progress in found:
             work.record(progress)
 
     def leave(self, run: str | None) -> None:
@@ -129,9 +136,13 @@ class Board:
         self._announced = None
 
     def hide(self) -> None:
-        """Give the terminal to a run that begins."""
+        """Give the terminal to a run that begins, or to whoever comes after us."""
+        if self.pid != os.getpid():
+            return
         with self._locked():
             self._hidden_until = time.monotonic() + _HIDDEN_SECONDS
+            # What has ended before is none of the run's.
+            self._ended.clear()
             for _, display in self._displays:
                 with suppress(Exception):  # a stream of others is no reason to fail
                     display.hide()
@@ -160,11 +171,24 @@ class Board:
             made = display_for(stream, is_rich=shown.is_rich)
         except Exception:  # a stream of others: the work goes on without
             return None
+        if not self._is_tidy_at_exit:
+            # What is drawn when the program ends in the middle of a loop is not to stay on the terminal.
+            self._is_tidy_at_exit = True
+            atexit.register(self.hide)
         self._displays.append((shown.is_rich, made))
         return made
 
     def _shown_by(self, display: Display, now: float) -> list[Progress]:
-        return [work.progress(now) for work, shows in list(self._works.items()) if shows is display][-_MOST_SHOWN:]
+        works = [work for work, shows in list(self._works.items()) if shows is display]
+        return [work.progress(now) for work in works[-_MOST_SHOWN:]]
+
+    def _torn(self, now: float) -> list[Work]:
+        """Let go, and return, what has ended, but whose end a KeyboardInterrupt tore off."""
+        # Of what has ended just now, its own thread is about to tell.
+        found = [work for work in list(self._works) if work.ended is not None and now - work.ended > _TORN_SECONDS]
+        for work in found:
+            self._works.pop(work, None)
+        return found
 
     def _show(self, display: Display, now: float) -> None:
         if CURRENT.shows_progress is not None:
@@ -187,7 +211,7 @@ class Board:
     def _run(self) -> None:
         seen_at = time.monotonic()
         while True:
-            time.sleep(_LOOK_SECONDS)
+            self._pause.wait(_LOOK_SECONDS)
             now = time.monotonic()
             with suppress(Exception):  # of whoever shows it
                 if self._look(now):

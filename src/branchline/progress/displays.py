@@ -12,6 +12,7 @@ from ..exporters.console.listener import choose
 from ..exporters.console.screen import Outlet, Screen, behind
 from ..exporters.console.text import ansi, for_encoding, glyphs_for
 from ..exporters.console.told import Told
+from ..exporters.console.tree import is_at_a_prompt
 from ..progress_values import Progress, clock
 from ..redaction import Redactor
 from .work import Display, Shown
@@ -53,9 +54,7 @@ def _is_terminal(stream: TextIO | None) -> bool:
         is_terminal = stream is not None and stream.isatty()
     except Exception:  # a closed stream, or something that only looks like one
         return False
-    kind = choose(
-        "auto", verbosity="REGULAR", is_terminal=is_terminal, is_notebook=hasattr(sys, "ps1"), environ=os.environ
-    )
+    kind = choose("auto", verbosity="REGULAR", is_terminal=is_terminal, is_notebook=False, environ=os.environ)
     return kind == "tree"
 
 
@@ -76,7 +75,7 @@ class Bars:
     def show(self, working: Sequence[Progress]) -> None:
         """Draw what has gone on for a moment."""
         seen = [work for work in working if work.elapsed_seconds >= _SOON_SECONDS]
-        if not seen and self._screen is None:
+        if (not seen and self._screen is None) or is_at_a_prompt():
             return
         if self._screen is None:
             self._screen = Screen(self.stream)

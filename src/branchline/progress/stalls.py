@@ -15,6 +15,7 @@ from .work import Work
 
 # The clock of whoever looks, several times: what takes no longer is nobody's business.
 _SHORTEST_SECONDS: Final = 0.5
+_A_LOOK_SECONDS: Final = 0.2
 _MOST_FRAMES: Final = 40
 _MOST_THREADS: Final = 64
 _OURS: Final = "branchline-"
@@ -32,7 +33,10 @@ def has_begun(work: Work, now: float) -> bool:
         return False
     if work.pace.waited(now) < max(work.stall_after * usual, _SHORTEST_SECONDS):
         return False
-    work.stall, work.stall_done = usual, done
+    rate = work.pace.rate
+    # Of items that take less than a look, the looks say nothing.
+    work.stall = 1 / rate if usual < _A_LOOK_SECONDS and rate else usual
+    work.stall_done = done
     work.stalls += 1
     return True
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -39,6 +40,8 @@ class ProgressTracker:
         # Re-entrant: a signal handler may count as well.
         self._lock = threading.RLock()
         self._made = 0
+        # A tracker that nobody has any more counts nothing.
+        weakref.finalize(self, _leave, self._tasks).atexit = False
 
     def __repr__(self) -> str:
         return f"<ProgressTracker {self.title!r} of {len(self._tasks)} task(s)>"
@@ -180,6 +183,12 @@ class ProgressTracker:
     def _end(self, task: TaskProgress, outcome: str) -> None:
         task.end_time = datetime.now()  # noqa: DTZ005  # the same
         if task.work is not None and task.work.close(outcome, message=task.message):
+            board().remove(task.work)
+
+
+def _leave(tasks: dict[str, TaskProgress]) -> None:
+    for task in tasks.values():
+        if task.work is not None and task.work.close(names.CLOSED):
             board().remove(task.work)
 
 

@@ -44,9 +44,10 @@ class Track(Generic[T]):
         return NotImplemented if found is None else found
 
     def __iter__(self) -> Iterator[T]:
-        work = self._begun()
+        work = Work(self._description, self._known_total(), shown=self._shown, stall_after=self._stall_after)
         done = 0
         try:
+            _begin(work)
             for item in self._iterable:
                 yield item
                 # Nothing is kept alive here that a bare loop would let go.
@@ -59,13 +60,6 @@ class Track(Generic[T]):
             _end(work, error)
             raise
         _end(work)
-
-    def _begun(self) -> Work:
-        work = Work(self._description, self._known_total(), shown=self._shown, stall_after=self._stall_after)
-        work.begin()
-        work.enter()
-        board().add(work)
-        return work
 
     def _known_total(self) -> float | None:
         return length_of(self._iterable) if self._total is None else self._total
@@ -93,11 +87,9 @@ class AsyncTrack(Generic[T]):
     async def __aiter__(self) -> AsyncIterator[T]:
         total = length_of(self._iterable) if self._total is None else self._total
         work = Work(self._description, total, stall_after=self._stall_after)
-        work.begin()
-        work.enter()
-        board().add(work)
         done = 0
         try:
+            _begin(work)
             async for item in self._iterable:
                 yield item
                 # Nothing is kept alive here that a bare loop would let go.
@@ -165,6 +157,12 @@ def length_of(iterable: object) -> int | None:
     except Exception:  # whatever somebody's __len__ does
         return None
     return found if found >= 0 else None
+
+
+def _begin(work: Work) -> None:
+    work.begin()
+    work.enter()
+    board().add(work)
 
 
 def _end(work: Work, error: BaseException | None = None) -> None:

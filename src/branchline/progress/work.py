@@ -120,6 +120,7 @@ class Work:
         self.stall_done: float = 0
         self.ended: float | None = None
         self.is_open = False
+        self.pid = 0
 
     def __repr__(self) -> str:
         return f"<work {self.description!r} {self.done}/{self.total} {self.outcome or 'going on'}>"
@@ -139,10 +140,7 @@ class Work:
         if self.parent is None:
             self.parent = current_work()
             self.is_inner = self.parent is not None
-        recorder = _recorder()
-        recording = None if recorder is None else _quietly_current(recorder)
-        self.step: Recording | None = recording
-        self.span_id = None if recording is None else recording.span.get_span_context().span_id
+        self.step, self.span_id = _place()
         self.is_open = True
         self._forecast()
 
@@ -252,8 +250,11 @@ def _recorder() -> Recorder | None:
     return CURRENT.recorder or foreign.recorder()
 
 
-def _quietly_current(recorder: Recorder) -> Recording | None:
+def _place() -> tuple[Recording | None, int | None]:
+    """Return what is current here, and the id of its span."""
+    recorder = _recorder()
     try:
-        return recorder.current()
+        recording = None if recorder is None else recorder.current()
+        return recording, None if recording is None else recording.span.get_span_context().span_id
     except Exception:  # a provider of others
-        return None
+        return None, None

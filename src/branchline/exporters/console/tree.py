@@ -63,7 +63,7 @@ class LiveTree:
         self._is_changed = self._is_changed or bool(ended or open_ or works)
         if not self._is_changed or now - self._drawn_at < _REDRAW_NANO:
             return
-        if _is_at_a_prompt():
+        if is_at_a_prompt():
             return
         self._is_changed = bool(open_)
         self._drawn_at = now
@@ -94,7 +94,7 @@ class LiveTree:
         return for_encoding(ansi(row, width, is_coloured=self._is_coloured), self._encoding)
 
 
-def _is_at_a_prompt() -> bool:
+def is_at_a_prompt() -> bool:
     """Whether the main thread waits in a debugger or a console: what moves below it would only distract."""
     frame = sys._current_frames().get(threading.main_thread().ident or 0)  # noqa: SLF001  # documented, "for debuggers"
     for _ in range(4):
