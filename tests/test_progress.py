@@ -19,9 +19,11 @@ from typing import Any
 import pytest
 
 import branchline as bl
+from branchline._journal.progress_metrics import ProgressMetrics
 from branchline.budget import BudgetConfig
 from branchline.progress import Track, track_progress
 from branchline.progress.pace import Pace
+from branchline.progress_values import Progress
 from branchline.read import Task, open_runs
 from branchline.testing import capture
 
@@ -451,6 +453,31 @@ def test_metrics(directory):
         ("pages", None): 1,
     }
     assert metric_series(directory, "branchline.progress.ratio") == {("pages", None): 0.1}
+
+
+def test_metrics_of_work_that_is_told_of_often():
+    """
+    However often work is told of, an item is counted once; what goes on side by side is as far as all of it together.
+    """
+    metrics = ProgressMetrics(most_series=2)
+    for done, total, eta, outcome in ((5, 10, 9.0, None), (8, 10, 4.0, None), (10, 10, None, "success")):
+        metrics.add(Progress("1", "load", done, total, eta_seconds=eta, outcome=outcome), "e", None)
+        metrics.add(Progress("2", "load", done + 1, 20, eta_seconds=3.0, stalls=1), "e", None)
+    for name in ("read", "write", "send"):
+        metrics.add(Progress(name, name, 3), None, None)
+
+    load = {"branchline.progress.description": "load", "branchline.experiment.name": "e"}
+    found = {metric.name.rpartition(".")[2]: dict(enumerate(metric.series)) for metric in metrics.metrics()}
+    assert [tuple(series) for series in found["items"].values()] == [
+        (load, 21),
+        ({"branchline.progress.description": "read"}, 3),
+        ({"otel.metric.overflow": True}, 6),
+    ]
+    assert [[tuple(series) for series in found[name].values()] for name in ("ratio", "eta", "stalls")] == [
+        [(load, 0.55)],
+        [(load, 3.0)],
+        [(load, 1)],
+    ]
 
 
 def metric_series(directory, name):

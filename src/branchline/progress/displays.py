@@ -9,10 +9,9 @@ from typing import Final, TextIO
 
 from ..exporters.console.bars import bar_rows
 from ..exporters.console.listener import choose
-from ..exporters.console.screen import Outlet, Screen, behind
+from ..exporters.console.screen import Outlet, Screen, behind, is_at_a_prompt
 from ..exporters.console.text import ansi, for_encoding, glyphs_for
 from ..exporters.console.told import Told
-from ..exporters.console.tree import is_at_a_prompt
 from ..progress_values import Progress, clock
 from ..redaction import Redactor
 from .work import Display, Shown

@@ -23,6 +23,8 @@ _BEGIN, _END = "\x1b[?2026h", "\x1b[?2026l"
 
 _NEXT, _REST = "\r\n", "\x1b[K"
 
+_PROMPTS = frozenset({"pdb", "bdb", "cmd", "code", "_pyrepl.readline"})
+
 
 class Outlet:
     """A stream that is written to by the writer thread and must therefore neither raise nor hold it up.
@@ -240,3 +242,15 @@ def _below(rows: list[str]) -> str:
     # the cursor returns to does not move. Who wrote around us may have left the cursor on a row of ours.
     room = "\x1b[K" + "\x1bD" * len(rows) + f"\x1b[{len(rows)}A"
     return f"{room}\x1b7{''.join(f'{_NEXT}{row}{_REST}' for row in rows)}\x1b[J\x1b8"
+
+
+def is_at_a_prompt() -> bool:
+    """Whether the main thread waits in a debugger or a console: what moves below it would only distract."""
+    frame = sys._current_frames().get(threading.main_thread().ident or 0)  # noqa: SLF001  # documented, "for debuggers"
+    for _ in range(4):
+        if frame is None:
+            return False
+        if frame.f_globals.get("__name__") in _PROMPTS:
+            return True
+        frame = frame.f_back
+    return False

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import TextIO
@@ -13,15 +11,13 @@ from ...links import NOWHERE, Links
 from ...progress_values import Progress
 from .frame import Frame
 from .picture import Picture
-from .screen import Screen
+from .screen import Screen, is_at_a_prompt
 from .summary import summary_rows
 from .text import Row, ansi, for_encoding, glyphs_for
 
 
 # Eight a second: smooth enough for a spinner, and nothing to the processor.
 _REDRAW_NANO = 125_000_000
-
-_PROMPTS = frozenset({"pdb", "bdb", "cmd", "code", "_pyrepl.readline"})
 
 
 class LiveTree:
@@ -92,15 +88,3 @@ class LiveTree:
 
     def _line(self, row: Row, width: int) -> str:
         return for_encoding(ansi(row, width, is_coloured=self._is_coloured), self._encoding)
-
-
-def is_at_a_prompt() -> bool:
-    """Whether the main thread waits in a debugger or a console: what moves below it would only distract."""
-    frame = sys._current_frames().get(threading.main_thread().ident or 0)  # noqa: SLF001  # documented, "for debuggers"
-    for _ in range(4):
-        if frame is None:
-            return False
-        if frame.f_globals.get("__name__") in _PROMPTS:
-            return True
-        frame = frame.f_back
-    return False
