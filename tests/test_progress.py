@@ -21,9 +21,10 @@ import pytest
 import branchline as bl
 from branchline._journal.progress_metrics import ProgressMetrics
 from branchline.budget import BudgetConfig
+from branchline.context import CURRENT
 from branchline.progress import Track, track_progress
 from branchline.progress.pace import Pace
-from branchline.progress_values import Progress
+from branchline.progress_values import Progress, progress_attributes
 from branchline.read import Task, open_runs
 from branchline.testing import capture
 
@@ -291,18 +292,21 @@ def test_a_loop_that_outlives_its_run(directory):
     What still goes on at the end of a run is recorded as far as it was, and later in no other run.
     """
     begin(directory)
+    loose = iter(bl.track(range(10), "loose"))
+    next(loose)
     with bl.step("outer"):
         pages = iter(bl.track(range(10), "pages"))
         next(pages), next(pages), next(pages)
     bl.shutdown()
     first = open_runs(directory).last
     begin(directory)
-    list(pages)
+    list(pages), list(loose)
     bl.stamp("something")
     bl.shutdown()
 
     second = open_runs(directory).last
-    assert (done(first), second.id != first.id, done(second)) == ([("pages", 2, 10, "interrupted")], True, [])
+    assert done(first) == [("loose", 0, 10, "interrupted"), ("pages", 2, 10, "interrupted")]
+    assert (second.id != first.id, done(second), dict(second.dropped)) == (True, [], {})
 
 
 def test_a_capture_has_its_own(directory):
@@ -463,6 +467,7 @@ def test_metrics_of_work_that_is_told_of_often():
     for done, total, eta, outcome in ((5, 10, 9.0, None), (8, 10, 4.0, None), (10, 10, None, "success")):
         metrics.add(Progress("1", "load", done, total, eta_seconds=eta, outcome=outcome), "e", None)
         metrics.add(Progress("2", "load", done + 1, 20, eta_seconds=3.0, stalls=1), "e", None)
+    metrics.add(Progress("1", "load", 9, 10), "e", None)
     for name in ("read", "write", "send"):
         metrics.add(Progress(name, name, 3), None, None)
 
@@ -521,6 +526,40 @@ def test_a_budget_that_will_not_do(directory):
 
     [line] = [line for line in open_runs(directory).last.logs if line.event_name == "branchline.budget.warning"]
     assert line.message.startswith("at item 4 of 200 of answers this run ends at $")
+
+
+def test_a_loop_that_was_left(directory):
+    """
+    What a loop cost that was left early is no part of the forecast for the next one of its name.
+    """
+    begin(directory, verbosity="NONE", budget=BudgetConfig(run="5.00"))
+    for number in bl.track(range(200), "answers"):
+        bl.record_usage("m", cost="1.00")
+        if number == 1:
+            break
+    for _ in bl.track(range(200), "answers"):
+        bl.record_usage("m", cost="0.001")
+    bl.shutdown()
+
+    assert [line.message for line in open_runs(directory).last.logs if line.event_name] == []
+
+
+def test_a_look_that_comes_late(directory):
+    """
+    What somebody saw before the end of a loop, and tells of after it, changes nothing.
+    """
+    begin(directory)
+    pages = iter(bl.track(range(3), "pages"))
+    next(pages), next(pages)
+    board: Any = CURRENT.board
+    [work] = board._works
+    late = work.progress(work.began + 1)
+    list(pages)
+    work.event("branchline.progress", progress_attributes(late))
+    bl.shutdown()
+
+    assert done(open_runs(directory).last) == [("pages", 3, 3, "success")]
+    assert metric_series(directory, "branchline.progress.items") == {("pages", None): 3}
 
 
 # ── what is shown where no run shows it ───────────────────────────────────────────────────────────

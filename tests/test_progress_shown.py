@@ -451,8 +451,9 @@ def test_tail_draws_what_goes_on():
     heard("load", "host-12-abc", 2)
     both = going_on.bars(console).plain.splitlines()
     heard("load", "host-11-abc", 10, "success")
+    heard("load", "host-11-abc", 9)
     heard("other", "host-13-abc", 1)
-    going_on.forget({"host-12-abc"})
+    going_on.forget({"host-11-abc", "host-12-abc"})
 
     assert [line[2:30].split("━")[0].strip() for line in alone] == ["load"]
     assert [line[2:30].split("━")[0].strip() for line in both] == ["11 load", "12 load"]

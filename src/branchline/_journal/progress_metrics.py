@@ -14,6 +14,8 @@ Place = tuple[str, str | None, str | None]
 """What is done, in which experiment, in which branch: what tells the series apart."""
 
 _KEYS: Final = (names.PROGRESS_DESCRIPTION, names.EXPERIMENT_NAME, names.BRANCH_NAME)
+# Whoever looked at work before its end tells of it no later than so many others.
+_MOST_ENDED: Final = 10_000
 # Of what is new beyond the series that there may be.
 _OVERFLOW: Final[Place] = ("", None, None)
 
@@ -36,9 +38,16 @@ class ProgressMetrics:
         """Add up, for at most so many series of each metric."""
         self._most = most_series
         self._places: dict[Place, _Counted] = {}
+        self._ended: dict[str, None] = {}
 
     def add(self, progress: Progress, experiment: str | None, branch: str | None) -> None:
-        """Take how far a piece of work is, or was at its end."""
+        """Take how far a piece of work is, or was at its end; what comes after that is of before."""
+        if progress.task_id in self._ended:
+            return
+        if progress.outcome is not None:
+            if len(self._ended) >= _MOST_ENDED:
+                self._ended.clear()
+            self._ended[progress.task_id] = None
         place: Place = (progress.description, experiment, branch)
         if place not in self._places and len(self._places) >= self._most:
             place = _OVERFLOW

@@ -69,15 +69,19 @@ class GoingOn:
 
     def __init__(self) -> None:
         self._tasks: dict[str, Task] = {}
+        # Whoever looked at work before its end may tell of it after that.
+        self._ended: set[str] = set()
         self._spin = 0
 
     def hear(self, happenings: Iterable[Happening]) -> None:
         """Take what has happened."""
         for happening in happenings:
-            if happening.task is not None:
-                self._tasks[happening.task.id] = happening.task
-                if happening.task.outcome is not None:
-                    del self._tasks[happening.task.id]
+            task = happening.task
+            if task is not None and task.outcome is not None:
+                self._ended.add(task.id)
+                self._tasks.pop(task.id, None)
+            elif task is not None and task.id not in self._ended:
+                self._tasks[task.id] = task
 
     def forget(self, alive: Container[str]) -> None:
         """Let go what went on in processes that are not *alive* any more."""

@@ -45,6 +45,7 @@ class Board:
     """Everything that is worked on in one process."""
 
     def __init__(self) -> None:
+        # In a forked child, somebody may hold the lock who is not there: it has a board of its own.
         self.pid = os.getpid()
         # In the order of their beginnings.
         self._works: dict[Work, Display | None] = {}

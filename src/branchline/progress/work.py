@@ -79,7 +79,6 @@ class Work:
         "outcome",
         "pace",
         "parent",
-        "pid",
         "run",
         "shown",
         "span_id",
@@ -120,15 +119,13 @@ class Work:
         self.stall_done: float = 0
         self.ended: float | None = None
         self.is_open = False
-        self.pid = 0
 
     def __repr__(self) -> str:
         return f"<work {self.description!r} {self.done}/{self.total} {self.outcome or 'going on'}>"
 
     def begin(self) -> None:
         """Begin, here and now: what is current is what it belongs to."""
-        self.pid = os.getpid()
-        self.task_id = f"{self.pid:x}-{time.time_ns():x}-{next(_serials):x}"
+        self.task_id = f"{os.getpid():x}-{time.time_ns():x}-{next(_serials):x}"
         self.start_unix_nano = time.time_ns()
         self.began = self.told_at = time.monotonic()
         self.told_done: float = 0
@@ -211,13 +208,16 @@ class Work:
 
     def record(self, progress: Progress) -> None:
         """Record *progress* where it belongs: nowhere, once that run is over."""
+        if progress.outcome is None and not self.is_open:
+            # It has ended since, and that was told.
+            return
         self.told_at, self.told_done = time.monotonic(), progress.done
         self.event(names.PROGRESS_EVENT, progress_attributes(progress))
 
     def event(self, name: str, attributes: dict[str, object], *, severity: str = "INFO", body: object = None) -> None:
         """Record a log event of the step that it belongs to."""
         recorder = _recorder()
-        if recorder is not None and self.pid == os.getpid():
+        if recorder is not None:
             with attached(self.context):
                 if current_run()[0] == self.run:
                     recorder.event(name, attributes, severity=severity, body=body)
