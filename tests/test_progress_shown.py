@@ -87,7 +87,7 @@ def test_rows():
         "  ⠋ 日本語  ━━━━━━━─────────────────────  1/4  25 %  00:02 < --:--",
         "⠋ read      1,234  01:01  30/min",
         "✗ load      ━━━━━━━━────────────────────  3/10  30 %  in 00:04  failed  disk\\nfull",
-        "✓ left      ━━━━━━━━────────────────────  3/10  30 %  in 00:04  left early",
+        "↷ left      ━━━━━━━━────────────────────  3/10  30 %  in 00:04  left early",
         "✓ done      ━━━━━━━━━━━━━━━━━━━━━━━━━━━━  10/10  in 00:04  2 stalls",
         "⠋ stuck     ━━━━━━━━━━━━━━──────────────  1/2  50 %  00:09 < --:--  stalled for 00:07",
     ]
@@ -411,9 +411,9 @@ def test_show(directory):
     recorded(directory)
     lines = [line.split("  in ")[0] for line in command("show", "--directory", str(directory)).splitlines()]
 
-    assert [line.strip() for line in lines if line.strip().startswith("✓ ")][-4:] == [
+    assert [line.strip() for line in lines if line.strip().startswith(("✓ ", "↷ "))][-4:] == [
         "✓ documents  3/3",
-        "✓ left  2/10  20 %",
+        "↷ left  2/10  20 %",
         "✓ page ×20  100/100",
         "✓ loose  4/4",
     ]

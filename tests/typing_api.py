@@ -10,7 +10,7 @@ from opentelemetry import trace
 from opentelemetry.trace import SpanContext
 
 import branchline as bl
-from branchline import monitor
+from branchline import monitor, progress
 from branchline.events import ErrorEvent, EventType, ExperimentLogger, LogEvent, TradeEvent
 from branchline.read import Branch as ReadBranch
 from branchline.read import Experiment as ReadExperiment
@@ -239,6 +239,24 @@ def watched() -> None:
     assert waiting is wait
     double("1")  # type: ignore[arg-type]
     monitor.Threshold("loss", over=1)  # type: ignore[call-arg]
+
+
+# ── progress ──────────────────────────────────────────────────────────────────────────────────────
+
+
+async def tracked(rows: AsyncIterator[bytes]) -> None:
+    for number in bl.track([1, 2, 3], "numbers", total=3, stall_after=10):
+        assert_type(number, int)
+    async for row in bl.track(rows, "rows"):
+        assert_type(row, bytes)
+    for word in progress.track_progress(["a", "b"]):
+        assert_type(word, str)
+    with progress.ProgressTracker("work", quiet=True) as tracker:
+        assert_type(tracker, progress.ProgressTracker)
+        task_id = tracker.add_task("load", total=None)
+        assert_type(tracker.get_task(task_id), progress.TaskProgress | None)
+    bl.track(5, "no iterable")  # type: ignore[call-overload]
+    bl.track([], "no total", total="ten")  # type: ignore[call-overload]
 
 
 # ── tests ─────────────────────────────────────────────────────────────────────────────────────────

@@ -93,7 +93,8 @@ def sign(progress: Progress, glyphs: Glyphs, spin: int = 0) -> Piece:
     """Return the sign for how it goes, or went."""
     if progress.outcome is None:
         return glyphs.spinner[spin % len(glyphs.spinner)], "yellow" if progress.stalled_seconds is not None else "cyan"
-    return (glyphs.success, "dim") if progress.outcome == "closed" else glyphs.outcome(progress.outcome)
+    # Somebody has left, and knows why.
+    return (glyphs.skipped, "dim") if progress.outcome == "closed" else glyphs.outcome(progress.outcome)
 
 
 def bar_rows(works: Sequence[Progress], glyphs: Glyphs, spin: int) -> Iterator[Row]:
