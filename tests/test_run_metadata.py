@@ -140,18 +140,21 @@ def test_several_recorders():
     """
     Path("data.csv").write_text("hello")
     with bl.configure("test"):
-        for number in (1, 2):
+        for number in range(1, 11):
             recorder = MetadataRecorder()
             recorder.set_costs(input_tokens=10, output_tokens=1, total_cost_usd=0.25)
-            recorder.set_costs(input_tokens=100, output_tokens=10, total_cost_usd=0.5)
+            recorder.set_costs(input_tokens=100, output_tokens=10, total_cost_usd=0.1)
             recorder.add_data_source("data.csv")
             recorder.record_seed("numpy", number)
             recorder.add_error(f"error {number}")
 
     said = only().metadata
-    assert said["costs"] == {"input_tokens": 200, "output_tokens": 20, "total_cost_usd": 1.0}
+    assert said["costs"] == {"input_tokens": 1000, "output_tokens": 100, "total_cost_usd": 1.0}
     assert (said["data_sources"]["total_files"], said["data_sources"]["total_bytes"]) == (1, 5)
-    assert (said["seeds"], said["errors"]) == ({"numpy": 2}, ["error 1", "error 2"])
+    assert (said["seeds"], said["errors"]) == (
+        {"numpy": 10},
+        [f"error {number}" for number in range(1, 11)],
+    )
 
 
 def say_a_seed(number):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterator
 from decimal import Decimal
+from pathlib import Path
 from typing import Any, assert_type
 
 from opentelemetry import trace
 from opentelemetry.trace import SpanContext
 
 import branchline as bl
-from branchline import monitor, progress
+from branchline import metadata, monitor, progress
 from branchline.events import ErrorEvent, EventType, ExperimentLogger, LogEvent, TradeEvent
 from branchline.read import Branch as ReadBranch
 from branchline.read import Experiment as ReadExperiment
@@ -257,6 +258,23 @@ async def tracked(rows: AsyncIterator[bytes]) -> None:
         assert_type(tracker.get_task(task_id), progress.TaskProgress | None)
     bl.track(5, "no iterable")  # type: ignore[call-overload]
     bl.track([], "no total", total="ten")  # type: ignore[call-overload]
+
+
+# ── metadata ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def described(run: Run) -> None:
+    with metadata.MetadataRecorder("sweep") as recorder:
+        recorder.set_config(model="m", top_k=5)
+        recorder.add_data_source(Path("data.csv"), tokens=3)
+        recorder.record_seed("numpy", 7)
+    assert_type(recorder.finish(), metadata.GenerationMetadata)
+    assert_type(recorder.finish().to_dict(), dict[str, Any])
+    assert_type(metadata.calculate_checksum(b"x"), str)
+    assert_type(metadata.detect_runtime(), metadata.Runtime)
+    assert_type("ci" in metadata.detect_runtime(), bool)
+    assert_type(metadata.GenerationMetadata.from_dict(run.metadata).environment.python_version, str)
+    recorder.add_data_source(3)  # type: ignore[arg-type]
 
 
 # ── tests ─────────────────────────────────────────────────────────────────────────────────────────

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
@@ -53,21 +54,27 @@ def merged(documents: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """Return what several *documents* say together; of what two of them say differently, the later counts."""
     whole: dict[str, Any] = {}
     costs: list[Mapping[str, Any]] = []
+    sources: dict[str, Mapping[str, Any]] = {}
     for document in documents:
         for section, content in document.items():
             known = whole.get(section)
             if section == COSTS and isinstance(content, Mapping) and content:
                 costs.append(content)
-                whole.setdefault(section, {})
-            elif section == DATA_SOURCES and isinstance(content, Mapping):
-                whole[section] = _merged_sources(known, content)
+            elif section == DATA_SOURCES:
+                sources |= {str(source.get("path")): source for source in _sources(content)}
             elif isinstance(known, dict) and isinstance(content, Mapping):
-                whole[section] = known | dict(content)
+                known |= content
+                continue
             elif isinstance(known, list) and isinstance(content, list | tuple):
-                whole[section] = [*known, *content]
-            else:
-                whole[section] = _copied(content)
-    return whole | ({COSTS: _summed(costs)} if costs else {})
+                known += content
+                continue
+            # A copy: what is joined to it later is no part of the document that it came from.
+            whole[section] = _copied(content)
+    if costs:
+        whole[COSTS] = _summed(costs)
+    if DATA_SOURCES in whole:
+        whole[DATA_SOURCES] = sources_document(sources.values())
+    return whole
 
 
 def _copied(content: Any) -> Any:  # noqa: ANN401 - whatever a document holds
@@ -80,12 +87,8 @@ def _summed(costs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     if len(costs) == 1:
         return dict(costs[0])
     numbers = {key: [cost[key] for cost in costs if isinstance(cost.get(key), int | float)] for key in _SUMS}
-    return {key: sum(found) for key, found in numbers.items() if found}
-
-
-def _merged_sources(known: object, content: Mapping[str, Any]) -> dict[str, Any]:
-    sources = [*_sources(known), *_sources(content)]
-    return sources_document({str(source.get("path")): source for source in sources}.values())
+    # Dollars as floats: ten times ten cents are a dollar.
+    return {key: sum(found) if key.endswith("tokens") else math.fsum(found) for key, found in numbers.items() if found}
 
 
 def _sources(content: object) -> list[Mapping[str, Any]]:

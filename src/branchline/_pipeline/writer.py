@@ -455,8 +455,18 @@ class Writer:
 
     def _write_state(self, state: str) -> None:
         pipeline = self.pipeline
+        try:
+            layout.private_directory(pipeline.directory)
+            self._run_file.begin()
+            layout.replace_json(pipeline.directory / "process.json", self._state(state))
+            self._run_file.write(is_ended=state == "ended")
+        except OSError as error:
+            pipeline.notices.at_most_each_minute("disk", f"cannot write to {pipeline.directory}: {error}")
+
+    def _state(self, state: str) -> dict[str, Any]:
+        pipeline = self.pipeline
         now = time.time_ns()
-        value = {
+        return {
             "version": layout.VERSION,
             "run_id": pipeline.options.run_id,
             "process": pipeline.process,
@@ -475,9 +485,3 @@ class Writer:
             "oddities": dict(pipeline.notices.counts),
             **pipeline.told(),
         }
-        try:
-            layout.private_directory(pipeline.directory)
-            self._run_file.write(is_ended=state == "ended")
-            layout.replace_json(pipeline.directory / "process.json", value)
-        except OSError as error:
-            pipeline.notices.at_most_each_minute("disk", f"cannot write to {pipeline.directory}: {error}")

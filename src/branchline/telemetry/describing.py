@@ -23,8 +23,9 @@ class Describing:
         self._redactor = pipeline.options.redactor or Redactor()
         self._gathering: Gathering | None = None
         self._facts: Facts = {}
-        # By recorder; asked for when it is written, so that a thousand things to say are written once.
-        self._said: dict[int, Callable[[], Mapping[str, Any]]] = {}
+        # By recorder. Asked when it is written, so that a thousand things to say are heard once.
+        self._unheard: dict[int, Callable[[], Mapping[str, Any]]] = {}
+        self._heard: dict[int, Mapping[str, Any]] = {}
         self.changes = 0
 
     def begin(self, found: Origin) -> None:
@@ -48,7 +49,8 @@ class Describing:
         """Know nothing of a child but what is said in it."""
         self._gathering = None
         self._facts = {}
-        self._said = {}
+        self._unheard = {}
+        self._heard = {}
         self.changes = 0
 
     # ── for recorders ─────────────────────────────────────────────────────────────────────────────
@@ -62,14 +64,20 @@ class Describing:
 
     def take(self, number: int, said: Callable[[], Mapping[str, Any]]) -> None:
         """Take note that recorder *number* has something new to say."""
-        self._said[number] = said
+        self._unheard[number] = said
         self._change()
 
     # ── for the writer ────────────────────────────────────────────────────────────────────────────
 
     def recorded(self) -> dict[str, Any]:
         """Return what recorders have said in this process."""
-        return documents.merged([documents.redacted(said(), self._redactor) for said in list(self._said.values())])
+        for number in sorted(self._unheard):
+            said = self._unheard.pop(number)
+            try:
+                self._heard[number] = documents.redacted(said(), self._redactor)
+            except Exception as error:  # one recorder must not cost the others
+                self._pipeline.failed("metadata", error)
+        return documents.merged(self._heard[number] for number in sorted(self._heard))
 
     def document(self, *, is_ended: bool) -> dict[str, Any]:
         """Return the metadata of the run, in schema 1.0."""
