@@ -42,6 +42,7 @@ def test_the_whole_run(tmp_path: Path) -> None:
     assert (call["model"], call["input_tokens"], call["cost"]) == ("gpt", 3, "0.1")
     assert (told["usage"]["input_tokens"], told["usage"]["cost"]) == (3, "0.1")
     assert (told["dropped"], told["skipped"]) == ({}, [])
+    assert told["metadata"]["metadata_version"] == "1.0"
 
 
 def test_secrets_of_others(tmp_path: Path) -> None:

@@ -94,7 +94,7 @@ def _print(console: Console, found: Sequence[Happened], of: int, is_json: bool) 
     kinds = Counter(short_name(one.line) for one in found).most_common()
     told = [f"{count:,} {printable(name)}" for name, count in kinds[:_MOST_KINDS]]
     told += [f"{len(kinds) - _MOST_KINDS} more kinds"] if len(kinds) > _MOST_KINDS else []
-    console.print(Text(f"{plural(len(found), 'event')}: {', '.join(told)}", "dim"))
+    console.print(Text(f"{plural(len(found), 'event')}: {', '.join(told)}", "dim"), soft_wrap=True)
 
 
 def _widest(texts: Iterable[str], most: int) -> int:
