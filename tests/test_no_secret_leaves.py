@@ -25,6 +25,8 @@ from typing import Any
 import orjson
 import pytest
 
+import branchline as bl
+from branchline.errors import ConfigError
 from branchline.read import open_runs
 from endpoints import HttpEndpoint
 from planted import ENTRANCES
@@ -418,3 +420,27 @@ def test_what_only_looks_like_a_secret_survives(tmp_path: Path) -> None:
         "author": "Jane Austen",
         "passenger": "Darcy",
     }
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"log_file": "ftp://ann:hunter22@h/x"},
+        {"log_file": {"sink": "http://ann:hunter22@h:99999/x?token=hunter22"}},
+        {"log_file": {"sink": "tcp://ann:hunter22@h:1", "rotation": 5}},
+        {"log_file": {"sink": "x.log", "archive": {"after": "1 day", "to": "ftp://ann:hunter22@h"}}},
+        {"log_file": {"sink": "x.log", "integrity": "hunter22"}},
+        {"otlp": "ftp://ann:hunter22@h"},
+        {"otlp": "http://ann:hunter22@h:99999"},
+    ],
+)
+def test_no_message_quotes_a_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]) -> None:
+    """
+    What is refused is shown without the passwords in it, and leaves nothing on the disk.
+    """
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError) as refused:
+        bl.configure("x", console=False, **options)
+
+    assert "hunter22" not in str(refused.value)
+    assert list(tmp_path.iterdir()) == []
