@@ -7,11 +7,13 @@ import json
 import logging
 import os
 import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import branchline as bl
 from branchline import Redactor
 from branchline.errors import ConfigError
 from branchline.logs.formats import JsonFormat, formatter_of
@@ -378,3 +380,45 @@ def test_lines_of_many_say_what_each_says(config: dict[str, object]) -> None:
         together = made.encoded(records)
         assert [json.loads(line) for line in together] == one_by_one
         assert all(line.endswith(b"\n") and line.count(b"\n") == 1 for line in together)
+
+
+def test_sinks_go_by_what_the_run_says_is_secret(tmp_path: Path) -> None:
+    """
+    While a run with a Redactor of its own goes on, every sink that has not said what is secret goes by that one, made
+    before or after, whatever its lines look like; one that has said so keeps to it.
+    """
+    kept: list[str] = []
+
+    class Keeping(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            kept.append(f"{record.getMessage()} {record.__dict__['badge']}")
+
+    log, found = bl.get_logger("run"), dict[str, list[str]]()
+
+    def add(name: str, **config: object) -> None:
+        log.add_handler({"sink": found.setdefault(name, []).append, **config})
+
+    mine = bl.Redactor(extra_keys=["badge"], extra_patterns=["berlin"])
+    add("json", json=True, fields={"include": ["message", "badge"]})
+    add("text", format="{message}")
+    add("queue", format="{message}", enqueue=True)
+    add("own", format="{message}", redact=True)
+    log.add_handler({"sink": Keeping()})
+    for _ in range(2):
+        log.info("in berlin", badge=7)
+        # What waits in a queue becomes a line later.
+        log.flush(5)
+        with bl.configure("x", directory=tmp_path, console=False, redact=mine):
+            add("after", format="{message}")
+            log.info("in berlin", badge=7)
+    log.info("in berlin", badge=7)
+    log.close(5)
+
+    plain, clean = "in berlin [badge=7]", "in [redacted] [badge=[redacted]]"
+    plain_json, clean_json = '{"message":"in berlin","badge":7}', '{"message":"in [redacted]","badge":"[redacted]"}'
+    assert [str(line) for line in found["json"]] == [plain_json, clean_json, plain_json, clean_json, plain_json]
+    assert [str(line) for line in found["text"]] == [plain, clean, plain, clean, plain]
+    assert [str(line) for line in found["queue"]] == [plain, clean, plain, clean, plain]
+    assert [str(line) for line in found["own"]] == [plain] * 5
+    assert kept == ["in berlin 7", "in [redacted] [redacted]", "in berlin 7", "in [redacted] [redacted]", "in berlin 7"]
+    assert [str(line) for line in found["after"]][:1] == [clean]

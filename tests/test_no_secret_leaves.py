@@ -9,6 +9,7 @@ import json
 import os
 import pty
 import random
+import re
 import signal
 import socketserver
 import string
@@ -24,6 +25,8 @@ from typing import Any
 import orjson
 import pytest
 
+import branchline as bl
+from branchline.errors import ConfigError
 from branchline.read import open_runs
 from endpoints import HttpEndpoint
 from planted import ENTRANCES
@@ -130,6 +133,10 @@ KINDS: dict[str, Callable[[Random], Made]] = {
 }
 
 
+# Whatever a secret may be a part of.
+_WORDS = re.compile(rb"[A-Za-z0-9+/=_.-]{8,}")
+
+
 class Plants:
     """One secret of every kind for every entrance, and where each belongs."""
 
@@ -155,11 +162,12 @@ class Plants:
 
     def found(self, places: Mapping[str, bytes]) -> list[tuple[str, str, str]]:
         """Return where there is something of a secret: the place, the entrance, and the kind."""
+        # Each word once: most of what is written is the same again and again.
+        words = {place: b"\n".join({*_WORDS.findall(content)}) for place, content in places.items()}
+        everything = b"\n".join(words.values())
+        there = [(needle, owner) for needle, owner in self.owners.items() if needle in everything]
         return sorted(
-            (place, *owner)
-            for place, content in places.items()
-            for needle, owner in self.owners.items()
-            if needle in content
+            (place, *owner) for place, content in words.items() for needle, owner in there if needle in content
         )
 
 
@@ -412,3 +420,27 @@ def test_what_only_looks_like_a_secret_survives(tmp_path: Path) -> None:
         "author": "Jane Austen",
         "passenger": "Darcy",
     }
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"log_file": "ftp://ann:hunter22@h/x"},
+        {"log_file": {"sink": "http://ann:hunter22@h:99999/x?token=hunter22"}},
+        {"log_file": {"sink": "tcp://ann:hunter22@h:1", "rotation": 5}},
+        {"log_file": {"sink": "x.log", "archive": {"after": "1 day", "to": "ftp://ann:hunter22@h"}}},
+        {"log_file": {"sink": "x.log", "integrity": "hunter22"}},
+        {"otlp": "ftp://ann:hunter22@h"},
+        {"otlp": "http://ann:hunter22@h:99999"},
+    ],
+)
+def test_no_message_quotes_a_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]) -> None:
+    """
+    What is refused is shown without the passwords in it, and leaves nothing on the disk.
+    """
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError) as refused:
+        bl.configure("x", console=False, **options)
+
+    assert "hunter22" not in str(refused.value)
+    assert list(tmp_path.iterdir()) == []

@@ -213,6 +213,9 @@ def _level(value: object) -> int | None:
 def _log_file(value: object) -> Mapping[str, object] | None:
     if value is False or (isinstance(value, str) and value.strip().lower() in _FALSE):
         return None
+    if isinstance(value, str) and "://" in value:
+        # Another machine, or what is refused as one.
+        return {"sink": value.strip()}
     return dict(value) if isinstance(value, Mapping) and value.get("sink") else {"sink": _path(value)}
 
 
@@ -322,7 +325,7 @@ OPTIONS: Final[Mapping[str, Option]] = {
     ),
     "log_file": Option(
         read=_log_file,
-        accepted='a path, what a sink is made of ({"sink": path, "rotation": "10 MB", …}), or False',
+        accepted='a path, a URL, what a sink is made of ({"sink": path, "rotation": "10 MB", …}), or False',
         variable="BRANCHLINE_LOG_FILE",
     ),
     "capture_logs": Option(

@@ -59,7 +59,9 @@ def store_of(said: object) -> Store:
         if url.scheme in SCHEMES:
             return ObjectStore(said)
         if url.scheme != "file" or url.netloc not in ("", "localhost") or not url.path:
-            msg = f"an archive at {said!r} is not accepted; accepted: {A_STORE}"
+            # Without the user, the password, and what is asked for.
+            shown = f"{url.scheme}://{url.netloc.rpartition('@')[2]}{url.path}"
+            msg = f"an archive at {shown!r} is not accepted; accepted: {A_STORE}"
             raise ConfigError(msg)
         return FolderStore(Path(unquote(url.path)))
     if isinstance(said, str | os.PathLike) and str(said):

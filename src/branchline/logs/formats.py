@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import logging
+import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Final, NoReturn, TextIO, TypeAlias, cast
 
 from ..errors import ConfigError
@@ -59,7 +61,6 @@ def formatter_of(config: Mapping[str, object], *, stream: TextIO | None = None) 
     Raises:
         ConfigError: for a value that is not accepted.
     """
-    redactor = _redactor(config)
     is_sanitizing = _flag(config, "sanitize_messages", default=True)
     is_json = _flag(config, "json", default=False) or _flag(config, "serialize", default=False)
     template = _text(config, "format")
@@ -69,19 +70,19 @@ def formatter_of(config: Mapping[str, object], *, stream: TextIO | None = None) 
     is_painted = is_coloured(_colours(config), stream)
     has_runtime = _flag(config, "add_runtime_context", default=is_json)
     if made is not None:
-        return _custom(made, _Cleaner(redactor, is_sanitizing=is_sanitizing, chosen=chosen))
+        return _custom(made, _Cleaner(config, is_sanitizing=is_sanitizing, chosen=chosen))
     if is_json:
         lines = JsonLines(is_whole=_flag(config, "serialize", default=False), has_runtime=has_runtime, chosen=chosen)
-        formatted = JsonFormat(lines, _Cleaner(redactor, is_sanitizing=False))
+        formatted = JsonFormat(lines, _Cleaner(config, is_sanitizing=False))
         # What is sealed is made one line after the other.
         return formatted if chain is None else lambda record: chain.sealed(formatted(record))
     kept = Template(PLAIN if template is None else template, is_coloured=is_painted, is_whole=not is_sanitizing)
-    return _plain(kept, _Cleaner(redactor, is_sanitizing=is_sanitizing, chosen=chosen))
+    return _plain(kept, _Cleaner(config, is_sanitizing=is_sanitizing, chosen=chosen))
 
 
 def clean_record_of(config: Mapping[str, object]) -> Callable[[Record], Record]:
     """Return what makes of a record one that a handler of somebody else's may write anywhere, as *config* says."""
-    cleaner = _Cleaner(_redactor(config), is_sanitizing=False, chosen=_choice(config.get("fields")))
+    cleaner = _Cleaner(config, is_sanitizing=False, chosen=_choice(config.get("fields")))
 
     def cleaned(record: Record) -> Record:
         clean = _clean_copy(record, cleaner)
@@ -102,14 +103,31 @@ class _Cleaner:
 
     def __init__(
         self,
-        redactor: Redactor | None,
+        config: Mapping[str, object],
         *,
         is_sanitizing: bool,
         chosen: Callable[[str], bool] | None = None,
     ) -> None:
-        self._redactor = redactor
         self._is_sanitizing = is_sanitizing
         self._chosen = chosen
+        self._is_masking = _flag(config, "mask_pii", default=False)
+        self._redactor = self._masking(_redactor(config))
+        # Keys that hide nothing and are nobody else's: looking one up is cheaper than judging it again.
+        self.harmless: set[str] = set()
+        if config.get("redact") is None:
+            _UNDECIDED.add(self)
+
+    def go_by(self, redactor: Redactor) -> None:
+        """Take out what *redactor* does from now on."""
+        self._redactor = self._masking(redactor)
+        self.harmless = set()
+
+    def _masking(self, redactor: Redactor | None) -> Redactor | None:
+        if not self._is_masking:
+            return redactor
+        if redactor is None:
+            return Redactor(extra_patterns=_PERSONAL)
+        return replace(redactor, extra_patterns=(*redactor.extra_patterns, *_PERSONAL))
 
     def text(self, text: str) -> str:
         return text if self._redactor is None else self._redactor.text(text)
@@ -142,6 +160,25 @@ class _Cleaner:
         return fields if redactor is None else {key: redactor.value(key, value) for key, value in fields.items()}
 
 
+# Those of sinks that have not said what is secret: they go by what the run says.
+_UNDECIDED: Final[weakref.WeakSet[_Cleaner]] = weakref.WeakSet()
+_DEFAULT: Final = Redactor()
+_standing: Redactor = _DEFAULT
+
+
+def standing_redactor() -> Redactor:
+    """Return what sinks go by that have not said what is secret."""
+    return _standing
+
+
+def use_redactor(redactor: Redactor | None) -> None:
+    """Let sinks that have not said what is secret go by *redactor*, and by the default one for None."""
+    global _standing  # noqa: PLW0603  # of the run that there is, which ends it
+    _standing = _DEFAULT if redactor is None else redactor
+    for cleaner in list(_UNDECIDED):
+        cleaner.go_by(_standing)
+
+
 # ── the three kinds ───────────────────────────────────────────────────────────────────────────────
 
 
@@ -152,8 +189,6 @@ class JsonFormat:
         """Write *lines* of what *cleaner* leaves."""
         self._lines = lines
         self._cleaner = cleaner
-        # Keys that hide nothing and are nobody else's: looking one up is cheaper than judging it again.
-        self._harmless: set[str] = set()
 
     def __call__(self, record: Record) -> str:
         """Return the line of *record*."""
@@ -176,9 +211,9 @@ class JsonFormat:
         """Return the line of a *record* that is like most, and whose texts are clean; None for any other."""
         if record.exc_info or record.exc_text or record.stack_info or not self._lines.is_alike:
             return None
-        fields = record.fields
+        fields, harmless = record.fields, self._cleaner.harmless
         for key, value in fields.items():
-            if (key not in self._harmless and not self._is_harmless(key)) or value.__class__ not in _SCALARS:
+            if (key not in harmless and not self._is_harmless(key)) or value.__class__ not in _SCALARS:
                 return None
         try:
             return self._lines.bytes_of(record, record.message, fields)
@@ -188,9 +223,10 @@ class JsonFormat:
     def _is_harmless(self, key: str) -> bool:
         if key in RESERVED or key == "run_id" or self._cleaner.is_secret(key):
             return False
-        if len(self._harmless) >= _MOST_KNOWN:
-            self._harmless.clear()
-        self._harmless.add(key)
+        harmless = self._cleaner.harmless
+        if len(harmless) >= _MOST_KNOWN:
+            harmless.clear()
+        harmless.add(key)
         return True
 
 
@@ -300,19 +336,12 @@ def _colours(config: Mapping[str, object]) -> object:
 
 def _redactor(config: Mapping[str, object]) -> Redactor | None:
     wish = config.get("redact")
+    if wish is None:
+        return standing_redactor()
     try:
-        redactor = redactor_from(True if wish is None else cast("bool", wish))
+        return redactor_from(cast("bool", wish))
     except ValueError:
         _refuse("redact", wish, "True, False or a Redactor")
-    if not _flag(config, "mask_pii", default=False):
-        return redactor
-    if redactor is None:
-        return Redactor(extra_patterns=_PERSONAL)
-    return Redactor(
-        extra_keys=redactor.extra_keys,
-        extra_patterns=(*redactor.extra_patterns, *_PERSONAL),
-        callback=redactor.callback,
-    )
 
 
 def _choice(said: object) -> Callable[[str], bool] | None:

@@ -193,6 +193,15 @@ def last_lines(path: Path, n: int) -> list[str]:
     return found.decode("utf-8", "replace").splitlines()[-n:]
 
 
+def empty_queues(timeout: float) -> None:
+    """Have lines made, within *timeout* seconds, of all that waits in queues, as is right for them now."""
+    until = Until(timeout)
+    for handlers in list(registry.owners):
+        for handler in handlers:
+            if handler.queue is not None:
+                handler.queue.flush(until.left())
+
+
 def close_all(timeout: float | None = EXIT_SECONDS) -> None:
     """Close the sinks of all loggers, as at the end of the process."""
     until = Until(timeout)

@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 from enum import Enum
 from typing import Any, Final
 
-from ..redaction import Redactor
 from ..values import Value
 from .escapes import on_one_line
+from .formats import standing_redactor
 from .json_lines import as_json
 from .levels import level_number
 from .registry import LOGGERS, get_logger
@@ -49,7 +49,6 @@ class LogContext:
         return replace(self, **said, extra={**self.extra, **other.extra})
 
 
-_REDACTOR: Final = Redactor()
 _NAMED: Final = tuple(found.name for found in fields(LogContext) if found.name != "extra")
 
 
@@ -146,7 +145,7 @@ class StructuredLogger:
         entry = StructuredLogEntry(
             timestamp=datetime.now(UTC),
             level=level,
-            event=_REDACTOR.text(str(event)),
+            event=standing_redactor().text(str(event)),
             context=context,
             data=_clean(frozen(data)),
         )
@@ -194,7 +193,8 @@ def get_structured_logger(name: str = "persona") -> StructuredLogger:
 
 
 def _clean(given: dict[str, Value]) -> dict[str, Value]:
-    return {key: _REDACTOR.value(key, value) for key, value in given.items()}
+    redactor = standing_redactor()
+    return {key: redactor.value(key, value) for key, value in given.items()}
 
 
 def _to_stderr(line: str) -> None:

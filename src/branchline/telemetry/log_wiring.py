@@ -6,10 +6,12 @@ from collections.abc import Mapping
 
 from ..config import Config
 from ..logs.bridge import Bridge
-from ..logs.handlers import Handlers
+from ..logs.formats import use_redactor
+from ..logs.handlers import Handlers, empty_queues
 from ..logs.levels import VERBOSITIES, level_number
 from ..logs.registry import LOGGERS
 from ..logs.uncaught import UncaughtHook, WarningsHook
+from ..redaction import Redactor
 
 
 class LogWiring:
@@ -37,6 +39,8 @@ class LogWiring:
     def attach(self, bridge: Bridge) -> None:
         """Begin."""
         LOGGERS.set_default_level(VERBOSITIES[self._config.verbosity])
+        if isinstance(self._config.redact, Redactor):
+            use_redactor(self._config.redact)
         if self._config.capture_logs is not None:
             bridge.attach(self._config.capture_logs)
         if self._sinks is not None:
@@ -66,4 +70,7 @@ class LogWiring:
         self.close()
         if self._config.capture_logs is not None:
             bridge.detach(self._config.capture_logs)
+        if isinstance(self._config.redact, Redactor):
+            empty_queues(self._config.exit_timeout)
+            use_redactor(None)
         LOGGERS.set_default_level(VERBOSITIES["REGULAR"])
