@@ -412,8 +412,8 @@ def test_metadata_and_data(tmp_path):
     delivery.give_up()
     delivered(tmp_path, memory)
 
-    assert (early["data_sources"], between) == ({"sources": [source]}, early)
-    assert json.loads(memory.named("sweep").files["metadata.json"]) == {"seeds": {"numpy": 7}}
+    assert (early["data_sources"]["sources"], early["seeds"], between) == ([source], {}, early)
+    assert json.loads(memory.named("sweep").files["metadata.json"])["seeds"] == {"numpy": 7}
     assert memory.named("sweep").data == [
         Data(
             name="a.csv",
