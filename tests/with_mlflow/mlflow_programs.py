@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
@@ -98,7 +99,12 @@ def replayed(count: int) -> None:
 
 def main(which: str, directory: str, uri: str | None = None) -> None:
     telemetry = bl.configure("programs", directory=directory, console=False, mlflow=uri or False)
-    {"everything": everything, "many": partial(replayed, MANY), "some": partial(replayed, SOME)}[which]()
+    programs: dict[str, Callable[[], None]] = {
+        "everything": everything,
+        "many": partial(replayed, MANY),
+        "some": partial(replayed, SOME),
+    }
+    programs[which]()
     if uri is not None and which == "everything":
         telemetry.flush(float(sys.argv[4]) if len(sys.argv) > 4 else 0.0)
     bl.shutdown()
