@@ -679,6 +679,28 @@ def test_a_lost_answer(tmp_path):
     assert memory.calls.count("create") == 2
 
 
+def test_a_lost_answer_later_on(tmp_path):
+    """
+    So it is where nothing was open when the delivery began, and nobody had a reason to look.
+    """
+    made = sweep(tmp_path, "a", state="running")
+    memory = Memory()
+    delivered(tmp_path, memory)
+    made.spans(branch(50, "late"))
+
+    def look(name: str, about: object) -> None:
+        if name == "created":
+            memory.look = lambda name, about: None
+            raise failure("retry", "reset")
+
+    memory.look = look
+    delivery = begun(tmp_path, memory)
+    kinds = [steps(delivery).kind, steps(delivery).kind]
+
+    assert kinds == ["wait", "nothing"]
+    assert sorted(run.name for run in memory.runs.values()) == ["a", "late", "sweep"]
+
+
 def test_a_lost_cursor(tmp_path):
     """
     Where what was noted is gone, runs are found by their tags.
