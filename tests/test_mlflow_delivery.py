@@ -355,6 +355,22 @@ def test_what_a_dead_process_left_open(tmp_path):
     assert {run.name: run.status for run in memory.runs.values()} == {"sweep": "KILLED", "a": "KILLED"}
 
 
+def test_a_machine_that_is_gone(tmp_path):
+    """
+    A process that has said nothing for long writes no more: what it left open is KILLED, until it says otherwise.
+    """
+    made = journal(tmp_path, run=RUN, process="p", state="running", heartbeat_unix_nano=BEGIN)
+    made.logs(opened(2, "a", kind="branch", identity=of_branch("a")))
+    memory = Memory()
+    delivery = begun(tmp_path, memory)
+    steps(delivery)
+    before = memory.named("a").status
+    made.spans(branch(2, "a", parent=None))
+    steps(delivery)
+
+    assert (before, memory.named("a").status) == ("KILLED", "FINISHED")
+
+
 def test_where_runs_go(tmp_path):
     """
     All runs go to the experiment that is chosen, by name or id; below another only where MLflow shows it.
