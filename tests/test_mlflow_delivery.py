@@ -355,6 +355,22 @@ def test_what_a_dead_process_left_open(tmp_path):
     assert {run.name: run.status for run in memory.runs.values()} == {"sweep": "KILLED", "a": "KILLED"}
 
 
+def test_a_machine_that_is_gone(tmp_path):
+    """
+    A process that has said nothing for long writes no more: what it left open is KILLED, until it says otherwise.
+    """
+    made = journal(tmp_path, run=RUN, process="p", state="running", heartbeat_unix_nano=BEGIN)
+    made.logs(opened(2, "a", kind="branch", identity=of_branch("a")))
+    memory = Memory()
+    delivery = begun(tmp_path, memory)
+    steps(delivery)
+    before = memory.named("a").status
+    made.spans(branch(2, "a", parent=None))
+    steps(delivery)
+
+    assert (before, memory.named("a").status) == ("KILLED", "FINISHED")
+
+
 def test_where_runs_go(tmp_path):
     """
     All runs go to the experiment that is chosen, by name or id; below another only where MLflow shows it.
@@ -412,8 +428,8 @@ def test_metadata_and_data(tmp_path):
     delivery.give_up()
     delivered(tmp_path, memory)
 
-    assert (early["data_sources"], between) == ({"sources": [source]}, early)
-    assert json.loads(memory.named("sweep").files["metadata.json"]) == {"seeds": {"numpy": 7}}
+    assert (early["data_sources"]["sources"], early["seeds"], between) == ([source], {}, early)
+    assert json.loads(memory.named("sweep").files["metadata.json"])["seeds"] == {"numpy": 7}
     assert memory.named("sweep").data == [
         Data(
             name="a.csv",
@@ -677,6 +693,28 @@ def test_a_lost_answer(tmp_path):
     assert (first.kind, first.message, second.kind) == ("wait", "reset", "nothing")
     assert sorted(run.name for run in memory.runs.values()) == ["a", "sweep"]
     assert memory.calls.count("create") == 2
+
+
+def test_a_lost_answer_later_on(tmp_path):
+    """
+    So it is where nothing was open when the delivery began, and nobody had a reason to look.
+    """
+    made = sweep(tmp_path, "a", state="running")
+    memory = Memory()
+    delivered(tmp_path, memory)
+    made.spans(branch(50, "late"))
+
+    def look(name: str, about: object) -> None:
+        if name == "created":
+            memory.look = lambda name, about: None
+            raise failure("retry", "reset")
+
+    memory.look = look
+    delivery = begun(tmp_path, memory)
+    kinds = [steps(delivery).kind, steps(delivery).kind]
+
+    assert kinds == ["wait", "nothing"]
+    assert sorted(run.name for run in memory.runs.values()) == ["a", "late", "sweep"]
 
 
 def test_a_lost_cursor(tmp_path):

@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 
 import branchline as bl
 
 
 TASKS = THREADS = 40
 PROCESSES = 8
-REPLAYED = 150
+MANY = 150
+SOME = 50
 
 
 class Boom(Exception):
@@ -83,20 +86,25 @@ def everything() -> None:
     processes()
 
 
-def replayed() -> None:
-    """Many branches, each with five points of one metric."""
+def replayed(count: int) -> None:
+    """Branches, each with five points of one metric."""
 
     def one(config: dict[str, int]) -> None:
         for epoch in range(5):
             bl.record_metric("loss", config["number"] + epoch / 10, step=epoch)
 
     with bl.experiment("replayed") as experiment:
-        experiment.run(one, [{"number": number, "other": "x"} for number in range(REPLAYED)], max_concurrency=8)
+        experiment.run(one, [{"number": number, "other": "x"} for number in range(count)], max_concurrency=8)
 
 
 def main(which: str, directory: str, uri: str | None = None) -> None:
     telemetry = bl.configure("programs", directory=directory, console=False, mlflow=uri or False)
-    {"everything": everything, "replayed": replayed}[which]()
+    programs: dict[str, Callable[[], None]] = {
+        "everything": everything,
+        "many": partial(replayed, MANY),
+        "some": partial(replayed, SOME),
+    }
+    programs[which]()
     if uri is not None and which == "everything":
         telemetry.flush(float(sys.argv[4]) if len(sys.argv) > 4 else 0.0)
     bl.shutdown()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from ..._journal import layout
+from ..._journal.described import metadata_of
 from ..._mlflow.limits import Data
 
 
@@ -34,8 +34,8 @@ class About:
 
 def about(run: Path) -> About:
     """Return what the files of *run* say of it as a whole, as far as it is known now."""
-    known = (layout.read_json(run / "run.json") or {}).get("metadata")
-    if not isinstance(known, dict) or not known:
+    known = metadata_of(run)
+    if not known:
         return About()
     return About(text=json.dumps(known, ensure_ascii=False, indent=2), data=tuple(_data(known)))
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from opentelemetry import context as otel_context
 from opentelemetry.context import Context
@@ -47,6 +47,8 @@ _SAVE_SECONDS: Final = 1.0
 _LATE_SECONDS: Final = 0.1
 # A server that fails on one thing only may do so for ever.
 _MOST_TRIES: Final = 6
+# Whoever lives says so every few seconds. One that was only asleep tells its real end later, which then counts.
+_SILENCE_SECONDS: Final = 600.0
 _OVER: Final = frozenset({"ended", "recovered", None})
 _OURS: Final = b'"eventName":"branchline.'
 
@@ -207,7 +209,7 @@ class RunDelivery:
 
     def _is_over(self) -> bool:
         folders = layout.processes(self.run)
-        return all((layout.read_json(folder / "process.json") or {}).get("state") in _OVER for folder in folders)
+        return all(_has_ended(layout.read_json(folder / "process.json") or {}) for folder in folders)
 
     # ── telling ───────────────────────────────────────────────────────────────────────────────────
 
@@ -346,6 +348,13 @@ class RunDelivery:
         self._is_unsaved = False
         self._saved_at = time.monotonic()
         return Step("moved", size)
+
+
+def _has_ended(process: Mapping[str, Any]) -> bool:
+    """Whether a *process* writes no more: it has said so, or was silent for long, as one is whose machine is gone."""
+    heard = process.get("heartbeat_unix_nano")
+    is_silent = isinstance(heard, int) and time.time() - heard / 1e9 > _SILENCE_SECONDS
+    return process.get("state") in _OVER or is_silent
 
 
 def _position(read: Read) -> tuple[int, int]:
