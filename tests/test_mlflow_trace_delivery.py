@@ -284,6 +284,28 @@ def test_a_branch_with_very_many_steps(tmp_path, monkeypatch):
     assert sorted(name for _, _, names in told for name in names) == ["a", *(f"s{n}" for n in range(100, 140))]
 
 
+def test_calls_around_calls_of_before(tmp_path, monkeypatch):
+    """
+    Where a part of a long branch was told, a step of a later one that is around calls in it has its own calls apart.
+    """
+    monkeypatch.setattr(picture, "MOST_WAITING", 2)
+    tokens = {"gen_ai.usage.input_tokens": 1, "gen_ai.usage.output_tokens": 1, **of_branch("a")}
+    made = journal(tmp_path, run=RUN, process="p", state="running", pid=1)
+    made.logs(start(10, "a"), opened(11, "outer", parent=10), opened(12, "between", parent=11))
+    traces, memory = Traces(), Memory()
+    delivery = begun(tmp_path, traces, memory=memory)
+    made.spans(span(13, "inner", parent=12, own=tokens), span(12, "between", parent=11, own=of_branch("a")))
+    go_on(delivery)
+    made.spans(span(11, "outer", parent=10, own=tokens), branch(10, "a"))
+    go_on(delivery)
+
+    assert traces.told() == [("a", False, ["between", "inner"]), ("a", True, ["a", "calls", "outer"])]
+    telling = [
+        one.name for each in traces.requests for one in spans_of(each) if "mlflow.chat.tokenUsage" in one.attributes
+    ]
+    assert telling == ["inner", "calls"]
+
+
 def test_what_is_refused(tmp_path):
     """
     A trace that MLflow never takes is buried with its reason, and said; its run and other traces are told.

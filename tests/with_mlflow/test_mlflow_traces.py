@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from dataclasses import replace
 from typing import Any
 
+import environment
 import pytest
 from mlflow_parts import parts_of
-from mlflow_servers import Proxy
-from mlflow_told import NEEDS_MLFLOW, spending, tree
+from mlflow_servers import WATCHDOG_SECONDS, Proxy, mlflow_server
+from mlflow_told import NEEDS_MLFLOW, Told, spending, tree
 
 import branchline as bl
 from branchline import names
 from branchline._mlflow.client import Client
 from branchline._mlflow.failures import MLflowFailure
+from branchline.exporters.mlflow.destination import MlflowDestination
 from branchline.exporters.mlflow.trace_parts import trace_id_of
-from branchline.exporters.mlflow.traces import traces_for
+from branchline.exporters.mlflow.traces import requests_of, traces_for
 
 
 pytestmark = NEEDS_MLFLOW
@@ -245,4 +248,35 @@ def test_a_place_without_traces(tmp_path, monkeypatch):
     place = f"file:{tmp_path / 'mlruns'}"
     kept = Kept(place, tmp_path / "runs", telemetry.run_id).deliver().deliver()
 
-    assert kept.traces.reason.startswith(f"{place} keeps no traces")
+    assert kept.traces.reason == "MLflow keeps no traces in this place: in a database it does"
+
+
+def test_what_was_refused(store, tmp_path):
+    """
+    A trace that was refused is kept whole, so that it can be sent again: it is then as if it had been taken at once.
+    """
+    with bl.configure("service", directory=tmp_path / "runs", console=False) as telemetry:
+        branch(3)
+    kept = Kept(store, tmp_path / "runs", telemetry.run_id)
+    letters = [json.dumps(requests_of(part).as_json()).encode() for part in kept.parts]
+    answer = MlflowDestination(bl.MLflow(store), {}).deliver("traces", letters)
+    [[found]] = kept.all()[1].values()
+
+    assert (answer.kind, said(found)) == ("accepted", expected(3))
+
+
+def test_a_server_of_an_older_release(tmp_path, capsys):
+    """
+    Where the server is older than the client, and keeps no traces, runs are told, and it is said once why not more.
+    """
+    with mlflow_server(tmp_path, python=str(environment.python_of("middle"))) as url:
+        with bl.configure("service", directory=tmp_path / "runs", console=False, mlflow=url) as telemetry:
+            with bl.experiment("older"):
+                for number in range(3):
+                    branch(number)
+            flushed = telemetry.flush(WATCHDOG_SECONDS)
+        runs = Told(url, "older").runs
+    complaints = [line for line in capsys.readouterr().err.splitlines() if "keeps no traces" in line]
+
+    assert (flushed.spooled, flushed.rejected, {run.info.status for run in runs}) == (0, 0, {"FINISHED"})
+    assert (len(runs), len(complaints)) == (4, 1)

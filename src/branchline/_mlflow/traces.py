@@ -48,7 +48,7 @@ class TraceStore:
             else:
                 store.log_spans(experiment_id, _spans(request))
         except NotImplementedError:
-            self.reason = f"{self._client.tracking_uri} keeps no traces: a database does"
+            self.reason = "MLflow keeps no traces in this place: in a database it does"
         except MLflowFailure:
             raise
         except Exception as error:

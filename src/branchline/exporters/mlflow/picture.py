@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import defaultdict, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -74,6 +74,8 @@ class Entity:
     """Those that MLflow has not taken yet."""
     spans: list[SpanAt] = field(default_factory=list)
     """Those that no trace has taken yet."""
+    around: set[str] = field(default_factory=set)
+    """The ids of what is above those that a trace has taken, and that called models."""
     counts: dict[tuple[str, str], int] = field(default_factory=lambda: defaultdict(int))
 
     def text(self, key: str) -> str:
@@ -324,6 +326,14 @@ class Picture:
             entity.spans.append(at)
             if entity.ended is not None or entity.closed is not None or self.is_much(entity):
                 self.changed[owner] = None
+
+    def above(self, span_id: str, top: str) -> Iterator[str]:
+        """Yield the ids of what is above a span, up to the *top*."""
+        seen = {span_id}
+        while span_id != top and (parent := self._above.get(span_id)) is not None and parent not in seen:
+            yield parent
+            span_id = parent
+            seen.add(span_id)
 
     def is_much(self, entity: Entity) -> bool:
         """Whether the spans of *entity* should not wait for its end."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from ... import names
 from ..._journal.decode import DecodedSpan
@@ -10,6 +11,7 @@ from .entries import outcome_of, title
 from .picture import LOOSE, Entity, Picture
 from .told import Acknowledged
 from .trace_parts import TracePart
+from .trace_spans import has_tokens
 
 
 def parts_of(picture: Picture, entity: Entity, known: Acknowledged, run_id: str) -> Iterator[TracePart]:
@@ -32,7 +34,8 @@ def parts_of(picture: Picture, entity: Entity, known: Acknowledged, run_id: str)
     }
     # What is told before the end gets its root later.
     is_late = known.has_trace or outcome is None
-    yield _part(root, spans, known, run_id, name=title(entity), outcome=outcome, parents=parents, is_late=is_late)
+    part = _part(root, spans, known, run_id, name=title(entity), outcome=outcome, parents=parents, is_late=is_late)
+    yield replace(part, around=frozenset(entity.around))
 
 
 def _loose_parts(picture: Picture, entity: Entity, known: Acknowledged, run_id: str) -> Iterator[TracePart]:
@@ -51,7 +54,10 @@ def _loose_parts(picture: Picture, entity: Entity, known: Acknowledged, run_id: 
 
 
 def forget(picture: Picture, entity: Entity) -> None:
-    """Let go of the spans that were told."""
+    """Let go of the spans that were told, but for what those need to know that are told later."""
+    if outcome_of(entity) is None:
+        calling = [at.span.span_id for at in entity.spans if has_tokens(at.span)]
+        entity.around.update(*(picture.above(span_id, entity.key) for span_id in calling))
     entity.spans.clear()
     if entity.key == LOOSE:
         for top in [top for top in picture.loose_spans if picture.has_ended(top) or entity.closed is not None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..._journal.decode import DecodedSpan
@@ -19,6 +19,8 @@ class TracePart:
     """All that have ended; no spans of other branches, which are traces of their own."""
     parents: Mapping[str, str] = field(default_factory=dict)
     """By span id: the parent that is no more among the *spans*, but was in an earlier part."""
+    around: Collection[str] = ()
+    """The ids of spans below which others of an earlier part called models."""
     is_late: bool = False
     """Whether the root was in an earlier part."""
     run_id: str

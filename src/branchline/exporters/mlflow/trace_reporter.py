@@ -35,11 +35,11 @@ class TraceReporter:
 
     def is_news(self, picture: Picture, entity: Entity, known: Acknowledged) -> bool:
         """Whether MLflow lacks spans of *entity* that it can be told now."""
-        if self.reason:
-            # Nobody takes any: they need not be kept either.
+        is_lacking = not self.reason and any(parts_of(picture, entity, known, self._run_id))
+        if not is_lacking and (self.reason or known.has_trace):
+            # Nobody takes them, or somebody has them: they need not be kept either.
             forget(picture, entity)
-            return False
-        return any(parts_of(picture, entity, known, self._run_id))
+        return is_lacking
 
     def told(self, teller: Teller, picture: Picture, entity: Entity, known: Acknowledged) -> Acknowledged:
         """Tell what MLflow lacks; what it never takes is buried.

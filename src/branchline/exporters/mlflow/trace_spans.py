@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from ... import names
@@ -29,7 +29,6 @@ PROVIDER: Final = "mlflow.llm.provider"
 
 _PLACES: Final = frozenset({names.KIND_EXPERIMENT, names.KIND_BRANCH})
 _TYPES: Final = {names.KIND_EXPERIMENT: "CHAIN", names.KIND_BRANCH: "CHAIN", names.KIND_STEP: "TASK"}
-# Where MLflow knows the operation, it has a type for it.
 _OF_CALLS: Final = frozenset({names.COST_USD, names.PRICED_RATIO})
 _GEN_AI: Final = "gen_ai."
 _ERROR: Final = 2
@@ -116,7 +115,7 @@ def _about(part: TracePart, spans: Mapping[str, DecodedSpan]) -> dict[str, Value
 
 
 def _texts(part: TracePart, spans: Mapping[str, DecodedSpan]) -> Iterator[str]:
-    trace, around = trace_id_of(part.root), _around_calls(spans)
+    trace, around = trace_id_of(part.root), _around_calls(spans, part.around)
     for span in spans.values():
         own = _moved(span, part, trace, spans)
         if span.span_id in around:
@@ -126,20 +125,27 @@ def _texts(part: TracePart, spans: Mapping[str, DecodedSpan]) -> Iterator[str]:
             yield _text(own, trace, {**_in_and_out(own), **_kind(own), **_spent(own)}, of_calls=True)
 
 
-def _around_calls(spans: Mapping[str, DecodedSpan]) -> set[str]:
-    """Return the spans of ours whose own calls of models need a span of their own.
+def has_tokens(span: DecodedSpan) -> bool:
+    """Whether *span* tells of calls of models."""
+    return span_usage(span.attributes) is not None
+
+
+def _around_calls(spans: Mapping[str, DecodedSpan], known: Collection[str]) -> set[str]:
+    """Return the spans of ours whose own calls of models need a span of their own; some are *known* to be.
 
     MLflow takes what an outer one says for the sum of all inside, and would not count these: it is so for steps with
     others below that made calls, too; and for branches and experiments, which are no calls.
     """
-    found = {span.span_id for span in spans.values() if span.ours.get(names.KIND) in _PLACES and _tokens(span)}
+    telling = {key: span for key, span in spans.items() if has_tokens(span)}
+    ours = {key: span for key, span in telling.items() if names.KIND in span.ours}
+    found = {key for key, span in ours.items() if key in known or span.ours[names.KIND] in _PLACES}
     # Also because damaged ids can make a ring of parents.
     climbed: set[str] = set()
-    for span in spans.values():
-        above = spans.get(span.parent_id or "") if _tokens(span) else None
+    for span in telling.values():
+        above = spans.get(span.parent_id or "")
         while above is not None and above.span_id not in climbed:
             climbed.add(above.span_id)
-            if names.KIND in above.ours and _tokens(above):
+            if above.span_id in ours:
                 found.add(above.span_id)
             above = spans.get(above.parent_id or "")
     return found
@@ -161,11 +167,8 @@ def _calls_in(span: DecodedSpan) -> DecodedSpan:
     )
 
 
-def _tokens(span: DecodedSpan) -> bool:
-    return span_usage(span.attributes) is not None
-
-
 def _kind(span: DecodedSpan) -> dict[str, Value]:
+    # For an operation of a model, MLflow has a type by itself.
     kind = _TYPES.get(str(span.ours.get(names.KIND)))
     return {} if kind is None or names.OPERATION in span.attributes else {SPAN_TYPE: kind}
 
