@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import sys
 import threading
@@ -417,6 +418,25 @@ def test_show(directory):
         "✓ page ×20  100/100",
         "✓ loose  4/4",
     ]
+
+
+def test_show_as_json(directory):
+    """
+    As plain values, a run has its work with all that is known of it.
+    """
+    run = recorded(directory)
+    shown = json.loads(command("show", "--directory", str(directory), "--json"))["tasks"]
+    [loose] = [task for task in shown if task["description"] == "loose"]
+
+    assert (len(shown), shown) == (23, run.to_dict()["tasks"])
+    assert {key: loose[key] for key in ("done", "total", "percent", "outcome", "step_name", "stalls")} == {
+        "done": 4,
+        "total": 4,
+        "percent": 100,
+        "outcome": "success",
+        "step_name": None,
+        "stalls": 0,
+    }
 
 
 def test_tail(directory):

@@ -86,7 +86,8 @@ class Board:
                 return
             display = self._works.pop(work)
             ended = work.progress(now)
-            if not work.shown.is_quiet:
+            # What was part of something is over with its end.
+            if not work.shown.is_quiet and ended.parent_id is None:
                 self._ended.append((now, ended))
             if display is not None and CURRENT.shows_progress is None:
                 with suppress(Exception):  # a stream of others is no reason to fail
