@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import threading
 import time
@@ -90,6 +91,44 @@ def test_a_stall(directory):
     stacks = stacks_in(str(first.attributes["code.stacktrace"]))
     assert list(stacks) == ["MainThread", "somebody"]
     assert ("test_a_stall" in stacks["MainThread"], "wait_for_something" in stacks["somebody"]) == (True, True)
+
+
+@pytest.mark.parametrize("is_in_body", [True, False])
+def test_a_stall_of_an_async_loop(directory, is_in_body):
+    """
+    Of an async loop the stack is that of its task, down to what it waits for, in the loop's body or in its source.
+    """
+
+    async def slow_answer():
+        before = stalled_times()
+        while stalled_times() == before:  # noqa: ASYNC110  # another thread counts them
+            await asyncio.sleep(0.01)
+
+    async def pages():
+        for number in range(6):
+            await asyncio.sleep(0.05)
+            if number == 5 and not is_in_body:
+                await slow_answer()
+            yield number
+
+    async def crawl():
+        async for number in bl.track(pages(), "pages", total=6, stall_after=3):
+            if number == 4 and is_in_body:
+                await slow_answer()
+
+    bl.configure("x", directory=directory, console=False)
+    asyncio.run(crawl())
+    bl.shutdown()
+
+    [line] = lines_of(directory)
+    stack = str(line.attributes["code.stacktrace"]).partition("Thread ")[0]
+    inside = re.findall(r", in (\w+)", stack)
+    assert (stack.startswith("Task Task-"), inside[0], "slow_answer" in inside, "pages" in inside) == (
+        True,
+        "crawl",
+        True,
+        not is_in_body,
+    )
 
 
 def test_no_stall_without_being_asked(directory):

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import threading
 import traceback
-from types import FrameType
-from typing import Final
+from types import AsyncGeneratorType, FrameType
+from typing import TYPE_CHECKING, Any, Final
 
 from .. import names
 from ..progress_values import counted
 from .work import Work
 
+
+if TYPE_CHECKING:
+    from asyncio import Task
 
 # The clock of whoever looks, several times: what takes no longer is nobody's business.
 _SHORTEST_SECONDS: Final = 0.5
@@ -60,7 +64,7 @@ def tell(work: Work, now: float) -> None:
         names.PROGRESS_DONE: work.done,
         names.STALL_SECONDS: waited,
         names.STALL_USUAL_SECONDS: usual,
-        names.CODE_STACKTRACE: stacks_of_all(work.thread_id),
+        names.CODE_STACKTRACE: stacks_of_task(work.task) + stacks_of_all(work.thread_id),
     }
     work.event(names.STALL_EVENT, described, severity="WARN", body=text)
     work.record(work.progress(now))
@@ -76,6 +80,31 @@ def stacks_of_all(first: int) -> str:
     if len(order) > _MOST_THREADS:
         parts.append(f"and {len(order) - _MOST_THREADS:,} more threads")
     return "\n".join(parts)
+
+
+def stacks_of_task(task: Task[Any] | None) -> str:
+    """Return where an asyncio *task* waits: its thread only says that the event loop does. Empty for None."""
+    if task is None:
+        return ""
+    lines: list[str] = []
+    waiting: Any = task.get_coro()
+    while waiting is not None and len(lines) < _MOST_FRAMES:
+        frame: Any = _first(waiting, ("cr_frame", "ag_frame", "gi_frame"))
+        if frame is not None:
+            lines += traceback.format_list(traceback.StackSummary.extract([(frame, frame.f_lineno)]))
+        waiting = _first(waiting, ("cr_await", "ag_await", "gi_yieldfrom")) or _generator_behind(waiting)
+    return f"Task {task.get_name()}, most recent call last:\n{''.join(lines)}\n"
+
+
+def _first(waiting: object, names_of: tuple[str, ...]) -> object:
+    return next((found for name in names_of if (found := getattr(waiting, name, None)) is not None), None)
+
+
+def _generator_behind(waiting: object) -> object:
+    """Return the async generator that somebody *waiting* has asked for its next item."""
+    if type(waiting).__name__ not in {"async_generator_asend", "async_generator_athrow"}:
+        return None
+    return next((found for found in gc.get_referents(waiting) if isinstance(found, AsyncGeneratorType)), None)
 
 
 def _stack_of(name: str, ident: int, frame: FrameType) -> str:

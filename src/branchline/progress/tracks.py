@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import operator
+import sys
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
-from typing import Any, Final, Generic, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, overload
 
 from .. import names
 from ..errors import ConfigError
@@ -12,6 +13,9 @@ from ..outcomes import outcome_of
 from .board import board
 from .work import STDERR, Shown, Work
 
+
+if TYPE_CHECKING:
+    from asyncio import Task
 
 T = TypeVar("T")
 
@@ -87,6 +91,7 @@ class AsyncTrack(Generic[T]):
     async def __aiter__(self) -> AsyncIterator[T]:
         total = length_of(self._iterable) if self._total is None else self._total
         work = Work(self._description, total, stall_after=self._stall_after)
+        work.task = _current_task()
         done = 0
         try:
             _begin(work)
@@ -157,6 +162,15 @@ def length_of(iterable: object) -> int | None:
     except Exception:  # whatever somebody's __len__ does
         return None
     return found if found >= 0 else None
+
+
+def _current_task() -> Task[Any] | None:
+    # Whoever is in one has it loaded; trio and others have none.
+    asyncio = sys.modules.get("asyncio")
+    try:
+        return None if asyncio is None else asyncio.current_task()
+    except RuntimeError:
+        return None
 
 
 def _begin(work: Work) -> None:

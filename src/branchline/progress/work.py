@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Sequence
 from contextvars import ContextVar
-from typing import Final, NamedTuple, Protocol, TextIO
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TextIO
 
 from opentelemetry import context as otel_context
 
@@ -19,6 +19,9 @@ from ..tracebacks import said
 from ..values import freeze_name
 from .pace import Pace
 
+
+if TYPE_CHECKING:
+    from asyncio import Task
 
 NEVER: Final = -1
 # Nobody forecasts what a piece of work will cost from more looks than these.
@@ -88,6 +91,7 @@ class Work:
         "stalls",
         "start_unix_nano",
         "step",
+        "task",
         "task_id",
         "thread_id",
         "told_at",
@@ -119,6 +123,8 @@ class Work:
         self.stall_done: float = 0
         self.ended: float | None = None
         self.is_open = False
+        # Of asyncio, for work that goes on in one.
+        self.task: Task[Any] | None = None
 
     def __repr__(self) -> str:
         return f"<work {self.description!r} {self.done}/{self.total} {self.outcome or 'going on'}>"
