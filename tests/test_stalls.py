@@ -89,7 +89,8 @@ def test_a_stall(directory):
     assert (first.level, first.step_name, second.level) == ("WARN", "embed", "WARN")
     assert first.message.startswith("documents: no item has ended for ")
     stacks = stacks_in(str(first.attributes["code.stacktrace"]))
-    assert list(stacks) == ["MainThread", "somebody"]
+    # Threads of other tests may be among them.
+    assert (next(iter(stacks)), "somebody" in stacks) == ("MainThread", True)
     assert ("test_a_stall" in stacks["MainThread"], "wait_for_something" in stacks["somebody"]) == (True, True)
 
 

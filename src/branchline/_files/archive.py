@@ -21,6 +21,7 @@ from .stores import Store, store_of
 AN_ARCHIVE: Final = '{"after": an age such as "90 days", "to": a folder or a URL such as "s3://bucket/archive"}'
 
 _MOST_RUNS: Final = 100
+_MOST_TRIES: Final = 10
 _TIMES: Final = ("timestamp", "time", "ts", "asctime")
 _RUNS: Final = ("run_id", "branchline.run.id")
 _LEVELS: Final = ("level", "levelname", "severity")
@@ -81,18 +82,30 @@ def archive(path: Path, store: Store, *, now: float) -> str:
     """
     if path.suffix not in SUFFIXES.values():
         path = pack(path, "gz").path
-    sha256, size = digest(path)
     with store.locked():
-        noted = {entry["name"]: entry for entry in store.entries()}
-        name = _free_name(path.name, sha256, noted, store)
+        for _ in range(_MOST_TRIES):
+            try:
+                name = _stored(path, store, now=now)
+            except FileExistsError:
+                # Somebody else has taken that name meanwhile.
+                continue
+            remove(path)
+            return name
+    msg = f"{store.name}: no name is free for {path.name}"
+    raise OSError(msg)
+
+
+def _stored(path: Path, store: Store, *, now: float) -> str:
+    sha256, size = digest(path)
+    noted = {entry["name"]: entry for entry in store.entries()}
+    name = _free_name(path.name, sha256, noted, store)
+    if store.has(name) != (sha256, size):
+        store.put(path, name)
         if store.has(name) != (sha256, size):
-            store.put(path, name)
-            if store.has(name) != (sha256, size):
-                msg = f"{store.name}/{name} is not what was written there"
-                raise OSError(msg)
-        if name not in noted:
-            store.note(_entry(path, name, sha256=sha256, size=size, now=now))
-    remove(path)
+            msg = f"{store.name}/{name} is not what was written there"
+            raise OSError(msg)
+    if name not in noted:
+        store.note(_entry(path, name, sha256=sha256, size=size, now=now))
     return name
 
 

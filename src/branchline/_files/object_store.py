@@ -65,7 +65,7 @@ class ObjectStore:
         return self._url
 
     def put(self, source: Path, name: str) -> None:
-        """Upload *source*; what somebody else has stored under *name* meanwhile stays, and is an error."""
+        """Upload *source*; what somebody else has stored under *name* meanwhile stays. Raises FileExistsError then."""
         with self._told():
             self._package.put(self._store, name, source, mode="create")
 
@@ -126,6 +126,8 @@ class ObjectStore:
     def _told(self) -> Iterator[None]:
         try:
             yield
+        except self._package.exceptions.AlreadyExistsError as error:
+            raise FileExistsError(_first_line(error)) from None
         except self._package.exceptions.BaseError as error:
             msg = f"{self._url}: {_first_line(error)}"
             raise OSError(msg) from None

@@ -30,7 +30,11 @@ class Store(Protocol):
         """What a person calls it."""
 
     def put(self, source: Path, name: str) -> None:
-        """Store the content of *source* under *name*; it is there whole, or not at all."""
+        """Store the content of *source* under *name*; it is there whole, or not at all.
+
+        Raises:
+            FileExistsError: where somebody else has stored something there meanwhile, if that can be.
+        """
 
     def has(self, name: str) -> tuple[str, int] | None:
         """Return the sha256 and the size of what is stored under *name*, or None for nothing."""
