@@ -114,6 +114,7 @@ class LogTaker:
         name: str,
         data: dict[str, Any] | None,
         origin: Origin,
+        has_little: bool = False,
     ) -> None:
         """Take a record of the logging module, frozen; *level* is the module's number for it, *number* is OTLP's."""
         context = get_current()
@@ -151,7 +152,7 @@ class LogTaker:
         weight = 0 if body.__class__ is str and len(body) <= _LONG else _weight(body)
         if data is None:
             data = _NOTHING
-        else:
+        elif not has_little:
             # As `_weight`, without its call for most of them.
             for value in data.values():
                 kind = value.__class__

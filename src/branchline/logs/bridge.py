@@ -39,8 +39,9 @@ class LogTaker(Protocol):
         name: str,
         data: dict[str, Any] | None,
         origin: tuple[str, str, int, str],
+        has_little: bool = False,  # not keyword-only: Python calls such a function in the fast way
     ) -> None:
-        """Take one record; never raises."""
+        """Take one record, whose *data* is known to be nothing long if it *has_little*; never raises."""
 
     def odd(self, kind: str) -> None:
         """Count something odd in a record."""
@@ -193,7 +194,14 @@ class Bridge(logging.Handler):
         return True
 
     def say(
-        self, name: str, level: int, text: str, args: tuple[object, ...], fields: Mapping[str, Any], frame: FrameType
+        self,
+        name: str,
+        level: int,
+        text: str,
+        args: tuple[object, ...],
+        fields: Mapping[str, Any],
+        frame: FrameType,
+        has_little: bool,
     ) -> bool:
         """Take what a Logger says where nobody else listens, so that no record need be made of it; never raises.
 
@@ -219,7 +227,7 @@ class Bridge(logging.Handler):
         except Exception:  # a name or level that is new, or what does not go with its format
             return False
         try:
-            self._give(scope, level, time_ns(), number, word, text, "", fields or None, origin)
+            self._give(scope, level, time_ns(), number, word, text, "", fields or None, origin, has_little)
         except Exception as error:  # recording never raises
             self._taker.failed(error)
         return True

@@ -237,7 +237,10 @@ class Logger(logging.Logger):
         frame = sys._getframe(3)  # noqa: SLF001  # as the logging module does
         if bridge is None or frame.f_code.co_filename in _OUR_FILES:
             return False
-        return bridge.say(self.name, level, msg, args, self._fields(said, context), frame)
+        # As `_fields`, without its call where nothing is bound.
+        is_own = not self._bound and FIELDS_KEY not in context
+        fields = (frozen(said) if said else said) if is_own else self._fields(said, context)
+        return bridge.say(self.name, level, msg, args, fields, frame, fields is said)
 
     def _fields(self, said: dict[str, object], context: Context) -> Mapping[str, Value]:
         """Return what a record has beside its message: of the block, bound, and *said* with it."""

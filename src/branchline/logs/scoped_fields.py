@@ -9,7 +9,7 @@ from typing import Any, Final
 from opentelemetry import context as otel_context
 
 from ..context import attached
-from ..values import MAX_TEXT, Value, freeze, freeze_key
+from ..values import Value, freeze, freeze_key
 
 
 # In OpenTelemetry's context, which goes wherever the current step goes.
@@ -17,17 +17,19 @@ FIELDS_KEY: Final = otel_context.create_key("branchline-log-fields")
 
 
 _LARGE: Final = 1 << 63
+# What holds memory worth counting is looked at more closely.
+_LONG: Final = 2048
 # Keys that were found good once: looking one up is cheaper than judging it again.
 _KNOWN: Final[set[object]] = set()
 _MOST_KNOWN: Final = 10_000
 
 
 def frozen(fields: Mapping[Any, Any]) -> dict[str, Value]:
-    """Return *fields* as they are now; a dictionary in which nothing can change is returned itself."""
+    """Return *fields* as they are now; a dictionary in which nothing can change, nor is long, is returned itself."""
     for key, value in fields.items():
         kind = type(value)
         if kind is str:
-            if len(value) > MAX_TEXT or not value.isascii():
+            if len(value) > _LONG or not value.isascii():
                 break
         elif kind is int:
             if not -_LARGE < value < _LARGE:
