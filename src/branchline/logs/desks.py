@@ -189,10 +189,10 @@ class Desk(logging.Handler):
         seen = record if record.__class__ is Record and record.span is not None else Record.of(record)
         try:
             if self._levelless is not None:
-                self._levelless.handle(seen)
+                self._levelless.give(seen)
         finally:
             if self._levelled is not None:
-                self._levelled.handle(seen)
+                self._levelled.give(seen)
         return True
 
     def emit(self, record: logging.LogRecord) -> None:

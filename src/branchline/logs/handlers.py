@@ -111,20 +111,23 @@ class Handlers:
 
     def handle(self, record: logging.LogRecord) -> None:
         """Give *record* to every sink; raises only for one that has ``catch=False``, and then at last."""
-        level = record.levelno
-        handlers = self._handlers
-        if level < self._lowest or not handlers:
+        if record.levelno < self._lowest or not self._handlers:
             return
-        failure: Exception | None = None
         try:
-            ours = record if record.__class__ is Record and record.span is not None else Record.of(record)
+            ours = Record.of(record)
         except Exception as error:  # a record that somebody has made something odd of
             complain(f"could not take a log record: {said(error)}")
             return
-        for handler in handlers:
+        self.give(ours)
+
+    def give(self, record: Record) -> None:
+        """Do the same with a *record* of ours that knows where it was made."""
+        level = record.levelno
+        failure: Exception | None = None
+        for handler in self._handlers:
             if level >= handler.level:
                 try:
-                    handler.take(ours)
+                    handler.take(record)
                 except Exception as error:  # it is not to catch it
                     failure = error
         if failure is not None:
