@@ -47,11 +47,11 @@ class TraceStore:
                 self.reason = _posted(store.get_host_creds(), experiment_id, request)
             else:
                 store.log_spans(experiment_id, _spans(request))
-        except NotImplementedError:
+        except NotImplementedError:  # what a store says that has no traces: no fault, and `reason` tells it
             self.reason = "MLflow keeps no traces in this place: in a database it does"
         except MLflowFailure:
             raise
-        except Exception as error:
+        except Exception as error:  # of any class of MLflow's or its database's; told apart, and raised
             raise failure_of(error) from error
         return not self.reason
 
@@ -65,7 +65,7 @@ class TraceStore:
             self._mlflow().link_traces_to_run([f"{TRACE_PREFIX}{trace_id}"], run_id)
         except MLflowFailure:
             raise
-        except Exception as error:
+        except Exception as error:  # of any class of MLflow's or its database's; told apart, and raised
             raise failure_of(error) from error
 
     def _mlflow(self) -> Any:

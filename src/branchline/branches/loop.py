@@ -79,7 +79,7 @@ def finished(runner: Runner | OwnWay) -> Generator[Branch, None, None]:
             if isinstance(said, BaseException):
                 raise said
             yield said
-    except BaseException as error:
+    except BaseException as error:  # whoever leaves early, too: what runs behind ends first
         background.stop(error)
         raise
 

@@ -51,7 +51,7 @@ class OwnWay:
         whole = self._whole = asyncio.get_running_loop().create_task(self._run())
         try:
             await asyncio.wait({whole})
-        except BaseException as error:
+        except BaseException as error:  # cancelled or left: what still runs ends first
             self.stop(error)
             await asyncio.wait({whole})
             raise

@@ -85,7 +85,7 @@ class Runner:
                     yield ended.branch
                 if self.interrupt is not None:
                     raise self.interrupt
-        except BaseException as error:
+        except BaseException as error:  # cancelled or left: what still runs ends first
             self.stop(error)
             await self._settled()
             raise

@@ -97,7 +97,7 @@ def is_async(function: Callable[..., object]) -> bool:
 def _check_it_travels(function: Callable[..., object]) -> None:
     try:
         pickle.dumps(function)
-    except Exception as error:
+    except Exception as error:  # pickling runs code of the user's, which raises anything
         msg = f"{function!r} cannot be sent to another process: {error}; define it at the top of a module"
         raise ConfigError(msg) from error
 

@@ -147,7 +147,7 @@ class ProgressTracker:
                 self._parents[task.task_id] = parent_id
         try:
             yield task.task_id
-        except BaseException as error:
+        except BaseException as error:  # noted and raised again, an interrupt as well
             if task.end_time is None:
                 self._left(task, error)
             raise
