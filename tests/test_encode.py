@@ -14,13 +14,17 @@ from hypothesis import strategies as st
 from branchline import names
 from branchline._journal import plans
 from branchline._journal.encode import ATTRIBUTE_BYTES, LINE_BYTES, SPANS_PER_LINE, Encoder
-from branchline._journal.fields import short_identity, short_marks
+from branchline._journal.fields import clock_of, short_identity, short_marks
 from branchline._journal.records import LogRecord, Scope, SpanRecord, spilled_records
 from branchline.redaction import REDACTED, Redactor
 from branchline.values import freeze
 
 
 RESOURCE = {"service.name": "tests", "process.pid": 7}
+
+
+# Between the two clocks; a multiple of 256, as a clock has it.
+OFFSET = 256 * 10**15
 
 
 class Common(SpanRecord):
@@ -30,19 +34,15 @@ class Common(SpanRecord):
 
     def __init__(self, **fields):
         super().__init__(**fields)
-        self.is_common = not self.lane.state
+        self.is_common = not self.lane.state and not any(mark[3] for mark in self.marks or ())
 
     @property
     def fields(self):
+        began, ended = self.began - OFFSET, self.ended - OFFSET
         return [
-            *(1, self.trace_hex, self.number, self.parent_number, self.title, self.began, self.ended, self.role),
-            *(
-                self.outcome,
-                self.data,
-                self.marks and short_marks(self.marks),
-                short_identity(self.identity),
-                self.lane.flags,
-            ),
+            *(1, self.trace_hex, self.number, self.parent_number, self.title, began, ended, self.role, self.outcome),
+            *(self.data, short_identity(self.identity), clock_of(OFFSET, self.lane.flags)),
+            *short_marks(self.marks or (), OFFSET),
         ]
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from itertools import chain
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
-from .fields import marks_of, trace_hex
+from .fields import trace_hex
 
 
 # Spans of more events, or with more to them, gain little and come in too many shapes.
@@ -15,6 +15,10 @@ _MOST_PARTS: Final = 128
 # Characters of all names and keys: together with the number of plans, what the plans may cost in memory.
 _MOST_CHARACTERS: Final = 2048
 _MOST_PLANS: Final = 1024
+
+
+# An event's name and attributes.
+_Named: TypeAlias = tuple[str, Mapping[str, Any] | None]
 
 
 class Plan(NamedTuple):
@@ -51,12 +55,15 @@ class Plans:
         """Return the plan of *span* and the values for it; None for a span that is like no other."""
         if not span.is_common:
             return None
-        _, trace, number, parent, title, began, ended, role, outcome, data, marks, place, flags = span.fields
+        _, trace, number, parent, title, began, ended, role, outcome, data, place, clock, *marks = span.fields
+        # As `fields` has it, without its calls.
+        flags = clock & 0xFF
+        offset = clock - flags
         # In the order of the form: see `_Draft.plan`.
         values: list[Any] = (
-            [trace_hex(trace).encode(), number, parent, title, began, ended]
+            [trace_hex(trace).encode(), number, parent, title, began + offset, ended + offset]
             if parent is not None
-            else [trace_hex(trace).encode(), number, title, began, ended]
+            else [trace_hex(trace).encode(), number, title, began + offset, ended + offset]
         )
         identity = None if place is None else self._writer.identity(span.identity)
         if identity:
@@ -71,13 +78,11 @@ class Plans:
                 shape.append(type(value))
                 values.append(value)
         if marks:
-            marks = tuple(marks)
-            for name, time, attributes, dropped in marks_of(marks):
-                if dropped:
-                    return None
+            parts = iter(marks)
+            for name, time, attributes in zip(parts, parts, parts, strict=True):
                 shape.append(None)
                 shape.append(name)
-                values.append(time)
+                values.append(time + offset)
                 if attributes:
                     for label, value in attributes.items():
                         shape.append(label)
@@ -87,11 +92,11 @@ class Plans:
         try:
             plan = self._plans[key]
         except KeyError:
-            plan = self._made(key, data or {}, tuple(marks_of(marks or ())))
+            plan = self._made(key, data or {}, list(zip(marks[::3], marks[2::3], strict=True)))
         return None if plan is None else (plan, values)
 
-    def _made(self, shape: tuple[Any, ...], data: Mapping[str, Any], marks: tuple[Any, ...]) -> Plan | None:
-        labels = chain(data, *([name, *(attributes or ())] for name, _, attributes, _ in marks))
+    def _made(self, shape: tuple[Any, ...], data: Mapping[str, Any], marks: list[_Named]) -> Plan | None:
+        labels = chain(data, *([name, *(attributes or ())] for name, attributes in marks))
         if len(marks) > _MOST_EVENTS or len(shape) > _MOST_PARTS or sum(map(len, labels)) > _MOST_CHARACTERS:
             return None
         if len(self._plans) >= _MOST_PLANS:
@@ -109,7 +114,7 @@ class _Draft:
         self._places: dict[str, list[int]] = {"texts": [], "integers": [], "fractions": [], "truths": [], "secrets": []}
         self._is_possible = True
 
-    def plan(self, shape: tuple[Any, ...], data: Mapping[str, Any], marks: tuple[Any, ...]) -> Plan | None:
+    def plan(self, shape: tuple[Any, ...], data: Mapping[str, Any], marks: list[_Named]) -> Plan | None:
         role, outcome, flags, is_root, is_nobodys = shape[:5]
         parent = "" if is_root else ',"parentSpanId":"%016x"'
         self._place = 2 if is_root else 3
@@ -127,8 +132,8 @@ class _Draft:
         places = {name: tuple(found) for name, found in self._places.items()}
         return Plan(form.encode(), **places) if self._is_possible else None
 
-    def _event(self, mark: tuple[Any, ...]) -> str:
-        name, _, attributes, _ = mark
+    def _event(self, mark: _Named) -> str:
+        name, attributes = mark
         self._place += 1
         text = f'{{"timeUnixNano":"%d","name":{_escaped(self._writer.text(name))}'
         return f'{text},"attributes":[{self._attributes(attributes)}]}}' if attributes else text + "}"

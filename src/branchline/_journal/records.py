@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import base64
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final, Protocol
 
 import orjson
 
 from .. import names
-from .fields import marks_of, short_marks
+from .fields import CLOCK, IDENTITY, MARKS_AT, ShortSpan, flags_of
 
 
 SPAN_RECORD: Final = 1
 LOG_RECORD: Final = 2
+# A span with all that it may have.
+WHOLE_SPAN_RECORD: Final = 3
 dumps: Final = orjson.dumps
 loads: Final = orjson.loads
 
 _BYTES_KEY: Final = "$bytes"
-# code, note, scope, links, trace state, kind, whether the parent is remote
-_DEFAULTS: Final = (0, None, None, None, "", 1, False)
-
 _ORIGIN: Final = (names.CODE_FILE, names.CODE_FUNCTION, names.CODE_LINE, names.LEVEL)
 
 # name, time, attributes, how many of them were dropped
@@ -265,12 +264,12 @@ class LogRecord:
 
 
 def span_tuple(span: SpanLike) -> tuple[Any, ...]:
-    """Return the compact form of a finished span; its rarer fields may be left out when they have their defaults."""
+    """Return the compact form of a finished span, with what its short form leaves out."""
     lane = span.lane
     identity = span.identity
     scope = span.scope
     return (
-        SPAN_RECORD,
+        WHOLE_SPAN_RECORD,
         span.trace_hex,
         span.number,
         span.parent_number,
@@ -280,7 +279,7 @@ def span_tuple(span: SpanLike) -> tuple[Any, ...]:
         span.role,
         span.outcome,
         span.data,
-        span.marks and short_marks(span.marks),
+        span.marks,
         identity and (identity.experiment_name, identity.branch_id, identity.branch_name),
         lane.flags,
         span.code,
@@ -364,7 +363,9 @@ def ring_default(value: object) -> object:
 
 def from_tuple(fields: list[Any]) -> SpanRecord | LogRecord:
     """Return the record of a compact form. Raises ValueError for anything else."""
-    if fields and fields[0] == SPAN_RECORD and len(fields) in (13, 20):
+    if fields and fields[0] == SPAN_RECORD and len(fields) >= MARKS_AT and (len(fields) - MARKS_AT) % 3 == 0:
+        return _common_span_from(fields)
+    if fields and fields[0] == WHOLE_SPAN_RECORD and len(fields) == 20:
         return _span_from(fields)
     if fields and fields[0] == LOG_RECORD and len(fields) == 15:
         return _log_from(fields)
@@ -400,8 +401,42 @@ def spilled_records(spilled: Sequence[tuple[SpanLike, Mark]]) -> list[LogRecord]
     return records
 
 
+class _Short(ShortSpan):
+    """A short form, to be read by its names."""
+
+    __slots__ = ("fields",)
+
+    def __init__(self, fields: list[Any]) -> None:
+        self.fields = fields
+
+
+def _common_span_from(fields: list[Any]) -> SpanRecord:
+    short = _Short(fields)
+    return SpanRecord(
+        trace_hex=short.trace_hex,
+        number=short.number,
+        parent_number=short.parent_number,
+        title=short.title,
+        began=short.began,
+        ended=short.ended or short.began,
+        role=short.role,
+        outcome=short.outcome,
+        data=restored(short.data),
+        marks=_marks_from(short.marks),
+        identity=_identity_from(fields[IDENTITY]),
+        flags=flags_of(fields[CLOCK]),
+    )
+
+
+def _identity_from(told: Any) -> Identity | None:
+    return Identity(*told) if told else None
+
+
+def _marks_from(marks: Iterable[Any]) -> list[Mark]:
+    return [(name, time, restored(data), dropped) for name, time, data, dropped in marks]
+
+
 def _span_from(fields: list[Any]) -> SpanRecord:
-    fields = [*fields, *_DEFAULTS[len(fields) - 20 :]] if len(fields) < 20 else fields
     return SpanRecord(
         trace_hex=fields[1],
         number=fields[2],
@@ -412,8 +447,8 @@ def _span_from(fields: list[Any]) -> SpanRecord:
         role=fields[7],
         outcome=fields[8],
         data=restored(fields[9]),
-        marks=[(name, time, restored(data), dropped) for name, time, data, dropped in marks_of(fields[10] or ())],
-        identity=Identity(*fields[11]) if fields[11] else None,
+        marks=_marks_from(fields[10] or ()),
+        identity=_identity_from(fields[11]),
         flags=fields[12],
         code=fields[13],
         note=fields[14],
@@ -436,7 +471,7 @@ def _log_from(fields: list[Any]) -> LogRecord:
         trace_hex=fields[7],
         span_number=fields[8],
         flags=fields[9],
-        identity=Identity(*fields[10]) if fields[10] else None,
+        identity=_identity_from(fields[10]),
         data=restored(fields[11]),
         scope=_scope_from(*fields[12]) if fields[12] else None,
         observed=fields[13],

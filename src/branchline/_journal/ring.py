@@ -29,7 +29,7 @@ from ..errors import JournalError
 
 
 # Another one with every change of what a record looks like: who does not know it leaves the ring alone.
-MAGIC: Final = b"branchline-ring5"
+MAGIC: Final = b"branchline-ring6"
 SUFFIX: Final = ".ring"
 # While it is being made it has another name: whoever looks for rings finds only whole ones.
 UNFINISHED: Final = ".ring.new"

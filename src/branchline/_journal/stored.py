@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Any
 
-from .fields import FLAGS, IDENTITY, ShortSpan
+from .fields import CLOCK, IDENTITY, ShortSpan, flags_of
 from .records import Identity, Lane, loads
 
 
@@ -40,7 +40,7 @@ class StoredSpan(ShortSpan):
     @property
     def lane(self) -> Lane:
         """What its trace has to say."""
-        return _lane(self.fields[FLAGS])
+        return _lane(flags_of(self.fields[CLOCK]))
 
 
 def stored_span(fields: list[Any], slots: int = -1) -> StoredSpan:

@@ -6,6 +6,9 @@ from time import perf_counter_ns, time_ns
 from typing import TYPE_CHECKING, Any, Final
 
 
+from .._journal.fields import clock_of, offset_of
+
+
 if TYPE_CHECKING:
     from .pipeline import Pipeline
 
@@ -17,7 +20,7 @@ _FRESH_NS: Final = 10_000_000
 class Lane:
     """What spans share that go the same way; all spans of one trace in this process do."""
 
-    __slots__ = ("flags", "has_no_state", "limits", "offset", "pipeline", "provider", "stale_at", "state")
+    __slots__ = ("clock", "flags", "has_no_state", "limits", "offset", "pipeline", "provider", "stale_at", "state")
 
     def __init__(
         self, provider: Any, pipeline: Pipeline, flags: int, state: str = "", *, offset: int | None = None
@@ -32,9 +35,10 @@ class Lane:
         self.flags = flags
         self.state = state
         self.has_no_state = not state
-        self.offset = time_ns() - perf_counter_ns() if offset is None else offset
-        # From then on, new traces want another lane.
-        self.stale_at = self.now() + _FRESH_NS
+        self.clock = clock_of(time_ns() - perf_counter_ns() if offset is None else offset, flags)
+        self.offset = offset_of(self.clock)
+        # From then on, by the monotonic clock, new traces want another lane.
+        self.stale_at = perf_counter_ns() + _FRESH_NS
 
     def now(self) -> int:
         """Return the time, in nanoseconds since 1970."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from opentelemetry.sdk.trace import SpanLimits
 
-from .._journal.fields import MARKS
+from .._journal.fields import MARKS_AT, Shortened
 from ..cuts import beginning
 from ..errors import ConfigError
 
@@ -33,18 +33,18 @@ class Limits:
 
     def hold_events(self, span: Any) -> None:
         """Cut the newest of *span*'s events, and their number: the oldest go."""
-        told = span.fields[MARKS]
-        if not told:
+        fields = span.fields
+        count = (len(fields) - MARKS_AT) // 3
+        if not count:
             return
         # In place, and the last one only: a span may have many.
-        _, _, attributes, dropped = told[-4:]
-        if attributes:
-            held, more = _held(attributes, self.event_attributes, self.event_and_link_length)
-            told[-2:] = (held, dropped + more)
-        surplus = 0 if self.events is None else len(told) // 4 - self.events
+        if fields[-1]:
+            held, dropped = _held(fields[-1], self.event_attributes, self.event_and_link_length)
+            fields[-1] = Shortened(held, dropped) if dropped else held
+        surplus = 0 if self.events is None else count - self.events
         if surplus > 0:
             span.dropped_events += surplus
-            del told[: surplus * 4]
+            del fields[MARKS_AT : MARKS_AT + surplus * 3]
 
     def hold_links(self, span: Any) -> None:
         """Cut the newest of *span*'s links, and their number: the oldest go."""

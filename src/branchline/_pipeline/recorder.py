@@ -11,7 +11,7 @@ from opentelemetry.trace import Link, SpanContext
 from opentelemetry.trace import Span as ApiSpan
 
 from .. import names
-from .._journal.fields import ENDED, FLAGS, IDENTITY, NUMBER, ROLE, TRACE
+from .._journal.fields import CLOCK, ENDED, IDENTITY, NUMBER, ROLE, TRACE
 from .._journal.records import SPAN_RECORD
 from ..context import IDENTITY_KEY, PIPELINE_KEY, Identity, Recording
 from . import finalisers, ids
@@ -58,8 +58,8 @@ class NativeRecorder:
             known = parent.fields
             number = _bits(64) or 1
             span.fields = [
-                SPAN_RECORD, known[TRACE], number, known[NUMBER], name, perf_counter_ns() + lane.offset, None,
-                "step", None, None, None, known[IDENTITY], known[FLAGS],
+                SPAN_RECORD, known[TRACE], number, known[NUMBER], name, perf_counter_ns(), None,
+                "step", None, None, known[IDENTITY], known[CLOCK],
             ]  # fmt: skip
             # A plain dictionary where the API would make a Context: nobody but us has it before it is current,
             # nobody may change it afterwards, and making a Context costs three times as much.
@@ -76,17 +76,16 @@ class NativeRecorder:
             span.slots = -1
             span.weight = 0
             lane = self._lane
-            began = perf_counter_ns() + lane.offset
+            began = perf_counter_ns()
             if began > lane.stale_at:
                 lane = self._lane = Lane(self._provider, pipeline, self._root_flags)
-                began = lane.now()
             span.lane = lane
             trace: Any = _bits(128)
             if pipeline.ring is not None:
                 trace = trace.to_bytes(16, "big").hex()
             number = _bits(64) or 1
             span.fields = [
-                SPAN_RECORD, trace, number, None, name, began, None, "step", None, None, None, None, lane.flags
+                SPAN_RECORD, trace, number, None, name, began, None, "step", None, None, None, lane.clock
             ]  # fmt: skip
             inside = {SPAN_KEY: span}
         lane.pipeline.open.add(span)

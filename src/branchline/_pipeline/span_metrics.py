@@ -33,7 +33,7 @@ class SpanMetrics:
         for span in spans:
             if span.is_common:
                 # At once: this is done for every step.
-                _, _, _, _, title, began, ended, role, outcome, _, _, place, _ = span.fields
+                _, _, _, _, title, began, ended, role, outcome, _, place, *_ = span.fields
             else:
                 title, began, ended, role = span.title, span.began, span.ended, span.role
                 outcome, place = span.outcome, short_identity(span.identity)

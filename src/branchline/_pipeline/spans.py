@@ -14,7 +14,7 @@ from opentelemetry.trace import SpanContext, Status, StatusCode
 from opentelemetry.util import types
 
 from .. import names
-from .._journal.fields import DATA, ENDED, MARKS, OUTCOME
+from .._journal.fields import DATA, ENDED, OUTCOME
 from ..tracebacks import qualified_name, said, stack_of
 from ..usage_records import SPENDING_KEYS
 from ..values import freeze, freeze_key, freeze_name
@@ -85,8 +85,7 @@ class Span(ReadableSide):
         fields = self.fields
         if fields[ENDED] is not None:
             return
-        lane = self.lane
-        now = perf_counter_ns() + lane.offset
+        now = perf_counter_ns()
         plain: dict[str, Any] | None = None
         try:
             for value in attributes.values():
@@ -102,18 +101,14 @@ class Span(ReadableSide):
             if plain is None:
                 plain = self._made_plain(attributes)
             if name not in KNOWN:
-                name = known_name(name, lane.pipeline.odd)
-            marks = fields[MARKS]
-            if marks is None:
-                fields[MARKS] = [name, now, plain, 0]
-            else:
-                # All at once: the writer may be looking.
-                marks += (name, now, plain, 0)
+                name = known_name(name, self.lane.pipeline.odd)
+            # All at once: the writer may be looking.
+            fields += (name, now, plain)
         except Exception:  # a name or a key that cannot be looked up: the thorough way takes them as they are
             self._add_mark(name, now, attributes)
             return
-        if lane.limits is not None:
-            lane.limits.hold_events(self)
+        if self.lane.limits is not None:
+            self.lane.limits.hold_events(self)
 
     def _put_thoroughly(self, attributes: Mapping[str, Any]) -> None:
         try:
@@ -122,11 +117,10 @@ class Span(ReadableSide):
             self.lane.pipeline.failed("attributes", error)
 
     def _add_mark(self, name: Any, time: int, attributes: Mapping[str, Any] | None) -> None:
+        """Add an event of this *time* by the monotonic clock."""
         try:
             data = None if attributes is None else self._made_plain(attributes)
-            if self.fields[MARKS] is None:
-                self.fields[MARKS] = []
-            self.fields[MARKS] += (freeze_name(name, self.lane.pipeline.odd), time, data, 0)
+            self.fields.extend((freeze_name(name, self.lane.pipeline.odd), time, data))
         except Exception as error:  # recording never raises
             self.lane.pipeline.failed("event", error)
         if self.lane.limits is not None:
@@ -203,9 +197,9 @@ class Span(ReadableSide):
                 self._add_error(error, outcome, message)
         lane = self.lane
         if not self.is_common:
-            self._finish(perf_counter_ns() + lane.offset)
+            self._finish(lane.now())
             return
-        fields[ENDED] = perf_counter_ns() + lane.offset
+        fields[ENDED] = perf_counter_ns()
         pipeline = lane.pipeline
         try:
             # Not before the try: from here on nobody else knows of it.
@@ -240,7 +234,7 @@ class Span(ReadableSide):
                 self.note = freeze_name(text) if text else kind
             self._add_mark(
                 names.EXCEPTION,
-                perf_counter_ns() + self.lane.offset,
+                perf_counter_ns(),
                 {
                     names.EXCEPTION_TYPE: kind,
                     names.EXCEPTION_MESSAGE: text,
@@ -295,7 +289,7 @@ class Span(ReadableSide):
         if self.ended is not None:
             _log.warning("Calling add_event() on an ended span.")
             return
-        time = perf_counter_ns() + self.lane.offset if timestamp is None else moment(timestamp, self.lane)
+        time = perf_counter_ns() if timestamp is None else moment(timestamp, self.lane) - self.lane.offset
         try:
             own = dict(attributes) if attributes else None
         except Exception as error:  # recording never raises
@@ -362,7 +356,7 @@ class Span(ReadableSide):
         if self.ended is not None:
             _log.warning("Calling end() on an ended span.")
             return
-        self._finish(perf_counter_ns() + self.lane.offset if end_time is None else moment(end_time, self.lane))
+        self._finish(self.lane.now() if end_time is None else moment(end_time, self.lane))
 
     def __exit__(
         self, exc_type: type[BaseException] | None, exc_val: BaseException | None, exc_tb: TracebackType | None

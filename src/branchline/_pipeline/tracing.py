@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping, Sequence
+from time import perf_counter_ns
 from typing import Any, cast
 
 from opentelemetry import trace as api
@@ -292,10 +293,10 @@ class Tracer(SdkTracer):
         span.lane = lane
         span.scope = self._scope
         title = name if name.__class__ is str and len(name) < 512 else freeze_name(name, pipeline.odd)
-        began = lane.now() if start_time is None else moment(start_time, lane)
+        began = perf_counter_ns() if start_time is None else moment(start_time, lane) - lane.offset
         span.fields = [
-            SPAN_RECORD, trace_hex, number, None, title, began, None, role, None, None, None,
-            short_identity(identity or inherited_identity(parent, context)), lane.flags,
+            SPAN_RECORD, trace_hex, number, None, title, began, None, role, None, None,
+            short_identity(identity or inherited_identity(parent, context)), lane.clock,
         ]  # fmt: skip
         if origin is not None:
             span.parent_number = origin.span_id
