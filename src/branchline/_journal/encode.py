@@ -21,6 +21,8 @@ SPANS_PER_LINE: Final = 64
 LINE_BYTES: Final = 256 * 1024
 # Attributes cannot be spilled elsewhere as events can: they may fill a line up to here, and are cut beyond.
 ATTRIBUTE_BYTES: Final = 640 * 1024
+# Of a span of no more than this, nothing is cut or spilled.
+_WHOLE_BYTES: Final = LINE_BYTES // 2
 
 _REMEMBERED: Final = 4096
 _REMEMBERED_LENGTH: Final = 160
@@ -189,8 +191,7 @@ class Encoder:
         for place in secrets:
             values[place] = b""
         text = form % tuple(values)
-        # Below this nothing is cut or spilled.
-        return text if len(text) <= LINE_BYTES // 2 else None
+        return text if len(text) <= _WHOLE_BYTES else None
 
     # ── one span ──────────────────────────────────────────────────────────────────────────────────
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from itertools import chain
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from .fields import trace_hex
+from .fields import MARKS_AT
 
 
 # Spans of more events, or with more to them, gain little and come in too many shapes.
@@ -16,6 +16,8 @@ _MOST_PARTS: Final = 128
 _MOST_CHARACTERS: Final = 2048
 _MOST_PLANS: Final = 1024
 
+
+_NO_MARKS: Final[list[Any]] = []
 
 # An event's name and attributes.
 _Named: TypeAlias = tuple[str, Mapping[str, Any] | None]
@@ -50,36 +52,45 @@ class Plans:
         """Make plans whose parts are written by *writer*."""
         self._writer = writer
         self._plans: dict[tuple[Any, ...], Plan | None] = {}
+        self._latest: list[Any] = []
+        self._plan: Plan | None = None
 
     def of(self, span: Any) -> tuple[Plan, list[Any]] | None:
         """Return the plan of *span* and the values for it; None for a span that is like no other."""
         if not span.is_common:
             return None
-        _, trace, number, parent, title, began, ended, role, outcome, data, place, clock, *marks = span.fields
-        # As `fields` has it, without its calls.
+        fields = span.fields
+        is_short = len(fields) == MARKS_AT
+        _, trace, number, parent, title, began, ended, role, outcome, data, place, clock = (
+            fields if is_short else fields[:MARKS_AT]
+        )
+        # As `fields` has these, without its calls.
         flags = clock & 0xFF
         offset = clock - flags
+        trace = trace.encode() if trace.__class__ is str else b"%032x" % trace
         # In the order of the form: see `_Draft.plan`.
         values: list[Any] = (
-            [trace_hex(trace).encode(), number, parent, title, began + offset, ended + offset]
-            if parent is not None
-            else [trace_hex(trace).encode(), number, title, began + offset, ended + offset]
+            [trace, number, title, began + offset, ended + offset]
+            if parent is None
+            else [trace, number, parent, title, began + offset, ended + offset]
         )
         identity = None if place is None else self._writer.identity(span.identity)
         if identity:
             values.append(identity.encode())
-        # Then each key and the type of what it has, and the same of each event, behind None and its name.
+        # Then the keys and the types of what they have, and the same of each event, behind None and its name.
         shape: list[Any] = [role, outcome, flags, parent is None, not identity]
         if data:
             # A copy: a thread that was late must not change it between two looks.
             data = data.copy()
-            for label, value in data.items():
-                shape.append(label)
-                shape.append(type(value))
-                values.append(value)
-        if marks:
+            told = data.values()
+            shape += data
+            shape += map(type, told)
+            values += told
+        marks = _NO_MARKS
+        if not is_short:
+            marks = fields[MARKS_AT:]
             parts = iter(marks)
-            for name, time, attributes in zip(parts, parts, parts, strict=True):
+            for name, time, attributes in zip(parts, parts, parts):  # noqa: B905  # an argument by name takes its time
                 shape.append(None)
                 shape.append(name)
                 values.append(time + offset)
@@ -88,12 +99,17 @@ class Plans:
                         shape.append(label)
                         shape.append(type(value))
                         values.append(value)
-        key = tuple(shape)
+        if shape != self._latest:
+            # Most are like the one before: then nothing has to be looked up.
+            self._plan = self._found(tuple(shape), data or {}, marks)
+            self._latest = shape
+        return None if self._plan is None else (self._plan, values)
+
+    def _found(self, shape: tuple[Any, ...], data: Mapping[str, Any], marks: list[Any]) -> Plan | None:
         try:
-            plan = self._plans[key]
+            return self._plans[shape]
         except KeyError:
-            plan = self._made(key, data or {}, list(zip(marks[::3], marks[2::3], strict=True)))
-        return None if plan is None else (plan, values)
+            return self._made(shape, data, list(zip(marks[::3], marks[2::3], strict=True)))
 
     def _made(self, shape: tuple[Any, ...], data: Mapping[str, Any], marks: list[_Named]) -> Plan | None:
         labels = chain(data, *([name, *(attributes or ())] for name, attributes in marks))

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from .. import names
 from .._journal.durations import Durations
-from .._journal.fields import short_identity
+from .._journal.fields import BEGAN, ENDED, IDENTITY, OUTCOME, ROLE, TITLE, short_identity
 from .._journal.snapshots import MOST_SERIES, Metric
 
 
@@ -33,17 +33,19 @@ class SpanMetrics:
         for span in spans:
             if span.is_common:
                 # At once: this is done for every step.
-                _, _, _, _, title, began, ended, role, outcome, _, place, *_ = span.fields
+                fields = span.fields
+                title, role, outcome, place = fields[TITLE], fields[ROLE], fields[OUTCOME], fields[IDENTITY]
+                length = fields[ENDED] - fields[BEGAN]
             else:
-                title, began, ended, role = span.title, span.began, span.ended, span.role
-                outcome, place = span.outcome, short_identity(span.identity)
+                title, role, outcome, place = span.title, span.role, span.outcome, short_identity(span.identity)
+                length = span.ended - span.began
             if role == names.KIND_STEP:
                 # Most are like the one before: then nothing has to be looked up.
                 if (title, outcome, place) != last:
                     # Two that failed may have failed in two ways.
                     last = None if outcome in names.ERROR_OUTCOMES else (title, outcome, place)
                     add = self._taker(span)
-                add(ended - began)
+                add(length)
             elif role == names.KIND_BRANCH:
                 self._add_branch(span)
         self._put_by += len(spans)
