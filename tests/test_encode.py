@@ -281,7 +281,8 @@ def test_which_spans_have_a_plan(fields, is_planned):
     """
     Steps with plain values have one, those of an experiment and with secret keys too; what is rare or large has none.
     """
-    found = encoder(Redactor())._plans.of(span(**fields))
+    given = span(**fields)
+    found = encoder(Redactor())._plans.of(given.fields) if given.is_common else None
 
     assert (found is not None) == is_planned
 

@@ -12,6 +12,7 @@ from .jsontext import INT64_MAX, INT64_MIN, any_value, quoted
 from .log_texts import LogTexts
 from .plans import Plan, Plans, Writer
 from .records import SCOPE_AT, Bond, Mark, SpanLike
+from .stored import span_record
 
 
 T = TypeVar("T")
@@ -40,6 +41,7 @@ class Encoder:
         self._keys: dict[str, str] = {}
         self._secret_keys: set[str] = set()
         self._identities: dict[int, tuple[Any, str]] = {}
+        self._places: dict[tuple[str | None, ...], bytes] = {}
         self._scopes: dict[int, tuple[Any, str]] = {}
         self._resource = '{"attributes":[' + self._attributes(resource) + "]}"
         self._own_scope = self._scope_json(names.SCOPE, version)
@@ -74,18 +76,22 @@ class Encoder:
         return Writer(
             text=self._text,
             ending=self._ending,
-            identity=self._identity,
+            identity=self._place,
             is_secret=(lambda _: False) if redactor is None else redactor.is_secret,
             redacted=f'"{REDACTED}"',
         )
 
     # ── lines ─────────────────────────────────────────────────────────────────────────────────────
 
-    def span_lines(self, spans: Sequence[SpanLike]) -> bytes:
-        """Return *spans* as whole lines; events that do not fit are left in ``spilled``."""
+    def span_lines(self, spans: Sequence[Any]) -> bytes:
+        """Return *spans*, which may come as their short forms, as whole lines.
+
+        Events that do not fit are left in ``spilled``.
+        """
         starts = range(0, len(spans), SPANS_PER_LINE)
         texts = [text for start in starts for text in self._spans(spans[start : start + SPANS_PER_LINE])]
-        return self._lines([span.scope for span in spans], texts, "resourceSpans", "scopeSpans", "spans")
+        scopes = [None if span.__class__ is list else span.scope for span in spans]
+        return self._lines(scopes, texts, "resourceSpans", "scopeSpans", "spans")
 
     def log_lines(self, records: Sequence[Any]) -> bytes:
         """Return log *records*, which may come as lists, as whole lines."""
@@ -139,14 +145,17 @@ class Encoder:
 
     # ── spans by plan ─────────────────────────────────────────────────────────────────────────────
 
-    def _spans(self, spans: Sequence[SpanLike]) -> list[bytes]:
+    def _spans(self, spans: Sequence[Any]) -> list[bytes]:
         plans = self._plans
         if plans is None:
-            return [self.span(span).encode() for span in spans]
-        planned = [plans.of(span) for span in spans]
+            return [self.span(span_record(span)).encode() for span in spans]
+        planned = [
+            plans.of(span) if span.__class__ is list else plans.of(span.fields) if span.is_common else None
+            for span in spans
+        ]
         self._learn([values[place] for plan, values in filter(None, planned) for place in plan.texts])
         return [
-            (None if found is None else self._filled(*found)) or self.span(span).encode()
+            (None if found is None else self._filled(*found)) or self.span(span_record(span)).encode()
             for span, found in zip(spans, planned, strict=True)
         ]
 
@@ -304,15 +313,22 @@ class Encoder:
         remembered = self._identities.get(id(identity))
         if remembered is not None and remembered[0] is identity:
             return remembered[1]
-        described = {
-            names.EXPERIMENT_NAME: identity.experiment_name,
-            names.BRANCH_ID: identity.branch_id,
-            names.BRANCH_NAME: identity.branch_name,
-        }
-        text = self._attributes({key: value for key, value in described.items() if value is not None})
+        text = self._place((identity.experiment_name, identity.branch_id, identity.branch_name)).decode()
         if len(self._identities) >= _REMEMBERED:
             self._identities.clear()
         self._identities[id(identity)] = (identity, text)
+        return text
+
+    def _place(self, place: Sequence[str | None]) -> bytes:
+        """Return the experiment and branch of a short form as attributes."""
+        place = tuple(place)
+        text = self._places.get(place)
+        if text is None:
+            described = zip((names.EXPERIMENT_NAME, names.BRANCH_ID, names.BRANCH_NAME), place, strict=True)
+            text = self._attributes({key: value for key, value in described if value is not None}).encode()
+            if len(self._places) >= _REMEMBERED:
+                self._places.clear()
+            self._places[place] = text
         return text
 
     # ── attributes ────────────────────────────────────────────────────────────────────────────────

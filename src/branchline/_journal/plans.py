@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -40,7 +40,7 @@ class Writer(NamedTuple):
 
     text: Callable[[str], str]
     ending: Callable[[str | None, str | None], str]
-    identity: Callable[[Any], str]
+    identity: Callable[[Sequence[str | None]], bytes]
     is_secret: Callable[[str], bool]
     redacted: str
 
@@ -55,11 +55,8 @@ class Plans:
         self._latest: list[Any] = []
         self._plan: Plan | None = None
 
-    def of(self, span: Any) -> tuple[Plan, list[Any]] | None:
-        """Return the plan of *span* and the values for it; None for a span that is like no other."""
-        if not span.is_common:
-            return None
-        fields = span.fields
+    def of(self, fields: list[Any]) -> tuple[Plan, list[Any]] | None:
+        """Return the plan of a span by its short form, and the values for it; None for one that is like no other."""
         is_short = len(fields) == MARKS_AT
         _, trace, number, parent, title, began, ended, role, outcome, data, place, clock = (
             fields if is_short else fields[:MARKS_AT]
@@ -74,9 +71,9 @@ class Plans:
             if parent is None
             else [trace, number, parent, title, began + offset, ended + offset]
         )
-        identity = None if place is None else self._writer.identity(span.identity)
+        identity = b"" if place is None else self._writer.identity(place)
         if identity:
-            values.append(identity.encode())
+            values.append(identity)
         # Then the keys and the types of what they have, and the same of each event, behind None and its name.
         shape: list[Any] = [role, outcome, flags, parent is None, not identity]
         if data:

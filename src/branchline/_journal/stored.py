@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
 from .fields import CLOCK, IDENTITY, ShortSpan, flags_of
 from .records import Identity, Lane, loads
-
-
-_new = object.__new__
 
 
 class StoredSpan(ShortSpan):
@@ -42,20 +39,21 @@ class StoredSpan(ShortSpan):
         """What its trace has to say."""
         return _lane(flags_of(self.fields[CLOCK]))
 
-
-def stored_span(fields: list[Any], slots: int = -1) -> StoredSpan:
-    """Return the span of a short form, which holds these *slots* of the ring."""
-    # Without an __init__, because this is called for every step.
-    span = _new(StoredSpan)
-    span.fields = fields
-    span.slots = slots
-    return span
+    def __init__(self, fields: list[Any], slots: int) -> None:
+        """Be the span of a short form, which holds these *slots* of the ring."""
+        self.fields = fields
+        self.slots = slots
 
 
-def stored_spans(texts: Iterable[bytes], slots: Iterable[int]) -> Iterator[StoredSpan]:
-    """Return the spans of which *slots* of the ring have the short forms *texts*. Raises ValueError for others."""
+def span_record(span: Any, slots: Any = -1) -> Any:
+    """Return *span* as an object; one that comes as its short form, which holds these *slots*, is made one."""
+    return StoredSpan(span, slots) if span.__class__ is list else span
+
+
+def short_forms(texts: Iterable[bytes]) -> list[list[Any]]:
+    """Return the short forms that a ring has as these *texts*."""
     # Read all at once, which takes less than one by one.
-    return map(stored_span, loads(b"[%b]" % b",".join(texts)), slots)
+    return loads(b"[%b]" % b",".join(texts))  # type: ignore[no-any-return]  # our own
 
 
 @lru_cache(maxsize=1024)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from time import perf_counter_ns, time_ns
 from typing import TYPE_CHECKING, Any, Final
 
-
 from .._journal.fields import clock_of, offset_of
 
 

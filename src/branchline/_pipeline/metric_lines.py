@@ -10,6 +10,7 @@ from .. import names
 from .._journal.encode_metrics import MetricsEncoder
 from .._journal.records import LogRecord
 from .._journal.snapshots import MOST_SERIES, REPEAT_SECONDS, Metric, Snapshot, many_series
+from .._journal.stored import span_record
 from .._journal.usage_metrics import UsageMetrics
 from .._journal.usage_totals import UsageTotals
 from ..usage_records import usage_of
@@ -42,10 +43,10 @@ class MetricLines:
         self._encoder: MetricsEncoder | None = None
 
     def add(self, spans: Sequence[Any]) -> None:
-        """Take finished *spans*."""
+        """Take finished *spans*, which may come as their short forms."""
         self._spans.add(spans)
         if self._pipeline.observers:
-            self._pipeline.observers.spans(spans)
+            self._pipeline.observers.spans(map(span_record, spans))
 
     def add_logs(self, logs: Sequence[LogRecord]) -> None:
         """Take what calls of models took, and how far work is, as far as *logs* tell of any."""

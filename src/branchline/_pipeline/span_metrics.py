@@ -9,11 +9,14 @@ from .. import names
 from .._journal.durations import Durations
 from .._journal.fields import BEGAN, ENDED, IDENTITY, OUTCOME, ROLE, TITLE, short_identity
 from .._journal.snapshots import MOST_SERIES, Metric
+from .._journal.stored import span_record
 
 
 _REMEMBERED: Final = 4096
 # Lengths of time that wait to be counted: once sorted, many of them fall into a bucket at once.
 _MOST_PUT_BY: Final = 8192
+# The place of what belongs to no experiment.
+_NOWHERE: Final = (None, None, None)
 
 
 class SpanMetrics:
@@ -22,18 +25,19 @@ class SpanMetrics:
     def __init__(self, *, most_series: int = MOST_SERIES) -> None:
         """Add up, for at most so many series of each metric."""
         self._durations = Durations(most_series=most_series)
-        self._steps: dict[tuple[str, str | None, int], tuple[Any, Callable[[int], None]]] = {}
+        # By name, outcome, and where they belong.
+        self._steps: dict[tuple[Any, ...], Callable[[int], None]] = {}
         self._put_by = 0
         self.is_changed = False
 
     def add(self, spans: Sequence[Any]) -> None:
-        """Take finished *spans*; only our own steps and branches count."""
+        """Take finished *spans*, which may come as their short forms; only our own steps and branches count."""
         last = None
         add: Callable[[int], None] = _nobodys
         for span in spans:
-            if span.is_common:
-                # At once: this is done for every step.
-                fields = span.fields
+            # At once: this is done for every step.
+            fields = span if span.__class__ is list else span.fields if span.is_common else None
+            if fields is not None:
                 title, role, outcome, place = fields[TITLE], fields[ROLE], fields[OUTCOME], fields[IDENTITY]
                 length = fields[ENDED] - fields[BEGAN]
             else:
@@ -44,28 +48,27 @@ class SpanMetrics:
                 if (title, outcome, place) != last:
                     # Two that failed may have failed in two ways.
                     last = None if outcome in names.ERROR_OUTCOMES else (title, outcome, place)
-                    add = self._taker(span)
+                    add = self._taker(span, (title, outcome, *(place or _NOWHERE)))
                 add(length)
             elif role == names.KIND_BRANCH:
-                self._add_branch(span)
+                self._add_branch(span_record(span))
         self._put_by += len(spans)
         if self._put_by > _MOST_PUT_BY:
             self._put_by = 0
             self._durations.count()
         self.is_changed = self.is_changed or bool(spans)
 
-    def _taker(self, span: Any) -> Callable[[int], None]:
-        """Return what takes the length of a step like *span*, and remember it."""
-        title, outcome, identity = span.title, span.outcome, span.identity
-        known = self._steps.get((title, outcome, id(identity)))
+    def _taker(self, span: Any, like: tuple[Any, ...]) -> Callable[[int], None]:
+        """Return what takes the length of a step *like* this *span*, and remember it."""
+        known = self._steps.get(like)
         if known is not None:
-            return known[1]
-        add = self._durations.of_steps(title, *_place(identity), outcome, _error(span)).add
+            return known
+        title, outcome, experiment, _, branch = like
+        add = self._durations.of_steps(title, experiment, branch, outcome, _error(span_record(span))).add
         if outcome not in names.ERROR_OUTCOMES:
             if len(self._steps) >= _REMEMBERED:
                 self._steps.clear()
-            # With its identity: as long as that is remembered, no other object has its address.
-            self._steps[title, outcome, id(identity)] = identity, add
+            self._steps[like] = add
         return add
 
     def _add_branch(self, span: Any) -> None:

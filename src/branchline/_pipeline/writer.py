@@ -24,7 +24,7 @@ from .._journal.records import (
 from .._journal.ring import Progress
 from .._journal.segments import Appender
 from .._journal.snapshots import Snapshot
-from .._journal.stored import stored_span, stored_spans
+from .._journal.stored import short_forms, span_record
 from .audience import Audience
 from .checkpoints import Checkpoints
 from .metric_lines import MetricLines
@@ -265,19 +265,7 @@ class Writer:
             if not queue or (most is not None and most <= 0) or (self._stopping and not is_last):
                 break
             most = None if most is None else most - _BATCH
-            spans: list[Any] = []
-            logs: list[Any] = []
-            snapshots: list[Snapshot] = []
-            for _ in range(min(len(queue), _BATCH)):
-                record = queue.popleft()
-                if record.__class__ is LogRecord or (record.__class__ is list and record[0] == LOG_RECORD):
-                    logs.append(record)
-                elif record.__class__ is Marker:
-                    self._markers.append(record)
-                elif record.__class__ is Snapshot:
-                    snapshots.append(record)
-                else:
-                    spans.append(record)
+            spans, logs, snapshots = self._sorted([queue.popleft() for _ in range(min(len(queue), _BATCH))])
             if self._rescued:
                 logs = [record for record in map(log_record, logs) if record.uid not in self._rescued]
             if self._audience:
@@ -290,16 +278,38 @@ class Writer:
         if not pipeline.is_closed and not pipeline.is_direct:
             pipeline.wake_at = _BATCH
 
-    def _read_back(self, queued: list[Any]) -> list[Any]:
-        """Return the spans that were *queued*: of most only the short form was, or where in the ring that is."""
-        slots = [span for span in queued if span.__class__ is int]
+    def _sorted(self, taken: list[Any]) -> tuple[list[Any], list[Any], list[Snapshot]]:
+        """Return the spans, the log records and the snapshots among what was *taken* from the queue."""
+        if _are_all(int, taken):
+            return taken, [], []
+        spans: list[Any] = []
+        logs: list[Any] = []
+        snapshots: list[Snapshot] = []
+        for record in taken:
+            if record.__class__ is LogRecord or (record.__class__ is list and record[0] == LOG_RECORD):
+                logs.append(record)
+            elif record.__class__ is Marker:
+                self._markers.append(record)
+            elif record.__class__ is Snapshot:
+                snapshots.append(record)
+            else:
+                spans.append(record)
+        return spans, logs, snapshots
+
+    def _read_back(self, queued: list[Any]) -> tuple[list[Any], list[int | tuple[int, ...]]]:
+        """Return the spans that were *queued*, as short forms where they can be, and what they hold of the ring.
+
+        Of most, only the short form was, or where in the ring that is.
+        """
         ring = self.pipeline.ring
-        stored = stored_spans(ring.read(slots), slots) if slots and ring is not None else iter(())
-        spans = [
-            next(stored) if span.__class__ is int else stored_span(span) if span.__class__ is list else span
-            for span in queued
-        ]
-        return [span for span in spans if span.number not in self._rescued] if self._rescued else spans
+        if ring is not None and _are_all(int, queued):
+            return short_forms(ring.read(queued)), queued
+        in_ring = [span for span in queued if span.__class__ is int]
+        stored = iter(short_forms(ring.read(in_ring)) if in_ring and ring is not None else ())
+        return (
+            [next(stored) if span.__class__ is int else span for span in queued],
+            [span if span.__class__ is int else -1 if span.__class__ is list else span.slots for span in queued],
+        )
 
     def write_here(self) -> None:
         """Write what is in the queue in the thread that recorded it, after the end of our own."""
@@ -317,12 +327,15 @@ class Writer:
         slots: list[int | tuple[int, ...]] = []
         # A line at a time: what was read back for one is gone again, and its memory at hand, for the next.
         for start in range(0, len(spans), SPANS_PER_LINE):
-            some = self._read_back(spans[start : start + SPANS_PER_LINE])
-            span_lines.append(self._encoded(encoder.span_lines, some, "spans"))
-            slots += [span.slots for span in some]
+            some, places = self._read_back(spans[start : start + SPANS_PER_LINE])
+            if self._rescued:
+                kept = [n for n, span in enumerate(some) if span_record(span).number not in self._rescued]
+                some, places = [some[n] for n in kept], [places[n] for n in kept]
+            span_lines.append(self._encoded(encoder.span_lines, some, "spans", places))
+            slots += places if len(some) == len(places) else [span.slots for span in some]
             self._guarded(functools.partial(self._metric_lines.add, some))
             if self._audience:
-                self._audience.take_spans(some)
+                self._audience.take_spans(list(map(span_record, some)))
         if encoder.spilled:
             # Before the spans: a span that is in the journal is whole, and its place in the ring is free.
             logs.extend(spilled_records(encoder.spilled))
@@ -356,8 +369,17 @@ class Writer:
         self.recorded["metrics"] += points
         self._unwritten.append(_Unwritten(self._metrics, lines, [], "metrics", points))
 
-    def _encoded(self, encode: Callable[[Any], bytes], records: list[Any], signal: str) -> bytes:
-        """Return *records* as lines; one that cannot be encoded is taken out of them, and counted."""
+    def _encoded(
+        self,
+        encode: Callable[[Any], bytes],
+        records: list[Any],
+        signal: str,
+        slots: Sequence[int | tuple[int, ...]] = (),
+    ) -> bytes:
+        """Return *records* as lines; one that cannot be encoded is taken out of them, and counted.
+
+        *slots* is what spans hold of the ring.
+        """
         if not records:
             return b""
         already = list(self._encoder.spilled)
@@ -367,6 +389,8 @@ class Writer:
             self._encoder.spilled = already
         if signal == "logs":
             records[:] = map(log_record, records)
+        else:
+            records[:] = map(span_record, records, slots)
         parts: list[bytes] = []
         for record in list(records):
             spilled = list(self._encoder.spilled)
@@ -485,3 +509,7 @@ class Writer:
             "oddities": dict(pipeline.notices.counts),
             **pipeline.told(),
         }
+
+
+def _are_all(kind: type, records: list[Any]) -> bool:
+    return set(map(type, records)) == {kind}
