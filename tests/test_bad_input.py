@@ -352,3 +352,30 @@ def test_odd_things_are_counted_and_named_once(tmp_path):
     assert oddities == {"big_int": 3, "non_finite": 3}
     assert sorted(line.split("(")[1].split(")")[0] for line in ran.stderr.splitlines()) == ["big_int", "non_finite"]
     assert len(open_runs(tmp_path).last.steps) == 3
+
+
+class Silent:
+    """An object that does not even say what it is, as proxies of nothing do."""
+
+    def __getattribute__(self, name):
+        raise RuntimeError(name)
+
+
+def test_what_does_not_say_what_it_is_costs_its_neighbours_nothing():
+    """
+    An object that raises when it is asked for its class is taken anywhere, and what stands beside it arrives.
+    """
+    silent: Any = Silent()
+    with capture() as run:
+        with bl.step("work", before=1, odd=silent, after=2) as step:
+            step.set(odd_too=silent, set=3)
+            step.stamp("mark", odd=silent, stamped=4)
+            step.link(silent)
+            step.fail(silent)
+        with bl.step(silent), bl.step("linked", links=[silent]), bl.step("one link", links=silent):
+            pass
+    work, named, linked, single = run.steps
+    assert {key: work.attributes[key] for key in ("before", "after", "set")} == {"before": 1, "after": 2, "set": 3}
+    assert (work.outcome, work.stamps[0].attributes["stamped"]) == ("failed", 4)
+    assert (linked.name, single.name, linked.links, single.links) == ("linked", "one link", (), ())
+    assert named.name == "<unprintable>"

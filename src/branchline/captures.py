@@ -30,7 +30,7 @@ def wanted(capture: Capture) -> str | None:
     """
     if capture is None:
         return None
-    found = _WANTED.get(capture) if capture.__class__ in (bool, str) else None
+    found = _WANTED.get(capture) if type(capture) in (bool, str) else None
     if found is not None:
         return found
     msg = f"unknown capture {capture!r}; choose from None, False, True, 'args', 'result'"

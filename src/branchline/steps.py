@@ -114,9 +114,10 @@ class Step:
         """Say that the step has failed, though no exception will leave it."""
         if self._recording is None:
             return
-        if isinstance(why, BaseException):
-            self._recording.put({names.ERROR_TYPE: error_type(why)})
-            _record(self._recording, why)
+        error = _error_of(why)
+        if error is not None:
+            self._recording.put({names.ERROR_TYPE: error_type(error)})
+            _record(self._recording, error)
         self._recording.settle(names.FAILED, _text(why) or None)
 
     def skip(self, why: str = "", /) -> None:
@@ -163,7 +164,7 @@ def step(
     """Return a step for a ``with`` or ``async with`` block; *links* are steps or spans it has to do with."""
     made = _new(Step)
     # By hand, because this is called in hot loops: a call of the class would cost as much again.
-    made._name = name if name.__class__ is str and len(name) <= MAX_NAME else freeze_name(name)  # noqa: SLF001
+    made._name = name if type(name) is str and len(name) <= MAX_NAME else freeze_name(name)  # noqa: SLF001
     made._attributes = attributes  # noqa: SLF001
     made._links = links  # noqa: SLF001
     made._recording = None  # noqa: SLF001
@@ -198,6 +199,11 @@ def left_with(recording: Recording, error: BaseException, *, record_exception: b
         recording.leave(outcome, message=_text(error))
 
 
+def _error_of(why: Any) -> BaseException | None:
+    # By its type: an object may raise when it is asked what it is.
+    return why if issubclass(type(why), BaseException) else None
+
+
 def _record(recording: Recording, error: BaseException) -> None:
     try:
         if recording.is_open:
@@ -222,6 +228,13 @@ def _contexts_of(links: Any) -> list[SpanContext]:
 
 
 def _context_of(link: object) -> SpanContext | None:
+    try:
+        return _said_context(link)
+    except Exception:  # of an object that cannot even say what it is: recording never raises
+        return None
+
+
+def _said_context(link: object) -> SpanContext | None:
     if isinstance(link, SpanContext):
         return link
     if isinstance(link, trace.Span):

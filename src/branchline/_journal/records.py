@@ -317,6 +317,7 @@ def log_tuple(record: LogLike) -> tuple[Any, ...]:
 
 # A log record that is like most goes through the queue as a list: its compact form, as ``log_tuple`` has it, but with
 # the identity and the scope themselves in their places, and behind all that its place in the ring.
+TIME_AT: Final = 3
 BODY_AT: Final = 6
 IDENTITY_AT: Final = 10
 DATA_AT: Final = 11

@@ -46,7 +46,7 @@ class Lane:
 
 def moment(given: Any, lane: Lane) -> int:
     """Return *given* nanoseconds since 1970 as OTLP can carry them: now, where they are none."""
-    if given.__class__ is int and 0 <= given < _END_OF_TIME:
+    if type(given) is int and 0 <= given < _END_OF_TIME:
         return int(given)
     lane.pipeline.odd("time")
     try:

@@ -149,13 +149,13 @@ class LogTaker:
             self._here.echo = None
             return
         uid = pipeline.uid + next(pipeline.uids).to_bytes(8, "big").hex()
-        weight = 0 if body.__class__ is str and len(body) <= _LONG else _weight(body)
+        weight = 0 if type(body) is str and len(body) <= _LONG else _weight(body)
         if data is None:
             data = _NOTHING
         elif not has_little:
             # As `_weight`, without its call for most of them.
             for value in data.values():
-                kind = value.__class__
+                kind = type(value)
                 if kind is not int and (kind is not str or len(value) > _LONG):
                     weight += _weight(value)
         if name or self.show is not None:
@@ -326,12 +326,12 @@ def _attributes(told: Said, pipeline: Any) -> tuple[dict[str, Any], int]:
 def _context(given: Any) -> Context:
     """Return the context that was *given*, or the current one for none, as which the API takes an empty one as well."""
     # Inside of a step the current one is a plain dictionary.
-    is_one = isinstance(given, Context) or (given.__class__ is dict and SPAN_KEY in given)
+    is_one = isinstance(given, Context) or (type(given) is dict and SPAN_KEY in given)
     return given if is_one and given else get_current()
 
 
 def _label(given: Any, pipeline: Any) -> str:
-    return "" if given is None or (given.__class__ is str and not given) else freeze_name(given, pipeline.odd)
+    return "" if given is None or (type(given) is str and not given) else freeze_name(given, pipeline.odd)
 
 
 def _moment(given: Any, pipeline: Any) -> int | None:
@@ -355,7 +355,7 @@ def _severity(given: Any, pipeline: Any) -> int:
 
 def _weight(value: Any) -> int:
     """Return roughly the bytes of memory that a frozen *value* holds; nothing for a small one."""
-    kind = value.__class__
+    kind = type(value)
     if kind is str or kind is bytes:
         return len(value) if len(value) > _LONG else 0
     return _ELEMENT * len(value) if kind is dict or kind is tuple else 0

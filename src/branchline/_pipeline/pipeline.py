@@ -37,7 +37,7 @@ from .pipeline_options import PipelineOptions
 from .rare_records import Place, beginning_of, event_record, thoroughly_frozen
 from .ring_opening import Origin, opened_ring
 from .span_submit import made_queueing, made_submit
-from .waiting import Marker, Turn
+from .waiting import Marker, Turn, waited_ns
 
 
 _WAKE_EVERY: Final = 512
@@ -45,8 +45,10 @@ _RECORD_BYTES: Final = 1024
 _NEVER: Final = 1 << 60
 # A record of a megabyte behind a full queue takes a tenth of this.
 _AT_ONCE_SECONDS: Final = 1.0
-# Without a ring: what the writer writes in less than the 100 ms that a kill may cost.
+# Without a ring, a kill may cost 100 ms. What waits beyond the first is younger than the second: in the time that is
+# left, the writer writes three times what can have come meanwhile.
 _MOST_UNSAFE: Final = 1024
+_UNSAFE_NS: Final = 20_000_000
 _START_SECONDS: Final = 2.0
 
 
@@ -281,7 +283,7 @@ class Pipeline:
     def _wait_for_writer(self) -> None:
         """Without a ring, what waits is lost in a kill: let the writer come near."""
         deadline = time.monotonic() + self.options.max_wait_seconds
-        while len(self.queue) > _MOST_UNSAFE and time.monotonic() < deadline:
+        while len(self.queue) > _MOST_UNSAFE and waited_ns(self.queue) > _UNSAFE_NS and time.monotonic() < deadline:
             if self.is_failing or self.is_direct or self.is_writer():
                 return
             time.sleep(0.0005)

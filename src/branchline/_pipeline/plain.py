@@ -43,7 +43,7 @@ def is_plain(attributes: Mapping[str, Any]) -> bool:
 
 def known_name(name: Any, odd: Callable[[str], None]) -> str:
     """Return the *name* of an event as it can be written, and remember it if it was good."""
-    if name.__class__ is str and 0 < len(name) <= KEY_LENGTH and name.isprintable():
+    if type(name) is str and 0 < len(name) <= KEY_LENGTH and name.isprintable():
         _know(name)
         return str(name)
     return freeze_name(name, odd)
@@ -54,7 +54,7 @@ def made_plain(attributes: Mapping[str, Any], odd: Callable[[str], None]) -> tup
     plain: dict[str, Any] = {}
     weight = 0
     for key, value in attributes.items():
-        kind = value.__class__
+        kind = type(value)
         if kind is str:
             if len(value) > LONG:
                 weight += min(len(value), MAX_TEXT)

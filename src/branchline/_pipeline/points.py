@@ -39,12 +39,10 @@ def record_point(
         data, weight = made_plain(attributes, pipeline.odd) if not is_plain(attributes) else (dict(attributes), 0)
         data[names.METRIC_NAME] = _named(name, pipeline)
         # NaN less itself is NaN, which is as true as 1; so it is for both infinities.
-        data[names.METRIC_VALUE] = (
-            _writable(value, pipeline) if value.__class__ is not float or value - value else value
-        )
+        data[names.METRIC_VALUE] = _writable(value, pipeline) if type(value) is not float or value - value else value
         if unit is not None:
             data[names.METRIC_UNIT] = _named(unit, pipeline)
-        if step is not None and (step.__class__ is not int or abs(step) > _EXACT):
+        if step is not None and (type(step) is not int or abs(step) > _EXACT):
             step = _whole(step, pipeline)
         if step is not None:
             data[names.METRIC_STEP] = step
@@ -75,7 +73,7 @@ def record_point(
 
 
 def _named(name: Any, pipeline: Pipeline) -> str:
-    return name if name.__class__ is str and name in KNOWN else known_name(name, pipeline.odd)
+    return name if type(name) is str and name in KNOWN else known_name(name, pipeline.odd)
 
 
 def _writable(value: Any, pipeline: Pipeline) -> Any:

@@ -292,7 +292,7 @@ class Tracer(SdkTracer):
         span.weight = 0
         span.lane = lane
         span.scope = self._scope
-        title = name if name.__class__ is str and len(name) < 512 else freeze_name(name, pipeline.odd)
+        title = name if type(name) is str and len(name) < 512 else freeze_name(name, pipeline.odd)
         began = perf_counter_ns() if start_time is None else moment(start_time, lane) - lane.offset
         span.fields = [
             SPAN_RECORD, trace_hex, number, None, title, began, None, role, None, None,

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import _thread
 import sys
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Final
+from time import perf_counter_ns, time_ns
+from typing import Any, Final
+
+from .._journal.fields import ENDED
+from .._journal.records import LOG_RECORD, TIME_AT
 
 
 _TURN_SECONDS: Final = 2.0
@@ -60,3 +65,14 @@ class Turn:
             self._owner = 0
             if not is_alone:
                 self._lock.release()
+
+
+def waited_ns(queue: deque[Any]) -> int:
+    """Return for how long the first in *queue* has waited: since it ended or happened, as it says itself."""
+    try:
+        first = queue[0]
+    except IndexError:
+        return 0
+    if first.__class__ is list:
+        return int(time_ns() - first[TIME_AT] if first[0] == LOG_RECORD else perf_counter_ns() - first[ENDED])
+    return time_ns() - int(getattr(first, "ended", 0) or getattr(first, "time", 0))
