@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final, TypeVar
 
@@ -75,7 +75,7 @@ def clear_contextvars() -> None:
     _go_on_with({})
 
 
-def iterate_with_context(items: Iterable[_Item], **fields: object) -> Iterator[_Item]:
+def iterate_with_context(items: Iterable[_Item], **fields: object) -> Generator[_Item, None, None]:
     """Yield each of *items*; what is logged in the loop over them has *fields*, until it ends or is left."""
     with contextualized(fields):
         yield from items
