@@ -355,17 +355,20 @@ def test_what_fails_is_caught_counted_and_said_once(handlers, broken, enqueue, c
     assert len(capsys.readouterr().err.splitlines()) == 1
 
 
-def test_without_catching_the_failure_is_the_callers(handlers):
+@pytest.mark.parametrize("broken", ["sink", "formatter", "filter"])
+def test_without_catching_the_failure_is_the_callers(handlers, broken):
     """
-    With ``catch=False`` what goes wrong in a sink is raised, after the other sinks have got the record.
+    With ``catch=False`` what goes wrong in a sink is raised, after the other sinks have got the record; it is counted
+    all the same.
     """
     got: list[Any] = []
-    handlers.add({"sink": lambda line: 1 / 0, "catch": False})
+    handlers.add({"sink": lambda line: None, broken: lambda what: 1 / 0, "catch": False})
+    account = only(handlers).account
     handlers.add({"sink": got.append})
     with pytest.raises(ZeroDivisionError):
         handlers.handle(record())
 
-    assert len(got) == 1
+    assert (len(got), account.created, account.written, account.lost) == (1, 1, 0, 1)
 
 
 @pytest.mark.parametrize("enqueue", [False, True])
