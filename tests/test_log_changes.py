@@ -51,6 +51,20 @@ def test_t027_a_change_of_level(tmp_path: Path) -> None:
     }
 
 
+def test_keys_are_in_no_record_of_a_change(tmp_path: Path) -> None:
+    """
+    T027: that a sink was added is a record with its settings, and without its keys.
+    """
+    with bl.configure("x", directory=tmp_path, run_id="run", console=False, capture_logs="DEBUG"):
+        log = bl.get_logger("app", {"log_dir": tmp_path, "stdout": False})
+        log.info("begun")
+        log.add_handler({"sink": tmp_path / "b.log", "json": True, "integrity": "a key of some length"})
+    [change] = [line for line in open_runs(tmp_path)["run"].logs if line.event_name == names.LOGGING_CHANGED]
+
+    assert dict(change.attributes) == {"set.json": True}
+    assert not [path for path in tmp_path.rglob("*") if path.is_file() and b"a key of some" in path.read_bytes()]
+
+
 def test_t027_a_change_of_what_is_shown(tmp_path: Path) -> None:
     """
     T027: preparing or enabling logging again, with another level, is such a change; so is a sink that comes or goes

@@ -26,6 +26,7 @@ from branchline.logs import (
     get_structured_logger,
     setup_logging,
 )
+from branchline.logs.handlers import reports
 from branchline.logs.registry import LOGGERS
 
 
@@ -79,7 +80,9 @@ def test_a_configuration_is_a_value() -> None:
         ({"retention_days": 0}, "retention_days=0 is not accepted"),
         ({"async_queue_size": 1.5}, "async_queue_size=1.5 is not accepted"),
         ({"max_logs_per_second": True}, "max_logs_per_second=True is not accepted"),
-        ({"overflow_strategy": "increase"}, "accepted: block, drop_newest, drop_oldest"),
+        ({"overflow_strategy": "explode"}, "accepted: block, drop_newest, drop_oldest, grow"),
+        ({"buffer_size": 0}, "buffer_size=0 is not accepted; accepted: a positive whole number"),
+        ({"contextual_logging": 1}, "contextual_logging=1 is not accepted; accepted: True, False"),
         ({"use_colors": "yes"}, "use_colors='yes' is not accepted; accepted: True, False"),
         ({"file_format": "xml"}, "file_format='xml' is not accepted; accepted: text, json"),
         ({"enable_encryption": True}, "put log_dir on an encrypted disk"),
@@ -121,10 +124,22 @@ def test_other_words() -> None:
     """
     MX-4: a mapping may say it in the words of the specification; one that there is not is named.
     """
-    said = {"max_file_size": 1000, "structured_logging": True, "remote_destinations": ["tcp://127.0.0.1:9"]}
+    said = {
+        "max_file_size": 1000,
+        "structured_logging": True,
+        "remote_destinations": ["tcp://127.0.0.1:9"],
+        "trade_log_file": "t.log",
+        "error_log_file": "e.log",
+        "buffer_size": 8192,
+    }
 
     assert LoggerConfig.of(said) == LoggerConfig(
-        max_bytes=1000, json_logging=True, remote_destinations=("tcp://127.0.0.1:9",)
+        max_bytes=1000,
+        json_logging=True,
+        remote_destinations=("tcp://127.0.0.1:9",),
+        log_trade_file="t.log",
+        log_error_file="e.log",
+        buffer_size=8192,
     )
     with pytest.raises(ConfigError, match="unknown key 'log_levle'"):
         LoggerConfig.of({"log_levle": "INFO"})
@@ -144,6 +159,7 @@ def test_variables() -> None:
         "MAX_FILE_SIZE_MB": "7",
         "BACKUP_COUNT": "9",
         "ENABLE_STRUCTURED_LOGGING": "ON",
+        "ENABLE_CONTEXTUAL_LOGGING": "off",
         "MASK_SENSITIVE_DATA": "0",
         "CONSOLE_LOG_FORMAT": "TEXT",
         "FILE_LOG_FORMAT": "json",
@@ -160,6 +176,7 @@ def test_variables() -> None:
         max_bytes=7 * 1024 * 1024,
         backup_count=9,
         json_logging=True,
+        contextual_logging=False,
         mask_sensitive_data=False,
         console_format="text",
         file_format="json",
@@ -273,6 +290,49 @@ def test_every_option_reaches_the_files() -> None:
     assert (len(rotated), {file.suffix for file in rotated}) == (3, {".gz"})
     assert "hunter2" not in Path("logs/expert.log").read_text()
     assert sorted({name.partition(".log")[0] for name in files}) == ["errors", "expert", "trades"]
+
+
+@pytest.mark.parametrize(("is_contextual", "expected"), [(True, {"user": "ann", "rows": 3}), (False, {"rows": 3})])
+def test_fields_of_blocks_are_left_out_if_asked(is_contextual: bool, expected: dict[str, object]) -> None:
+    """
+    MX-5: without contextual logging no record of the Logger, or of one below it, has the fields of the block that it
+    was made in; those of the call and those that are bound stay, and setting up again brings them back.
+    """
+    config = LoggerConfig(name="bot", log_to_console=False, contextual_logging=is_contextual, json_logging=True)
+    result = setup_logging(config)
+    loggers = [bl.get_logger(name).bind(rows=3) for name in ("bot", "bot.trade", "bot.db")]
+    with bl.get_logger("bot").contextualize(user="ann"):
+        for log in loggers:
+            log.info("x")
+    entries = [json.loads(line) for line in Path("logs/expert.log").read_text().splitlines()]
+    setup_logging(LoggerConfig(name="bot", log_to_console=False, json_logging=True))
+    with bl.get_logger("bot").contextualize(user="ann"):
+        loggers[2].info("again")
+
+    assert [{key: each[key] for key in ("user", "rows") if key in each} for each in entries] == [expected] * 3
+    assert ("context" in result.processors) is is_contextual
+    assert '"user":"ann"' in Path("logs/expert.log").read_text().splitlines()[-1]
+
+
+def test_so_much_waits_while_a_file_cannot_be_written() -> None:
+    """
+    MX-4: `buffer_size` bytes wait while the disk refuses, and what is more is counted; the oldest is kept.
+    """
+    setup_logging(LoggerConfig(name="bot", log_to_console=False, log_error_file="", log_trade_file="", buffer_size=600))
+    log = bl.get_logger("bot")
+    Path("logs/expert.log").unlink()
+    Path("logs/expert.log").mkdir()
+    for number in range(100):
+        log.info("%d", number)
+    Path("logs/expert.log").rmdir()
+    assert log.flush()
+    log.close()
+    sink = reports()[-1]
+    lines = Path("logs/expert.log").read_text().splitlines()
+
+    assert [line.rpartition("| ")[2] for line in lines] == [str(number) for number in range(len(lines))]
+    assert (0 < len(lines) <= 600 // len(lines[0]), sink.created, sink.written) == (True, 100, len(lines))
+    assert dict(sink.dropped) == {"disk": 100 - len(lines)}
 
 
 def test_what_cannot_be_set_up_is_told(capsys: pytest.CaptureFixture[str]) -> None:

@@ -102,7 +102,11 @@ def test_a_removed_handler_gets_nothing_more(handlers):
         ({"sink": "."}, "it is a folder"),
         ({"sink": print, "rotation": 5}, "rotation=5 is for files, and print is none"),
         ({"sink": print, "level": "LOUD"}, "level='LOUD' is not accepted"),
-        ({"sink": print, "overflow": "grow"}, "overflow='grow' is not accepted; accepted: block, drop_newest"),
+        ({"sink": print, "overflow": "explode"}, "overflow='explode' is not accepted; accepted: block, drop_newest"),
+        (None, "config=None is not accepted; accepted: a mapping"),
+        ("app.log", "config='app.log' is not accepted; accepted: a mapping"),
+        ({"sink": "x.log", "buffer": "much"}, "buffer='much' is not accepted"),
+        ({"sink": print, "buffer": 5}, "buffer=5 is for files, and print is none"),
         ({"sink": print, "queue_size": 0}, "queue_size=0 is not accepted"),
         ({"sink": print, "rate_limit": "fast"}, "rate_limit='fast' is not accepted"),
         ({"sink": print, "deduplicate": "0 s"}, "deduplicate='0 s' is not accepted"),
@@ -351,17 +355,20 @@ def test_what_fails_is_caught_counted_and_said_once(handlers, broken, enqueue, c
     assert len(capsys.readouterr().err.splitlines()) == 1
 
 
-def test_without_catching_the_failure_is_the_callers(handlers):
+@pytest.mark.parametrize("broken", ["sink", "formatter", "filter"])
+def test_without_catching_the_failure_is_the_callers(handlers, broken):
     """
-    With ``catch=False`` what goes wrong in a sink is raised, after the other sinks have got the record.
+    With ``catch=False`` what goes wrong in a sink is raised, after the other sinks have got the record; it is counted
+    all the same.
     """
     got: list[Any] = []
-    handlers.add({"sink": lambda line: 1 / 0, "catch": False})
+    handlers.add({"sink": lambda line: None, broken: lambda what: 1 / 0, "catch": False})
+    account = only(handlers).account
     handlers.add({"sink": got.append})
     with pytest.raises(ZeroDivisionError):
         handlers.handle(record())
 
-    assert len(got) == 1
+    assert (len(got), account.created, account.written, account.lost) == (1, 1, 0, 1)
 
 
 @pytest.mark.parametrize("enqueue", [False, True])
@@ -464,6 +471,39 @@ def test_what_is_kept_and_what_is_dropped_is_everything(handlers, overflow):
     assert account.dropped["queue_full"] > 0
     assert len({one.message for one in got}) == len(got)
     assert sum(one.levelno == logging.CRITICAL for one in got) == 50
+
+
+def test_a_queue_grows_for_a_while(handlers):
+    """
+    MX-9: a queue of 10 that may grow takes ten times as many without waiting, makes the next one wait, and loses
+    nothing; it is as small as before once it is empty.
+    """
+    got: list[str] = []
+    is_open = threading.Event()
+
+    def slow(line):
+        is_open.wait(30)
+        got.append(str(line))
+
+    handlers.add({"sink": slow, "enqueue": True, "queue_size": 10, "overflow": "grow", "format": "{message}"})
+    handlers.handle(record("first"))
+    handler = only(handlers)
+    while handler.queue.depth:
+        time.sleep(0.001)
+    for n in range(100):
+        handlers.handle(record("%d", args=(n,)))
+    before = (handler.queue.depth, handler.account.waited)
+    late = threading.Thread(target=lambda: handlers.handle(record("last")))
+    late.start()
+    while not handler.account.waited:
+        time.sleep(0.001)
+    is_open.set()
+    late.join()
+    is_complete = handlers.close()
+
+    assert before == (100, 0)
+    assert (got, is_complete) == (["first", *(str(n) for n in range(100)), "last"], True)
+    assert (handler.account.waited, handler.account.dropped) == (1, {})
 
 
 def test_a_record_says_later_what_it_said_when_it_was_made(handlers):

@@ -30,9 +30,15 @@ from branchline.logs import (
     Logger,
     OutputFormat,
     StructuredLogger,
+    bind_contextvars,
+    clear_contextvars,
+    create_logger,
+    get_laketrace_logger,
     get_logger,
     get_rt_logger,
+    iterate_with_context,
     prepare_logger,
+    unbind_contextvars,
 )
 from branchline.logs.registry import LOGGERS
 from branchline.read import LogLine, open_runs
@@ -118,6 +124,39 @@ def test_every_key_of_a_configuration(tmp_path: Path, config: dict[str, object])
     assert log.flush()
     assert "done" in (tmp_path / "job.log").read_text()
     assert log.close()
+
+
+@pytest.mark.parametrize("rotation", ["1 month", "2 years", "1 week", "2 hours", "hourly"])
+def test_intervals(tmp_path: Path, rotation: str) -> None:
+    """
+    LT-23, LT-24: months of 30 days and years of 365 are intervals like others, for rotation and for retention.
+    """
+    log = get_logger("job", {"log_dir": tmp_path, "stdout": False, "rotation": rotation, "retention": "6 months"})
+    log.info("x")
+
+    assert log.close()
+
+
+def test_what_loggers_are_called_there(tmp_path: Path) -> None:
+    """
+    LT-14, LT-15: `create_logger` and `get_laketrace_logger` give the same Loggers.
+    """
+    log = create_logger("job", {"log_dir": tmp_path, "stdout": False}, run_id="r-1")
+
+    assert get_laketrace_logger("job") is get_logger("job") is log
+
+
+def test_structured_messages(tmp_path: Path) -> None:
+    """
+    LT-16: `log_structured` logs its data as fields; masked, secrets are in no sink, whatever that shows.
+    """
+    log = get_logger("job", {"log_dir": tmp_path, "stdout": False, "redact": False})
+    log.log_structured("a", "WARNING", {"rows": 3, "password": "hunter2"})
+    log.log_structured("b", data={"password": "hunter2"}, mask_sensitive=False)
+    first, second = entries(tmp_path / "job.log")
+
+    assert (first["level"], first["rows"], first["password"]) == ("WARNING", 3, "[redacted]")
+    assert (second["level"], second["password"]) == ("INFO", "hunter2")
 
 
 def test_a_slip_in_a_key(tmp_path: Path) -> None:
@@ -724,6 +763,62 @@ def test_contexts_of_blocks_and_tasks() -> None:
     assert found == [{"user": "bob"}, {"user": "ann"}, {"task": 1}, {"task": 2}]
 
 
+def test_contextual_fields_without_a_block() -> None:
+    """
+    MX-91: what is bound to the context is on every record of this task and of what it starts, until it is unbound; the
+    end of a block, a step or a task ends it, too.
+    """
+    found: list[object] = []
+    log = get_logger("job", {"stdout": False, "log_dir": None})
+    log.add_handler({"sink": lambda line: found.append(dict(line.record.fields)), "format": "{message}"})
+
+    async def child() -> None:
+        bind_contextvars(user="bob", task=1)
+        log.info("in a task")
+
+    async def work() -> None:
+        bind_contextvars(user="ann", rows=3)
+        await asyncio.create_task(child())
+        log.info("after it")
+        with log.contextualize(block=1):
+            bind_contextvars(more=2)
+            log.info("in a block")
+        unbind_contextvars("rows", "unknown")
+        log.info("without one")
+        clear_contextvars()
+        log.info("without any")
+
+    asyncio.run(work())
+    log.info("outside")
+
+    assert found == [
+        {"user": "bob", "rows": 3, "task": 1},
+        {"user": "ann", "rows": 3},
+        {"user": "ann", "rows": 3, "block": 1, "more": 2},
+        {"user": "ann"},
+        {},
+        {},
+    ]
+
+
+def test_contextual_fields_of_a_loop() -> None:
+    """
+    MX-91: what is logged in a loop over items has the fields, until it ends or is left early.
+    """
+    found: list[object] = []
+    log = get_logger("job", {"stdout": False, "log_dir": None})
+    log.add_handler({"sink": lambda line: found.append(dict(line.record.fields)), "format": "{message}"})
+    for item in iterate_with_context([1, 2], batch=7):
+        log.info("x", item=item)
+    log.info("after")
+    items = iterate_with_context([1, 2], batch=8)
+    log.info("left early", item=next(items))
+    items.close()
+    log.info("after")
+
+    assert found == [{"batch": 7, "item": 1}, {"batch": 7, "item": 2}, {}, {"batch": 8, "item": 1}, {}]
+
+
 def test_importing_and_setting_up_twice(tmp_path: Path) -> None:
     """
     Importing opens no file and configures nothing; setting up twice writes no line twice.
@@ -761,6 +856,7 @@ def test_a_configuration_is_checked() -> None:
         {"retention_files": 0},
         {"queue_size": 0, "enqueue": True},
         {"overflow": "increase"},
+        {"retention_files": 1.5},
     ):
         with pytest.raises(ConfigError):
             get_logger("job", config)

@@ -25,6 +25,9 @@ _SECONDS: Final = {
     **dict.fromkeys(["h", "hour", "hours"], 3600.0),
     **dict.fromkeys(["d", "day", "days"], 86_400.0),
     **dict.fromkeys(["w", "week", "weeks"], 604_800.0),
+    # On average, for ages and intervals; what is meant by the calendar is said in words such as "monthly".
+    **dict.fromkeys(["month", "months"], 30 * 86_400.0),
+    **dict.fromkeys(["year", "years"], 365 * 86_400.0),
 }
 _QUANTITY: Final = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([a-zA-Z]*)\s*")
 

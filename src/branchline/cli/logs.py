@@ -20,6 +20,7 @@ from ..read import Follower, LogLine, Run
 from ..read.document import log_document
 from ..read.log_files import log_files, log_lines
 from ..read.tree import first_line, pairs, printable
+from .log_checks import is_archive, verify_archive, verify_files, verify_run
 from .log_totals import print_totals, totals_of
 from .options import common_options, found_run, found_runs, print_json, terminal
 from .paint import level_style, moment, styled
@@ -50,6 +51,13 @@ Wanted = Callable[[LogLine], bool]
 @click.option("--offset", type=click.IntRange(min=0), default=0, help="Leave out so many of them.")
 @click.option("--limit", type=click.IntRange(min=0), help="Show so many at most.")
 @click.option("--totals", is_flag=True, help="Count them by level and by type, and show none.")
+@click.option("--verify", is_flag=True, help="Look whether all of it is as it was written or archived, and show none.")
+@click.option(
+    "--key-file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The key that lines were sealed with, for --verify.",
+)
 @click.option("--follow", "-f", is_flag=True, help="Go on until the run ends or Ctrl-C.")
 @common_options
 def logs(
@@ -61,6 +69,8 @@ def logs(
     offset: int,
     limit: int | None,
     totals: bool,
+    verify: bool,
+    key_file: Path | None,
     **conditions: str | None,
 ) -> None:
     """Show what RUN (an id, the beginning of one, or `last`) has logged, oldest first.
@@ -69,8 +79,17 @@ def logs(
     """
     is_wanted = wanted(**conditions)
     console = terminal()
+    if verify and is_archive(run):
+        verify_archive(console, run, is_json=is_json)
+        return
     files = log_files(Path(run)) if is_place(run) else None
     found = found_run(found_runs(directory), run) if files is None else None
+    if verify:
+        if found is None:
+            verify_files(console, files or (), key_file, is_json=is_json)
+        else:
+            verify_run(console, found, is_json=is_json)
+        return
     if follow and found is not None:
         try:
             _follow(console, found, is_wanted, is_json=is_json)

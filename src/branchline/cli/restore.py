@@ -11,15 +11,14 @@ from rich.console import Console
 from rich.text import Text
 
 from .. import names
-from .._files.archive import verified
 from .._files.restore import Wanted, chosen
 from .._files.restore import restore as restored
-from .._files.stores import Store, store_of
+from .._files.stores import Store
 from ..errors import BranchlineError
 from ..exporters.console.text import plural
 from ..read.tree import printable
-from .options import CommandError, print_json, terminal
-from .paint import table
+from .archives import list_entries, store_at, verify_entries
+from .options import print_json, terminal
 from .times import moment_of
 
 
@@ -57,7 +56,7 @@ def restore(
     A file that is not as it was archived is refused, and so is one that would unpack to more than it was, or would be
     put anywhere but in the folder.
     """
-    store = _store(archive)
+    store = store_at(archive)
     wanted = Wanted(
         since=None if since is None else moment_of(since, "--since"),
         until=None if until is None else moment_of(until, "--until"),
@@ -67,58 +66,17 @@ def restore(
     entries = chosen(store.entries(), wanted)
     console = terminal()
     if is_list or not (verify or to):
-        _list(console, entries, is_json=is_json)
+        list_entries(console, entries, is_json=is_json)
     if verify:
-        _verify(console, store, entries, is_json=is_json)
+        verify_entries(console, store, entries, is_json=is_json)
     if to is not None:
         _restore(console, store, entries, to, is_json=is_json)
-
-
-def _store(archive: str) -> Store:
-    try:
-        store = store_of(archive)
-    except BranchlineError as error:
-        raise CommandError(str(error)) from None
-    if not store.entries():
-        msg = f"{archive} is no archive: there is no manifest with anything in it"
-        raise CommandError(msg)
-    return store
 
 
 def _number(level: str) -> int:
     word = level.upper()
     word = _ALIASES.get(word, word)
     return names.SEVERITIES.index(word) if word in names.SEVERITIES else 0
-
-
-def _list(console: Console, entries: Sequence[Mapping[str, Any]], *, is_json: bool) -> None:
-    if is_json:
-        print_json(list(entries))
-        return
-    rows = table()
-    for title in ("file", "from", "to", "records", "bytes", "runs"):
-        rows.add_column(title, justify="right" if title in ("records", "bytes") else "left")
-    for entry in entries:
-        runs = entry.get("runs") or ()
-        rows.add_row(
-            *(printable(str(entry.get(key) or "-")) for key in ("name", "first", "last", "lines", "bytes")),
-            printable(", ".join(map(str, runs[:3])) + (" …" if len(runs) > 3 else "")) or "-",
-        )
-    console.print(rows)
-
-
-def _verify(console: Console, store: Store, entries: Sequence[Mapping[str, Any]], *, is_json: bool) -> None:
-    asked = {entry["name"] for entry in entries}
-    found = [(entry["name"], wrong) for entry, wrong in verified(store) if entry["name"] in asked]
-    bad = [(name, wrong) for name, wrong in found if wrong is not None]
-    if is_json:
-        print_json([{"name": name, "wrong": wrong} for name, wrong in found])
-    else:
-        for name, wrong in bad:
-            console.print(Text(f"{printable(name)} {wrong}", "red"))
-        console.print(Text(f"{plural(len(found), 'file')}, {len(found) - len(bad):,} as they were archived", "dim"))
-    if bad:
-        raise click.exceptions.Exit(1)
 
 
 def _restore(

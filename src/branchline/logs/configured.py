@@ -21,10 +21,14 @@ class Wish:
     said: Mapping[str, object]
     level: int | None = None
     sinks: tuple[Mapping[str, object], ...] = ()
+    is_contextual: bool | None = None
+    """Whether records have the fields of the blocks that they are made in; None: as the Logger above says."""
 
 
 # What files have and terminals have not.
-_OF_FILES: Final = ("rotation", "retention", "max_total", "min_free", "compression", "archive", "mode", "delay")
+_OF_FILES: Final = (
+    *("rotation", "retention", "max_total", "min_free", "compression", "archive", "mode", "delay", "buffer"),
+)
 _OF_ALL: Final = (
     *("filter", "formatter", "format", "json", "serialize", "fields", "redact", "mask_pii", "sanitize_messages"),
     *("add_runtime_context", "integrity", "enqueue", "queue_size", "overflow", "rate_limit", "deduplicate", "catch"),
@@ -88,7 +92,11 @@ def _of_file(config: Mapping[str, object]) -> dict[str, object]:
     megabytes = _positive(config, "rotation_mb", 10.0)
     options.setdefault("rotation", int(megabytes * _MEGABYTE))
     if "retention" not in config or "retention_files" in config:
-        options.setdefault("retention", int(_positive(config, "retention_files", 5)))
+        files = _positive(config, "retention_files", 5)
+        if files != int(files):
+            msg = f"retention_files={files!r} is not accepted; accepted: a whole number above 0"
+            raise ConfigError(msg)
+        options.setdefault("retention", int(files))
     return options
 
 

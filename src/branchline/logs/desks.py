@@ -54,6 +54,9 @@ class Desk(logging.Handler):
         self._let_through: list[int] = []
         self._wish: Wish | None = None
         self._wished: list[int] = []
+        # Whether records have the fields of the blocks that they are made in, as somebody says, and as it is.
+        self.says_context: bool | None = None
+        self.is_contextual = True
 
     def __del__(self) -> None:
         # The last Logger of this name is gone. At the end of the interpreter there may be nothing left to do it with.
@@ -153,6 +156,7 @@ class Desk(logging.Handler):
         for handler_id in before:
             self.remove(handler_id)
         self._wish, self._wished = wish, added
+        self.says_context = wish.is_contextual
         if wish.level is not None:
             use_level(wish.level)
 
@@ -218,6 +222,7 @@ class Desk(logging.Handler):
         """Write what waits, and close every sink; true if nothing was dropped. Logging is as it was."""
         is_whole = sum(not handlers.close(timeout) for handlers in self._both()) == 0
         self._levelless = self._levelled = self._wish = None
+        self.says_context, self.is_contextual = None, True
         self._levels.clear()
         self._wished.clear()
         self._let_through.clear()

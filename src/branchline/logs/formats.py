@@ -18,6 +18,7 @@ from .escapes import on_lines, on_one_line
 from .integrity import Chain
 from .json_lines import RESERVED, JsonLines
 from .records import STANDARD, Record
+from .scoped_fields import frozen
 from .templates import PLAIN, Template
 
 
@@ -177,6 +178,11 @@ def use_redactor(redactor: Redactor | None) -> None:
     _standing = _DEFAULT if redactor is None else redactor
     for cleaner in list(_UNDECIDED):
         cleaner.go_by(_standing)
+
+
+def masked(fields: Mapping[str, object]) -> dict[str, Value]:
+    """Return *fields* as they are now, without what sinks take for secret that have not said what is."""
+    return {key: _standing.value(key, value) for key, value in frozen(fields).items()}
 
 
 # ── the three kinds ───────────────────────────────────────────────────────────────────────────────

@@ -122,8 +122,8 @@ class Handler:
             return bool(self._is_passing is None or self._is_passing(record))
         except Exception as error:  # a function of the user's
             self.account.created += 1
-            self._failed("filter", error, is_catching=self._plan.is_catching)
             self.account.drop("filter_failed")
+            self._failed("filter", error, is_catching=self._plan.is_catching)
             return False
 
     def _admitted(self, record: Record) -> list[Record]:

@@ -25,13 +25,15 @@ from .admission import filter_of, rate_of, repeats_of
 from .handler import Handler, Plan
 from .levels import level_number
 from .queueing import OVERFLOWS, Overflow
-from .sinks.files import FileSink
+from .sinks.files import MOST_WAITING, FileSink
 from .sinks.network import NetworkSink
 from .sinks.places import CallableSink, HandlerSink, Sink, StreamSink
 from .sinks.wires import without_secrets
 
 
-FILE_KEYS: Final = ("rotation", "retention", "max_total", "min_free", "compression", "archive", "delay", "mode")
+FILE_KEYS: Final = (
+    *("rotation", "retention", "max_total", "min_free", "compression", "archive", "delay", "mode", "buffer"),
+)
 QUEUE_KEYS: Final = ("enqueue", "queue_size", "overflow")
 KEYS: Final = (
     *("sink", "level", "filter", *formats.KEYS, *FILE_KEYS, *QUEUE_KEYS),
@@ -69,6 +71,9 @@ def described(sink: object) -> str:
 
 
 def _check_keys(config: Mapping[str, object]) -> None:
+    if not isinstance(config, Mapping):
+        msg = f"config={config!r} is not accepted; accepted: a mapping with the keys of a handler: {', '.join(KEYS)}"
+        raise ConfigError(msg)
     for key in config:
         if key not in KEYS:
             near = difflib.get_close_matches(str(key), KEYS, n=1, cutoff=0.5)
@@ -137,7 +142,7 @@ def _sink_of(said: object, config: Mapping[str, object], account: Account) -> Si
             msg = f"{key}={config[key]!r} is for files, and {described(said)} is none"
             raise ConfigError(msg)
     if is_url:
-        return NetworkSink(str(said), account, max_bytes=_backlog(config.get("backlog", MOST_BYTES)))
+        return NetworkSink(str(said), account, max_bytes=_bytes(config, "backlog", MOST_BYTES))
     if said in _STANDARD or callable(getattr(said, "write", None)):
         return StreamSink(said, account)
     if isinstance(said, logging.Handler):
@@ -148,11 +153,12 @@ def _sink_of(said: object, config: Mapping[str, object], account: Account) -> Si
     raise ConfigError(msg)
 
 
-def _backlog(value: object) -> int:
+def _bytes(config: Mapping[str, object], key: str, default: int) -> int:
+    value = config.get(key)
     try:
-        return quantities.size(value)
+        return default if value is None else quantities.size(value)
     except (ValueError, KeyError):
-        msg = f"backlog={value!r} is not accepted; accepted: {quantities.A_SIZE}"
+        msg = f"{key}={value!r} is not accepted; accepted: {quantities.A_SIZE}"
         raise ConfigError(msg) from None
 
 
@@ -173,6 +179,7 @@ def _file_sink(said: str | os.PathLike[str], config: Mapping[str, object], accou
         ),
         mode=_mode(config.get("mode", 0o600)),
         delay=_flag(config, "delay", default=False),
+        most_waiting=_bytes(config, "buffer", MOST_WAITING),
     )
 
 

@@ -27,6 +27,8 @@ from .sinks.files import FileSink
 EXIT_SECONDS: Final = 2.0
 
 _TOLD: Final = (str, int, float, bool)
+# A URL may have a password in it, and these are keys, or may be.
+_UNTOLD: Final = ("sink", "integrity", "encryption", "headers")
 _BLOCK: Final = 64 * 1024
 # Whose reports are kept though they are closed.
 _MOST_ENDED: Final = 100
@@ -165,8 +167,8 @@ def _end(handler: Handler, timeout: float | None) -> bool:
 
 def _tell(what: str, handler: Handler, config: Mapping[str, object]) -> None:
     """Note in the run that is being recorded that a sink was added or removed, and how it was set up."""
-    # A URL may have a password in it; what is no text or number says little.
-    told = {f"set.{key}": value for key, value in config.items() if key != "sink" and isinstance(value, _TOLD)}
+    # What is no text or number says little.
+    told = {f"set.{key}": value for key, value in config.items() if key not in _UNTOLD and isinstance(value, _TOLD)}
     name = handler.account.name
     changes.tell(f"sink {handler.id} {what}: {name}", {names.SINK: name, **told})
 

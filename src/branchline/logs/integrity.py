@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import os
-import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from .._files.compression import unpacked
 from .._files.rotated import rotated_files
-
-
-# Such as no application has.
-FIELD: Final = "branchline.chain"
-
-_SEAL: Final = r':"([0-9a-f]{16}):([1-9][0-9]{0,17}):([0-9a-f]{64})"}'
-_SEALED: Final = re.compile(rf'({{.*),"{re.escape(FIELD)}"{_SEAL}', re.DOTALL)
+from .._files.seals import FIELD, Seals, seal_of
 
 
 class Chain:
@@ -44,7 +34,7 @@ class Chain:
             # Nothing is said that anybody could change.
             return line
         self._number += 1
-        self._last = _seal(self._key, self._id, self._number, self._last, text)
+        self._last = seal_of(self._key, self._id, self._number, self._last, text)
         return f'{text},"{FIELD}":"{self._id}:{self._number}:{self._last}"}}\n'
 
 
@@ -77,7 +67,7 @@ def verify_lines(path: str | os.PathLike[str], *, key: bytes | str | None = None
     Raises:
         OSError: for a file that cannot be read.
     """
-    known = _Known(key.encode() if isinstance(key, str) else key)
+    known = Seals(key.encode() if isinstance(key, str) else key)
     place = Path(path)
     for file in [*(each.path for each in rotated_files(place)), place]:
         for number, line in enumerate(_lines(file), start=1):
@@ -89,47 +79,6 @@ def verify_lines(path: str | os.PathLike[str], *, key: bytes | str | None = None
         removed=known.removed,
         unsealed=known.unsealed,
     )
-
-
-@dataclass
-class _Known:
-    """What the lines so far say."""
-
-    key: bytes | None
-    # By chain: the number of its last line, and the seal of that.
-    chains: dict[str, tuple[int, str]] = field(default_factory=dict)
-    altered: list[str] = field(default_factory=list)
-    sealed: int = 0
-    missing: int = 0
-    removed: int = 0
-    unsealed: int = 0
-
-    def take(self, line: str, place: str) -> None:
-        found = _SEALED.fullmatch(line)
-        if found is None:
-            self.unsealed += 1
-            return
-        text, chain, number, seal = found[1], found[2], int(found[3]), found[4]
-        is_first = chain not in self.chains
-        last, before = self.chains.get(chain, (0, ""))
-        if number <= last:
-            self.altered.append(place)
-            return
-        self.chains[chain] = (number, seal)
-        if number > last + 1:
-            # What it was sealed with is gone: only that it was sealed can be told.
-            self.removed += number - 1 if is_first else 0
-            self.missing += 0 if is_first else number - last - 1
-            self.sealed += 1
-        elif hmac.compare_digest(seal, _seal(self.key, chain, number, before, text)):
-            self.sealed += 1
-        else:
-            self.altered.append(place)
-
-
-def _seal(key: bytes | None, chain: str, number: int, before: str, text: str) -> str:
-    said = f"{chain}:{number}:{before}:{text}".encode("utf-8", "backslashreplace")
-    return hashlib.sha256(said).hexdigest() if key is None else hmac.new(key, said, hashlib.sha256).hexdigest()
 
 
 def _lines(path: Path) -> Iterator[str]:

@@ -18,6 +18,7 @@ from ..tracebacks import said as told
 from ..values import Value
 from .bridge import Bridge
 from .desks import Desk
+from .formats import masked
 from .levels import SUCCESS, TRACE, level_number
 from .records import SPAN_KEY, Record, made_record
 from .scoped_fields import FIELDS_KEY, contextualized, frozen
@@ -101,10 +102,15 @@ class Logger(logging.Logger):
         self._say(number, msg, args, fields)
 
     def log_structured(
-        self, message: object, level: int | str = "INFO", data: Mapping[str, object] | None = None
+        self,
+        message: object,
+        level: int | str = "INFO",
+        data: Mapping[str, object] | None = None,
+        mask_sensitive: bool = True,
     ) -> None:
-        """Log a message with the fields in *data*."""
-        self.log(level, message, **{"stacklevel": 2, **{str(key): value for key, value in (data or {}).items()}})
+        """Log a message with the fields in *data*; with *mask_sensitive* not even sinks that show secrets get any."""
+        fields = {str(key): value for key, value in (data or {}).items()}
+        self.log(level, message, **{"stacklevel": 2, **(masked(fields) if mask_sensitive else fields)})
 
     # ── fields ────────────────────────────────────────────────────────────────────────────────────
 
@@ -246,7 +252,7 @@ class Logger(logging.Logger):
         """Return what a record has beside its message: of the block, bound, and *said* with it."""
         fields = self._bound
         around: Any = context.get(FIELDS_KEY)
-        if around:
+        if around and self._desk.is_contextual:
             fields = {**around, **fields}
         if said:
             fields = {**fields, **frozen(said)} if fields else frozen(said)

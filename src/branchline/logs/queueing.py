@@ -16,8 +16,8 @@ from .accounts import Account
 from .records import Record
 
 
-Overflow = Literal["block", "drop_newest", "drop_oldest"]
-OVERFLOWS: Final[tuple[Overflow, ...]] = ("block", "drop_newest", "drop_oldest")
+Overflow = Literal["block", "drop_newest", "drop_oldest", "grow"]
+OVERFLOWS: Final[tuple[Overflow, ...]] = ("block", "drop_newest", "drop_oldest", "grow")
 
 MOST_AT_ONCE: Final = 1000
 # A thread that is woken for each record costs the one that logs more than the record does. So it looks by itself, and
@@ -25,6 +25,8 @@ MOST_AT_ONCE: Final = 1000
 _LOOK_SECONDS: Final = 0.01
 _LOOKS_BEFORE_SLEEP: Final = 100
 _STUCK_SECONDS: Final = 30.0
+# A queue that may grow for a while becomes so many times as large, and then makes wait.
+_MOST_GROWTH: Final = 10
 # How long one waits for room before it looks again.
 _ROOM_SECONDS: Final = 0.001
 
@@ -84,17 +86,22 @@ class Queue:
         if self._overflow == "drop_oldest":
             self._drop_oldest()
             return True
+        most = self._size * _MOST_GROWTH if self._overflow == "grow" else self._size
+        if len(self._waiting) >= most:
+            self._wait_for_room(most)
+        return True
+
+    def _wait_for_room(self, most: int) -> None:
         self._account.waited += 1
-        while len(self._waiting) >= self._size:
+        while len(self._waiting) >= most:
             if self._thread is None or not self._thread.is_alive():
                 self._rouse()
                 if self._thread is None:
                     # No thread can be started any more: what waits is written here.
                     self._deliver_all()
-                    return True
+                    return
             self._wake.set()
             time.sleep(_ROOM_SECONDS)
-        return True
 
     def _drop_oldest(self) -> None:
         with self._mutex:

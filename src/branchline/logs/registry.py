@@ -58,6 +58,7 @@ class Registry:
         """Give every Logger the default level, but where a logger above it has one that somebody has decided on."""
         with self._lock:
             for desk in list(self._desks.values()):
+                desk.is_contextual = self._is_contextual(desk)
                 if desk.under is logging.root:
                     continue
                 if self._is_decided_above(desk.under):
@@ -101,6 +102,16 @@ class Registry:
             above = above.parent
         return False
 
+    def _is_contextual(self, desk: Desk) -> bool:
+        found: Desk | None = desk
+        name = desk.under.name
+        while found is None or found.says_context is None:
+            if not name:
+                return True
+            name = name.rpartition(".")[0]
+            found = self._desks.get(name)
+        return found.says_context
+
     def _forget(self, name: str) -> None:
         with self._lock:
             self._desks.pop(name, None)
@@ -126,6 +137,11 @@ def get_logger(name: str, config: Mapping[str, object] | None = None, *, run_id:
     said = run_id or os.environ.get(RUN_ID_VARIABLE)
     bound: dict[str, Value] = {"run_id": freeze(said)} if said else {}
     return LOGGERS.logger(name, None if config is None else wish_of(name, config), bound)
+
+
+# What LakeTrace's users call it.
+create_logger = get_logger
+get_laketrace_logger = get_logger
 
 
 def _again(name: str, bound: Mapping[str, Value]) -> Logger:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from opentelemetry import context as otel_context
 
 from ..context import attached
 from ..values import Value, freeze, freeze_key
 
+
+_Item = TypeVar("_Item")
 
 # In OpenTelemetry's context, which goes wherever the current step goes.
 FIELDS_KEY: Final = otel_context.create_key("branchline-log-fields")
@@ -51,7 +53,39 @@ def frozen(fields: Mapping[Any, Any]) -> dict[str, Value]:
 @contextmanager
 def contextualized(fields: Mapping[str, object]) -> Iterator[None]:
     """Give *fields* to every record that is made inside of the block; after it, those are back that were before."""
-    outer = otel_context.get_value(FIELDS_KEY)
-    inner = {**(outer if isinstance(outer, Mapping) else {}), **frozen(fields)}
-    with attached(otel_context.set_value(FIELDS_KEY, inner)):
+    with attached(otel_context.set_value(FIELDS_KEY, {**_around(), **frozen(fields)})):
         yield
+
+
+def bind_contextvars(**fields: object) -> None:
+    """Give *fields* to every record of every Logger from here on, in this task or thread and in what it starts.
+
+    Inside of a step, a branch, or another block they end with it.
+    """
+    _go_on_with({**_around(), **frozen(fields)})
+
+
+def unbind_contextvars(*names: str) -> None:
+    """Give no more of the fields that are called so; one that is not there is none."""
+    _go_on_with({key: value for key, value in _around().items() if key not in names})
+
+
+def clear_contextvars() -> None:
+    """Give none of such fields any more."""
+    _go_on_with({})
+
+
+def iterate_with_context(items: Iterable[_Item], **fields: object) -> Generator[_Item, None, None]:
+    """Yield each of *items*; what is logged in the loop over them has *fields*, until it ends or is left."""
+    with contextualized(fields):
+        yield from items
+
+
+def _around() -> Mapping[str, Value]:
+    found = otel_context.get_value(FIELDS_KEY)
+    return found if isinstance(found, Mapping) else {}
+
+
+def _go_on_with(fields: Mapping[str, Value]) -> None:
+    # Nobody gives it back: whoever gives back what was before gives this back, too.
+    otel_context.attach(otel_context.set_value(FIELDS_KEY, fields))

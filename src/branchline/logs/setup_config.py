@@ -14,6 +14,7 @@ from typing import Any, Final, Literal, NoReturn, Self
 from ..errors import ConfigError
 from .levels import level_number
 from .queueing import OVERFLOWS, Overflow
+from .sinks.files import MOST_WAITING
 
 
 Form = Literal["text", "json"]
@@ -24,8 +25,18 @@ _FORMS: Final = ("text", "json")
 _TRUE: Final = ("true", "1", "yes", "on")
 _FALSE: Final = ("false", "0", "no", "off")
 # What others call the same.
-_ALIASES: Final = {"max_file_size": "max_bytes", "structured_logging": "json_logging"}
-_OTHER_OVERFLOWS: Final[Mapping[str, Overflow]] = {"drop": "drop_newest"}
+_ALIASES: Final = {
+    "max_file_size": "max_bytes",
+    "structured_logging": "json_logging",
+    "trade_log_file": "log_trade_file",
+    "error_log_file": "log_error_file",
+    "enable_contextual_logging": "contextual_logging",
+}
+_OTHER_OVERFLOWS: Final[Mapping[str, Overflow]] = {
+    "drop": "drop_newest",
+    "increase": "grow",
+    "increase_temporarily": "grow",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,9 +71,13 @@ class LoggerConfig:
     console_format: Form | None = None
     """None: as *json_logging* says; so for files."""
     file_format: Form | None = None
+    contextual_logging: bool = True
+    """Whether records have the fields of the blocks that they are made in (`contextualize`)."""
     async_logging: bool = False
     async_queue_size: int = 10_000
     overflow_strategy: str = "block"
+    buffer_size: int = MOST_WAITING
+    """How many bytes wait in memory while a file cannot be written."""
     remote_destinations: tuple[str, ...] = ()
     rate_limit_enabled: bool = False
     max_logs_per_second: int = 1_000
@@ -85,7 +100,7 @@ class LoggerConfig:
             if getattr(self, key) not in (None, *_FORMS):
                 _refuse(key, getattr(self, key), "text, json")
         if self.overflow_strategy not in (*OVERFLOWS, *_OTHER_OVERFLOWS):
-            _refuse("overflow_strategy", self.overflow_strategy, ", ".join(OVERFLOWS))
+            _refuse("overflow_strategy", self.overflow_strategy, ", ".join((*OVERFLOWS, *_OTHER_OVERFLOWS)))
         if self.enable_encryption:
             _refuse("enable_encryption", value=True, accepted="False; put log_dir on an encrypted disk")
         if not (self.log_to_console or self.log_to_file or self.remote_destinations):
@@ -187,6 +202,7 @@ class LoggerConfig:
         return {
             **self._shared(self.file_format),
             "rotation": self.max_bytes,
+            "buffer": self.buffer_size,
             "retention": self.backup_count if self.retention_days is None else f"{self.retention_days} days",
             "compression": "gz" if self.enable_compression else None,
             "min_free": self.disk_space_low_threshold_mb * _MEGABYTE if self.disk_space_check else None,
@@ -200,6 +216,7 @@ _NUMBERS: Final[Mapping[str, int | None]] = {
     "backup_count": None,
     "retention_days": None,
     "async_queue_size": None,
+    "buffer_size": None,
     "max_logs_per_second": None,
     "disk_space_low_threshold_mb": None,
 }
@@ -247,6 +264,7 @@ VARIABLES: Final[Mapping[str, tuple[str, Any]]] = {
     "MAX_FILE_SIZE_MB": ("max_bytes", lambda name, said: _number(name, said, most=1_000) * _MEGABYTE),
     "BACKUP_COUNT": ("backup_count", lambda name, said: _number(name, said, most=100)),
     "ENABLE_STRUCTURED_LOGGING": ("json_logging", _flag),
+    "ENABLE_CONTEXTUAL_LOGGING": ("contextual_logging", _flag),
     "MASK_SENSITIVE_DATA": ("mask_sensitive_data", _flag),
     "CONSOLE_LOG_FORMAT": ("console_format", lambda _, said: said.lower()),
     "FILE_LOG_FORMAT": ("file_format", lambda _, said: said.lower()),

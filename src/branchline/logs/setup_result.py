@@ -107,12 +107,14 @@ def setup_logging(config: LoggerConfig | Mapping[str, object] | None = None) -> 
 
 def _wish(name: str, config: LoggerConfig, sinks: list[dict[str, object]]) -> None:
     level = config.lowest_level() if name == config.name else None
-    LOGGERS.logger(name, Wish(said={"sinks": sinks, "level": level}, level=level, sinks=tuple(sinks)), {})
+    is_contextual = config.contextual_logging
+    told = {"sinks": sinks, "level": level, "is_contextual": is_contextual}
+    LOGGERS.logger(name, Wish(said=told, level=level, sinks=tuple(sinks), is_contextual=is_contextual), {})
 
 
 def _processors(config: LoggerConfig) -> tuple[str, ...]:
     wanted = {
-        "context": True,
+        "context": config.contextual_logging,
         "redaction": config.mask_sensitive_data,
         "rate_limit": config.rate_limit_enabled,
         "queue": config.async_logging,

@@ -12,11 +12,10 @@ from typing import Any, Final
 
 from ..values import Value
 from .escapes import on_one_line
-from .formats import standing_redactor
+from .formats import masked, standing_redactor
 from .json_lines import as_json
 from .levels import level_number
 from .registry import LOGGERS, get_logger
-from .scoped_fields import frozen
 from .templates import described
 
 
@@ -141,13 +140,13 @@ class StructuredLogger:
         return [entry for entry in self._entries if wanted is None or level_number(entry.level) == wanted]
 
     def _log(self, level: str, event: str, data: Mapping[str, object]) -> StructuredLogEntry:
-        context = _clean(frozen(self.context.to_dict()))
+        context = masked(self.context.to_dict())
         entry = StructuredLogEntry(
             timestamp=datetime.now(UTC),
             level=level,
             event=standing_redactor().text(str(event)),
             context=context,
-            data=_clean(frozen(data)),
+            data=masked(data),
         )
         self._entries.append(entry)
         for line in self._lines(entry):
@@ -190,11 +189,6 @@ def get_structured_logger(name: str = "persona") -> StructuredLogger:
     # Of two threads that ask at once, both get the same.
     found: StructuredLogger = LOGGERS.structured.setdefault(name, made(name))
     return found
-
-
-def _clean(given: dict[str, Value]) -> dict[str, Value]:
-    redactor = standing_redactor()
-    return {key: redactor.value(key, value) for key, value in given.items()}
 
 
 def _to_stderr(line: str) -> None:

@@ -17,15 +17,26 @@ from ..records import Line
 
 # A disk that refuses is asked again so soon that writing resumes within a second of there being room.
 _TRY_AGAIN_SECONDS: Final = 0.25
-_MOST_WAITING_BYTES: Final = 4 * 1024 * 1024
+MOST_WAITING: Final = 4 * 1024 * 1024
 
 
 class FileSink:
-    """A file; what the disk refuses waits in memory, up to 4 MiB, and is written first once it accepts."""
+    """A file; what the disk refuses waits in memory, and is written first once it accepts."""
 
-    def __init__(self, path: Path, account: Account, *, rotation: Rotation, care: Care, mode: int, delay: bool) -> None:
-        """Write to *path*, which is opened now unless *delay*."""
+    def __init__(
+        self,
+        path: Path,
+        account: Account,
+        *,
+        rotation: Rotation,
+        care: Care,
+        mode: int,
+        delay: bool,
+        most_waiting: int = MOST_WAITING,
+    ) -> None:
+        """Write to *path*, which is opened now unless *delay*; *most_waiting* bytes wait while the disk refuses."""
         self.path = path
+        self._most_waiting = most_waiting
         self.file = RollingFile(
             path, rotation=rotation, care=care, mode=mode, say=lambda text: account.say("tidying", text)
         )
@@ -46,7 +57,7 @@ class FileSink:
         self._waiting_bytes += sum(map(len, lines))
         if time.monotonic() >= self._retry_at:
             self._try()
-        if self._waiting_bytes > _MOST_WAITING_BYTES:
+        if self._waiting_bytes > self._most_waiting:
             self._bound()
 
     def flush(self, timeout: float | None) -> bool:
@@ -96,7 +107,7 @@ class FileSink:
     def _bound(self) -> None:
         """Drop the newest of what waits: the oldest tells how it began."""
         dropped = 0
-        while self._waiting and self._waiting_bytes > _MOST_WAITING_BYTES:
+        while self._waiting and self._waiting_bytes > self._most_waiting:
             self._waiting_bytes -= len(self._waiting.pop())
             dropped += 1
         self._account.drop("disk", dropped)
