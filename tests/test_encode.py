@@ -38,7 +38,7 @@ class Common(SpanRecord):
 
     @property
     def fields(self):
-        began, ended = self.began - OFFSET, self.ended - OFFSET
+        began, ended = self.began - OFFSET, (self.ended or 0) - OFFSET
         return [
             *(1, self.trace_hex, self.number, self.parent_number, self.title, began, ended, self.role, self.outcome),
             *(self.data, short_identity(self.identity), clock_of(OFFSET, self.lane.flags)),
