@@ -36,5 +36,5 @@ def record_event(
     text = word_of(number) if number is not None else freeze_name(severity)
     number = 9 if number is None else number
     # Asked of a text only: other objects may raise when they are asked whether they are empty.
-    body = None if isinstance(message, str) and not message else message
+    body = message if type(message) is not str or message else None
     taker.event(name, fields, number=number, text=text, body=body, time_unix_nano=time_unix_nano)
