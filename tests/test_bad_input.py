@@ -82,6 +82,7 @@ VALUES = {
     "NaN": float("nan"),
     "infinity": float("-inf"),
     "2**80": 2**80,
+    "5,000 digits": 10**5_000,
     "2**63": 2**63,
     "-2**63-1": -(2**63) - 1,
     "lone surrogate": "a\ud800b",
@@ -304,6 +305,49 @@ def without_other_handlers(*works):
             work()
     finally:
         logging.root.handlers = handlers
+
+
+@pytest.mark.parametrize("value", VALUES.values(), ids=VALUES.keys())
+def test_any_value_of_an_event_or_a_skipped_branch(run, value):
+    """
+    Whatever an event is called, says and weighs, and why ever a branch was skipped, it is recorded.
+    """
+    event: Any = bl.event
+    event(value)
+    event("message", message=value)
+    event("severity", severity=value)
+    with bl.branch({"good": 1}) as branch:
+        branch.skip(value)
+    bl.event("neighbour")
+    run.shutdown()
+    journaled(run.run_directory)
+
+    read = open_runs(run.directory).last
+    assert [line.event_name for line in read.logs][1:] == ["message", "severity", "neighbour"]
+    assert [branch.status for branch in read.branches] == ["skipped"]
+
+
+@pytest.mark.parametrize("value", VALUES.values(), ids=VALUES.keys())
+def test_any_value_measured(run, value):
+    """
+    Whatever an instrument is given, the others' values are kept.
+    """
+    counter: Any = bl.counter("odd")
+    counter.add(value)
+    counter.add(1, value)
+    counter.add(1, {"odd": value})
+    bl.counter("good").add(1)
+    result = run.shutdown()
+
+    assert not result.dropped
+    [file] = run.run_directory.rglob("metrics-*.jsonl")
+    measured = [
+        (metric["name"], metric["sum"]["dataPoints"][-1]["asInt"])
+        for line in file.read_bytes().splitlines()
+        for scope in json.loads(line)["resourceMetrics"][0]["scopeMetrics"]
+        for metric in scope["metrics"]
+    ]
+    assert ("good", "1") in measured
 
 
 def test_ten_thousand_attributes(run):

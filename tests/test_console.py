@@ -738,6 +738,54 @@ def told(story, summary_, glyphs=UNICODE):
     return [plain(row) for row in summary_rows(summary_, picture, glyphs)]
 
 
+def test_a_narrow_summary(tmp_path):
+    """
+    On a terminal nothing of the headline and the table breaks: what tells least is left out first, a name is cut last.
+    """
+    story = Story()
+    for number in range(2):
+        branch = story.branch(f"a rather long name of a branch, number {number}")
+        story.measure(branch, accuracy=0.5, loss=1.25)
+        story.end(branch, 20)
+    picture = Picture(levels=2)
+    picture.take(story.ended, ())
+
+    def drawn(width):
+        rows = summary_rows(summary(tmp_path, spans=2, points=4), picture, UNICODE, width=width)
+        return [plain(row) for row in rows][1:-3]
+
+    assert drawn(79) == [
+        "✓ run 20231115-120000-k3f9 · demo.py · 1.24 s · 2 spans · 4 metric points",
+        "",
+        "  branch                                    status   duration  accuracy  loss",
+        "  a rather long name of a branch, number 0  success     20 ms       0.5  1.25",
+        "  a rather long name of a branch, number 1  success     20 ms       0.5  1.25",
+    ]
+    assert drawn(46) == [
+        "✓ run 20231115-120000-k3f9 · demo.py · 1.24 s",
+        "  2 spans · 4 metric points",
+        "",
+        "  branch                    status   duration",
+        "  a rather long name of a…  success     20 ms",
+        "  a rather long name of a…  success     20 ms",
+        "  and 2 metrics more",
+    ]
+
+
+def test_branches_in_the_order_of_their_start(tmp_path):
+    """
+    The summary lists branches as they were started, not as they ended.
+    """
+    story = Story()
+    first = story.branch("first")
+    story.now += MS
+    second = story.branch("second")
+    story.end(second, 10)
+    story.end(first, 10)
+
+    assert [row.split()[0] for row in told(story, summary(tmp_path)) if "success" in row] == ["first", "second"]
+
+
 def test_summary(tmp_path, monkeypatch):
     """
     The summary has the run, its branches, where its files are and the next command; losses only if there were any.

@@ -715,6 +715,44 @@ def test_abandoned_at_the_end_of_the_loop(captured, caplog):
     assert caplog.messages == []
 
 
+def test_left_by_the_last_that_the_loop_does(captured):
+    """
+    Left when nothing is awaited any more, it is closed: the loop cancels what would have closed it, and nobody else.
+    """
+
+    async def main():
+        async for item in async_numbers():
+            if item == 1:
+                break
+
+    run(main())
+
+    assert ending(captured) == CLOSED
+
+
+def test_cancelled_through_a_context_manager(captured):
+    """
+    A body that is told by its context manager that the task was cancelled is cancelled.
+    """
+    session = contextlib.asynccontextmanager(async_numbers)
+
+    async def use(reached):
+        async with session():
+            reached.set()
+            await asyncio.Event().wait()
+
+    async def main():
+        reached = asyncio.Event()
+        task = asyncio.create_task(use(reached))
+        await reached.wait()
+        task.cancel()
+        await asyncio.wait([task])
+
+    run(main())
+
+    assert ending(captured)[0] == "cancelled"
+
+
 def test_body_fails_async(captured):
     """
     An exception in the body fails the step, and reaches the consumer as it is.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import subprocess
@@ -84,6 +85,20 @@ def test_everything(tmp_path: Path) -> None:
     assert by_name["gpt"].attributes["gen_ai.usage.input_tokens"] == 3
     assert len({update.id for update in got}) == len(got)
     assert (subscription.told, subscription.failed, subscription.dropped) == (8, 0, 0)
+
+
+def test_an_error_that_says_nothing(tmp_path: Path) -> None:
+    """
+    An exception with no message is told by its type, once.
+    """
+    got: list[Update] = []
+    with bl.configure("svc", directory=tmp_path, console=False), bl.subscribe(got.append, kinds=("step",)) as told:
+        for error in (asyncio.CancelledError(), ValueError("no")):
+            with contextlib.suppress(BaseException), bl.step("load"):
+                raise error
+        assert told.flush()
+
+    assert [update.error for update in got] == ["asyncio.exceptions.CancelledError", "ValueError: no"]
 
 
 def test_kinds() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from . import names
 from .context import Recording
+from .outcomes import outcome_of
 
 
 class Opened:
@@ -100,7 +101,7 @@ def traced_async_generator(function: Callable[..., AsyncGenerator[Any, Any]], op
         recording = None if opened is None else opened.recording
         sent: Any = None
         thrown: BaseException | None = None
-        is_closing = False
+        is_closing = is_abandoned = False
         produced: list[Any] = []
         try:
             body = function(*args, **kwargs)
@@ -121,6 +122,7 @@ def traced_async_generator(function: Callable[..., AsyncGenerator[Any, Any]], op
                 except BaseException as error:  # the consumer's athrow() and aclose() are for the body
                     thrown = error
                     is_closing = isinstance(error, GeneratorExit)
+                    is_abandoned = not isinstance(error, Exception) and _is_being_closed()
                 if recording is not None:
                     recording.resume(inside)
                 coming = body.asend(sent) if thrown is None else body.athrow(thrown)
@@ -130,11 +132,24 @@ def traced_async_generator(function: Callable[..., AsyncGenerator[Any, Any]], op
             elif opened is not None:
                 opened.finish(None)
         except BaseException as error:
-            if opened is not None:
+            if opened is not None and is_abandoned and outcome_of(error) == names.CANCELLED:
+                opened.close()
+            elif opened is not None:
                 opened.fail(error)
             raise
 
     return wrapper
+
+
+def _is_being_closed() -> bool:
+    """Whether all that this task does is to close a generator, which is what asyncio makes of one that was left."""
+    # A loop that ends meanwhile cancels the task before it has begun: the body is told of that, nobody was cancelled.
+    asyncio = sys.modules.get("asyncio")
+    try:
+        task = None if asyncio is None else asyncio.current_task()
+    except RuntimeError:  # of another library
+        return False
+    return task is not None and type(task.get_coro()).__name__ == "async_generator_athrow"
 
 
 def _first(body: AsyncGenerator[Any, Any]) -> Awaitable[Any]:

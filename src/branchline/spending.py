@@ -193,7 +193,7 @@ def _worked_out(
 def _counts(numbers: tuple[Any, ...], place: UsagePlace) -> tuple[int, int, int, int, int]:
     given, made, cached, written, thought = (
         # Without a call, because this is how it comes nearly always.
-        number if number.__class__ is int and 0 <= number < _MOST else _count(number, place)
+        number if type(number) is int and 0 <= number < _MOST else _count(number, place)
         for number in numbers
     )
     if cached + written > given or thought > made:

@@ -45,7 +45,10 @@ def _container(value: Any) -> str:
 
 
 def _integer(value: int) -> str:
-    return f'"intValue":"{value}"' if INT64_MIN <= value <= INT64_MAX else f'"stringValue":"{value}"'
+    if INT64_MIN <= value <= INT64_MAX:
+        return f'"intValue":"{value}"'
+    # As text, which of very many digits Python makes only in hex.
+    return f'"stringValue":{quoted(str(freeze(value)))}'
 
 
 def _number(value: float) -> str:

@@ -41,6 +41,13 @@ class Seen(NamedTuple):
     """What it took of models, with all inside that has ended; None for nothing."""
 
 
+def error_text(kind: object, message: str | None) -> str:
+    """Return an error as a person reads it: `ValueError: boom`; of one that says nothing, what it is."""
+    if kind and message and kind != message:
+        return f"{kind}: {message}"
+    return str(kind or message or "error")
+
+
 class Summary(NamedTuple):
     """What one process recorded, told to its listeners once, at the end."""
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 from .. import names
 from .._journal import layout
 from .._journal.records import LogRecord
-from .._journal.seen import Seen, Summary
+from .._journal.seen import Seen, Summary, error_text
 from .._journal.usage_totals import UsageTotals
 from ..context import CURRENT
 from ..redaction import Redactor
@@ -130,8 +130,7 @@ def seen(span: Any, metrics: Mapping[str, float], redactor: Redactor | None) -> 
     bill = getattr(span, "bill", None)
     error = None
     if span.code == 2:
-        kind = data.get(names.ERROR_TYPE)
-        error = clean(f"{kind}: {span.note}" if kind and span.note else str(kind or span.note or "error"))
+        error = clean(error_text(data.get(names.ERROR_TYPE), span.note))
     return Seen(
         name=clean(span.title),
         kind=span.role,

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from .. import names
 from .._journal.records import LogRecord
+from .._journal.seen import error_text
 from ..context import CURRENT
 from ..updates import ENDED, RECORDED, STARTED, Update
 from .notices import said
@@ -54,8 +55,7 @@ class Broadcast:
         data = span.data or {}
         error = None
         if span.code == 2:
-            told = data.get(names.ERROR_TYPE)
-            error = f"{told}: {span.note}" if told and span.note else str(told or span.note or "error")
+            error = error_text(data.get(names.ERROR_TYPE), span.note)
         marks = [mark[0] for mark in list(span.marks or ()) if mark[0] != names.EXCEPTION]
         return Update(
             kind=kind,

@@ -118,7 +118,7 @@ class Branch:
 
     def skip(self, reason: str = "") -> None:
         """Have it end as skipped, unless it fails, when its ``with`` block ends; the block itself goes on."""
-        self.skip_reason = freeze_name(reason) if reason != "" else ""
+        self.skip_reason = freeze_name(reason) if type(reason) is not str or reason else ""
 
     def metric(
         self, name: str, value: float, /, *, unit: str | None = None, step: int | None = None, **attributes: object

@@ -195,7 +195,7 @@ def report(console: Console, run: Run, directory: Path) -> None:
         comparison.add_column(title, justify="right")
     for branch in run.branches:
         comparison.add_row(*_cells(branch))
-    console.print(Padding(comparison, (0, 0, 0, 2)))
+    console.print(Padding(comparison, (0, 0, 0, 2), expand=False))
     console.print()
     console.print(Text.assemble(("  files  ", "dim"), str(run.directory)), soft_wrap=True)
     console.print()
@@ -206,7 +206,7 @@ def report(console: Console, run: Run, directory: Path) -> None:
         ("cost --by model", "what its calls of models took and cost"),
         ("logs", "what it has logged, with the step of each line"),
         ("runs", "all runs in this directory"),
-        ("tail", "a run while it happens: start another demo beside it"),
+        ("tail", "a run while it happens"),
     ):
         line = Text.assemble("  ", (f"{f'branchline {command}{where}':<26}", "cyan"), "  ", (purpose, "dim"))
         console.print(line, soft_wrap=True)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from ..context import CURRENT, EventTaker
 from ..logs import foreign
 from ..logs.severity import named, word_of
+from ..values import freeze_name
 
 
 def event(name: str, /, *, severity: str = "INFO", message: str = "", **fields: object) -> None:
@@ -32,6 +33,8 @@ def record_event(
         return
     number = named(severity)
     # A severity that nobody knows is no reason to lose the event.
-    text = word_of(number) if number is not None else str(severity)
+    text = word_of(number) if number is not None else freeze_name(severity)
     number = 9 if number is None else number
-    taker.event(name, fields, number=number, text=text, body=message or None, time_unix_nano=time_unix_nano)
+    # Asked of a text only: other objects may raise when they are asked whether they are empty.
+    body = message if type(message) is not str or message else None
+    taker.event(name, fields, number=number, text=text, body=body, time_unix_nano=time_unix_nano)

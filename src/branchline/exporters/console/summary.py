@@ -12,6 +12,7 @@ from ..._journal.usage_totals import UsageTotals
 from ...limits import BudgetStatus, bar
 from ...links import NOWHERE, Links, Trace
 from ...tally import Tally
+from .columns import COST, DURATION, ERRORS, METRIC, NAME, STATUS, STEPS, TOKENS, Column, fitting, table_rows
 from .picture import Node, Picture
 from .text import Glyphs, Piece, Row, cells, dollars, duration, figure, plural, safe, spending
 
@@ -34,19 +35,24 @@ _STATUS_STYLES = {
 LEVEL_STYLES = {"WARN": "yellow", "ERROR": "red", "FATAL": "red"}
 
 
-def summary_rows(summary: Summary, picture: Picture, glyphs: Glyphs, links: Links = NOWHERE) -> list[Row]:
-    """Return the summary of a run, an empty row before it and each of its parts."""
-    rows: list[Row] = [(), _headline(summary, picture, glyphs)]
-    branches = list(picture.branches())
+def summary_rows(
+    summary: Summary, picture: Picture, glyphs: Glyphs, links: Links = NOWHERE, *, width: int | None = None
+) -> list[Row]:
+    """Return the summary of a run, an empty row before it and each of its parts.
+
+    With a *width*, its headline and its table keep to so many columns; what is there to be copied is never cut.
+    """
+    rows: list[Row] = [(), *_headline(summary, picture, glyphs, width)]
+    branches = sorted(picture.branches(), key=_start_unix_nano)
     if branches:
-        rows += [(), *_branch_table(branches, picture.unkept(), summary.spent)]
+        rows += [(), *_branch_table(branches, picture.unkept(), summary.spent, width)]
     if summary.budgets:
         rows += [(), *_budget_rows(summary.budgets, glyphs)]
     return [*rows, (), *_facts(summary), *_viewers(picture, links)]
 
 
-def _headline(summary: Summary, picture: Picture, glyphs: Glyphs) -> Row:
-    parts = [f"run {summary.run_id}", safe(summary.service_name), duration(round(summary.seconds * 1e9))]
+def _headline(summary: Summary, picture: Picture, glyphs: Glyphs, width: int | None) -> Iterator[Row]:
+    parts = [safe(summary.service_name), duration(round(summary.seconds * 1e9))]
     if summary.spans:
         parts.append(plural(summary.spans, "span"))
     if summary.points:
@@ -55,47 +61,47 @@ def _headline(summary: Summary, picture: Picture, glyphs: Glyphs) -> Row:
         parts.append(spending(summary.spent.whole))
     if not summary.spans and not summary.logs:
         parts.append("nothing was recorded")
-    head, *rest = parts
-    row: list[Piece] = [glyphs.outcome(picture.outcome()), (" ", ""), (head, "bold")]
-    for part in rest:
-        row += [(f" {glyphs.dot} ", "dim"), (part, "")]
+    said: list[Piece] = [(part, "") for part in parts]
     if picture.root.errors:
-        row += [(f" {glyphs.dot} ", "dim"), (plural(picture.root.errors, "error"), "red")]
-    return tuple(row)
+        said.append((plural(picture.root.errors, "error"), "red"))
+    row: list[Piece] = [glyphs.outcome(picture.outcome()), (" ", ""), (f"run {summary.run_id}", "bold")]
+    for part in said:
+        more: list[Piece] = [(f" {glyphs.dot} ", "dim"), part]
+        if width is not None and cells((*row, *more)) > width:
+            yield tuple(row)
+            row, more = [("  ", "")], [part]
+        row += more
+    yield tuple(row)
+
+
+def _start_unix_nano(branch: tuple[Node, str | None]) -> int:
+    seen = branch[0].seen
+    return 0 if seen is None else seen.start_unix_nano
 
 
 def _branch_table(
-    branches: list[tuple[Node, str | None]], unkept: Mapping[str, int], spent: UsageTotals | None
+    branches: list[tuple[Node, str | None]],
+    unkept: Mapping[str, int],
+    spent: UsageTotals | None,
+    width: int | None,
 ) -> Iterator[Row]:
-    # With several experiments, the name of a branch alone does not tell which one it is.
-    is_prefixed = len({experiment for _, experiment in branches}) > 1
     shown = _most_telling(branches)
     names = list(dict.fromkeys(name for node, _ in shown for name in _metrics(node)))
-    measured = names[:_MAX_METRICS]
-    bills = [_spent_by(node, spent) for node, _ in shown]
-    has_bills = any(bills)
-    body = [
-        (
-            *_branch_cells(node, experiment if is_prefixed else None),
-            *(_spent_cells(bill) if has_bills else ()),
-            *_metric_cells(node, measured),
-        )
-        for (node, experiment), bill in zip(shown, bills, strict=True)
+    # With several experiments, the name of a branch alone does not tell which one it is.
+    is_prefixed = len({experiment for _, experiment in branches}) > 1
+    whole = [
+        *_branch_columns([(node, experiment if is_prefixed else None) for node, experiment in shown]),
+        *_spent_columns([_spent_by(node, spent) for node, _ in shown]),
+        *_metric_columns([_metrics(node) for node, _ in shown], names[:_MAX_METRICS]),
     ]
-    titles = (
-        *("branch", "status", "duration", "steps", "errors"),
-        *(("tokens", "cost") if has_bills else ()),
-        *(safe(name, 24) for name in measured),
-    )
-    heads = tuple((title, "dim") for title in titles)
-    widths = [max(cells((row[column],)) for row in (heads, *body)) for column in range(len(heads))]
-    for row in (heads, *body):
-        yield ("  ", ""), *_table_row(row, widths)
+    columns, gap = fitting(whole, width)
+    yield from table_rows(columns, gap)
     hidden = len(branches) - len(shown) + sum(unkept.values())
     if hidden:
         yield ("  ", ""), (f"and {plural(hidden, 'branch')} more", "dim")
-    if len(names) > len(measured):
-        yield ("  ", ""), (f"and {plural(len(names) - len(measured), 'metric')} more", "dim")
+    unsaid = len(names) - sum(column.rank == METRIC for column in columns)
+    if unsaid:
+        yield ("  ", ""), (f"and {plural(unsaid, 'metric')} more", "dim")
 
 
 def _most_telling(branches: list[tuple[Node, str | None]]) -> list[tuple[Node, str | None]]:
@@ -104,6 +110,13 @@ def _most_telling(branches: list[tuple[Node, str | None]]) -> list[tuple[Node, s
     troubled = [index for index, (node, _) in enumerate(branches) if node.errors]
     others = [index for index, (node, _) in enumerate(branches) if not node.errors]
     return [branches[index] for index in sorted((troubled + others)[:_MAX_BRANCHES])]
+
+
+def _branch_columns(branches: Sequence[tuple[Node, str | None]]) -> Iterator[Column]:
+    rows = [_branch_cells(node, experiment) for node, experiment in branches]
+    heads = (("branch", NAME), ("status", STATUS), ("duration", DURATION), ("steps", STEPS), ("errors", ERRORS))
+    for place, (title, rank) in enumerate(heads):
+        yield Column(title=title, cells=tuple(row[place] for row in rows), rank=rank)
 
 
 def _branch_cells(node: Node, experiment: str | None) -> tuple[Piece, ...]:
@@ -126,34 +139,29 @@ def _spent_by(node: Node, spent: UsageTotals | None) -> Tally | None:
     return None if seen is None or spent is None else spent.of(seen.experiment_name, seen.branch_name)
 
 
-def _spent_cells(bill: Tally | None) -> tuple[Piece, ...]:
+def _spent_columns(bills: Sequence[Tally | None]) -> Iterator[Column]:
+    if any(bills):
+        tokens = tuple(("" if bill is None else f"{bill.total_tokens:,}", "") for bill in bills)
+        yield Column(title="tokens", cells=tokens, rank=TOKENS)
+        yield Column(title="cost", cells=tuple(map(_cost, bills)), rank=COST)
+
+
+def _cost(bill: Tally | None) -> Piece:
     if bill is None:
-        return ("", ""), ("", "")
+        return "", ""
     cost = "unpriced" if bill.cost is None else dollars(bill.cost)
     is_partly = bill.cost is not None and bill.priced_ratio < 1
-    return (f"{bill.total_tokens:,}", ""), (f"{cost} +" if is_partly else cost, "cyan")
+    return f"{cost} +" if is_partly else cost, "cyan"
 
 
 def _metrics(node: Node) -> Mapping[str, float]:
     return {} if node.seen is None else node.seen.metrics
 
 
-def _metric_cells(node: Node, names: list[str]) -> tuple[Piece, ...]:
-    metrics = _metrics(node)
-    return tuple((figure(metrics[name]), "cyan") if name in metrics else ("", "") for name in names)
-
-
-def _table_row(row: tuple[Piece, ...], widths: list[int]) -> Iterator[Piece]:
-    for column, (piece, width) in enumerate(zip(row, widths, strict=True)):
-        gap = " " * (width - cells((piece,)))
-        if column:
-            yield "   ", ""
-        if column < 2:
-            yield piece
-            yield gap, ""
-        else:
-            yield gap, ""
-            yield piece
+def _metric_columns(measured: Sequence[Mapping[str, float]], names: Sequence[str]) -> Iterator[Column]:
+    for name in names:
+        found = tuple((figure(metrics[name]), "cyan") if name in metrics else ("", "") for metrics in measured)
+        yield Column(title=safe(name, 24), cells=found, rank=METRIC)
 
 
 _BUDGET_STYLES = {"ok": "green", "warning": "yellow", "exceeded": "red"}

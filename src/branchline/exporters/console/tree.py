@@ -74,17 +74,19 @@ class LiveTree:
             return
         self._picture.settle(is_over=True)
         self._picture.work(self._works())
-        rows = summary_rows(summary, self._picture, self._glyphs, self._links)
+        rows = summary_rows(summary, self._picture, self._glyphs, self._links, width=self._width())
         # The summary is never drawn over: a path to be copied may wrap, and must not be cut.
         lines = [*self._lines(self._now(), is_final=True), *(self._line(row, 1 << 16) for row in rows)]
         self._screen.close("".join(f"{line}\n" for line in lines))
 
     def _lines(self, now: int, *, is_final: bool = False) -> list[str]:
-        columns, height = self._screen.outlet.size()
-        # With its last column taken, a terminal's cursor is neither on this row nor on the next.
-        width = columns - 1
+        width, height = self._width(), self._screen.outlet.size()[1]
         rows = self._frame.rows(now_unix_nano=now, width=width, height=max(height - 2, 1), is_final=is_final)
         return [self._line(row, width) for row in rows]
+
+    def _width(self) -> int:
+        # With its last column taken, a terminal's cursor is neither on this row nor on the next.
+        return self._screen.outlet.size()[0] - 1
 
     def _line(self, row: Row, width: int) -> str:
         return for_encoding(ansi(row, width, is_coloured=self._is_coloured), self._encoding)
