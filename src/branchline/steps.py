@@ -22,7 +22,6 @@ from .values import MAX_NAME, freeze, freeze_key, freeze_name
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_new = object.__new__
 _NO_LINKS: Final[tuple[()]] = ()
 
 
@@ -162,7 +161,7 @@ def step(
     name: str, /, *, links: Iterable[Step | trace.Span | trace.Link | SpanContext] = _NO_LINKS, **attributes: object
 ) -> Step:
     """Return a step for a ``with`` or ``async with`` block; *links* are steps or spans it has to do with."""
-    made = _new(Step)
+    made = Step()
     # By hand, because this is called in hot loops: a call of the class would cost as much again.
     made._name = name if type(name) is str and len(name) <= MAX_NAME else freeze_name(name)  # noqa: SLF001
     made._attributes = attributes  # noqa: SLF001
@@ -180,7 +179,7 @@ def current_step() -> Step | None:
     recording = recorder.current_step()
     if recording is None:
         return None
-    found = _new(_Found)
+    found = _Found()
     # By hand, because this is called in hot loops.
     found._recording = recording  # noqa: SLF001  # the same module
     found._outer = ()  # noqa: SLF001  # the same

@@ -25,7 +25,6 @@ from .tracing import SAMPLED, Provider
 from .usages import Spot
 
 
-_new = object.__new__
 _bits = ids.bits
 _set_item = dict.__setitem__
 
@@ -48,7 +47,7 @@ class NativeRecorder:
             parent: Any = context.get(SPAN_KEY)
             if parent.__class__ is not Span or not parent.lane.pipeline.is_simple:
                 return self._entered(name, names.KIND_STEP, context, attributes, (), None, new_trace=False)
-            span: Span = _new(Span)
+            span: Span = Span()
             span.token = None
             span.slots = -1
             span.weight = 0
@@ -70,7 +69,7 @@ class NativeRecorder:
             pipeline = self._pipeline
             if not pipeline.is_simple:
                 return self._entered(name, names.KIND_STEP, context, attributes, (), None, new_trace=False)
-            span = _new(Span)
+            span = Span()
             span.up = span.token = None
             span.is_common = True
             span.slots = -1

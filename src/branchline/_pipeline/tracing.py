@@ -39,7 +39,6 @@ _log = logging.getLogger(__name__)
 SAMPLED = 0x01
 # The W3C flag that says of a trace id that all of its bytes are random; older releases know nothing of it.
 _RANDOM = 0x02 if hasattr(TraceFlags, "RANDOM_TRACE_ID") else 0
-_new = object.__new__
 
 
 class Provider(TracerProvider):
@@ -285,7 +284,7 @@ class Tracer(SdkTracer):
             state = TraceState.from_header([lane.state]) if lane.state else TraceState()
             return NonRecordingSpan(SpanContext(int(trace_hex, 16), number, False, TraceFlags(lane.flags), state))
 
-        span: Span = _new(Span)
+        span: Span = Span()
         span.up = span.token = None
         span.is_common = True
         span.slots = -1
