@@ -61,7 +61,7 @@ LEAVES = (
         "errors",
         "metadata_documents",
     ),
-    *("periods", "limits", "totals", "destinations", "config", "context", "log_api"),
+    *("periods", "limits", "totals", "destinations", "config", "active", "context", "log_api"),
 )
 RECORD = (*LEAVES, *RECORD_MODULES)
 ABOVE_TELEMETRY = (*RECORD, "_files", "_journal", "_pipeline", "_mlflow", "backends", "engines", "exporters")
@@ -124,6 +124,7 @@ ROWS: Mapping[str, Row] = {
         "updates",
         packages=(API,),
     ),
+    "active": row(packages=(API,)),
     "log_api": row(packages=(API,)),
     # Record modules import each other downward: there is no list of what is below what, there are no cycles.
     **{name: row(*RECORD, packages=(API,)) for name in RECORD_MODULES},
@@ -173,6 +174,7 @@ ROWS: Mapping[str, Row] = {
             "updates",
             "tracebacks",
             "config",
+            "active",
             "context",
             "log_api",
             "watching",

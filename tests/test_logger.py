@@ -598,6 +598,34 @@ def test_a_hundred_loggers_leave_nothing(tmp_path: Path) -> None:
     assert len(list((tmp_path / "b").glob("*.log"))) == 100
 
 
+def test_what_the_interpreter_itself_has_logged(tmp_path: Path) -> None:
+    """
+    Where no code of anybody's is running, as in a function for the end of the program, a record has no place in it.
+    """
+    program = """
+    import atexit
+    import branchline as bl
+
+    run = bl.configure("x", directory="runs", console=False)
+    log = bl.get_logger("app")
+    log.add_handler({"sink": "app.log", "format": "{message} {function}"})
+    atexit.register(bl.get_logger("quiet").info, "only the run", n=1)
+    atexit.register(log.info, "bye", n=1)
+    """
+    ran = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        timeout=60,
+        check=True,
+    )
+    [found] = open_runs(tmp_path / "runs")
+
+    assert (ran.stderr, (tmp_path / "app.log").read_text()) == ("", "bye [n=1] (unknown function)\n")
+    assert {(line.message, line.line) for line in found.logs} == {("only the run", 0), ("bye", 0)}
+
+
 # ── the log file of a run ─────────────────────────────────────────────────────────────────────────
 
 

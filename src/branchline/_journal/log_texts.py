@@ -51,8 +51,11 @@ class LogTexts:
         """Return *records*, each as an OTLP/JSON object; one may come as a list."""
         self._bodies = self._clean_bodies(records) if self._is_body_text else {}
         if self._is_remembering:
-            said = [record[DATA_AT] for record in records if record.__class__ is list and record[DATA_AT]]
-            self._learn(value for data in said for value in data.values() if value.__class__ is str)
+            said: list[Any] = []
+            for record in records:
+                if record.__class__ is list and record[DATA_AT]:
+                    said += record[DATA_AT].values()
+            self._learn([value for value in said if value.__class__ is str])
         return [
             (record.__class__ is list and self._common(record)) or self._any(log_record(record)) for record in records
         ]

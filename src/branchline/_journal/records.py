@@ -322,6 +322,7 @@ BODY_AT: Final = 6
 IDENTITY_AT: Final = 10
 DATA_AT: Final = 11
 SCOPE_AT: Final = 12
+ORIGIN_AT: Final = 14
 
 
 def log_record(record: Any) -> Any:

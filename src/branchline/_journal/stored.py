@@ -1,4 +1,4 @@
-"""Common spans on their way to the journal: of these, the queue or the ring has kept no more than the short form."""
+"""What is like most on its way to the journal: of this, the queue or the ring has kept no more than the short form."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 from .fields import CLOCK, IDENTITY, ShortSpan, flags_of
-from .records import Identity, Lane, loads
+from .records import IDENTITY_AT, ORIGIN_AT, SCOPE_AT, Identity, Lane, Scope, loads
 
 
 class StoredSpan(ShortSpan):
@@ -54,6 +54,23 @@ def short_forms(texts: Iterable[bytes]) -> list[list[Any]]:
     """Return the short forms that a ring has as these *texts*."""
     # Read all at once, which takes less than one by one.
     return loads(b"[%b]" % b",".join(texts))  # type: ignore[no-any-return]  # our own
+
+
+def log_forms(texts: Iterable[bytes], slots: Iterable[int]) -> list[list[Any]]:
+    """Return the log records that a ring has as these *texts* in *slots*, as the lists that the encoder takes."""
+    found = short_forms(texts)
+    for fields, slot in zip(found, slots, strict=True):
+        identity, scope, origin = fields[IDENTITY_AT], fields[SCOPE_AT], fields[ORIGIN_AT]
+        fields[IDENTITY_AT] = identity and _identity(*identity)
+        fields[SCOPE_AT] = _scope(scope[0], scope[1], scope[2])
+        fields[ORIGIN_AT] = origin and tuple(origin)
+        fields.append(slot)
+    return found
+
+
+@lru_cache(maxsize=1024)
+def _scope(name: str, version: str | None, schema_url: str | None) -> Scope:
+    return Scope(name, version, schema_url)
 
 
 @lru_cache(maxsize=1024)

@@ -1,49 +1,21 @@
-"""The current OpenTelemetry context, read and set as fast as its runtime allows."""
+"""The current OpenTelemetry context, set as fast as its runtime allows, and given back."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextvars import ContextVar
-from typing import Any, Final
+from typing import Any
 
 from opentelemetry import context as api
-from opentelemetry import trace
 from opentelemetry.context import Context
 
-
-def _direct() -> ContextVar[Context] | None:
-    """Return the ContextVar under OpenTelemetry's default runtime, or None where there is another."""
-    try:
-        from opentelemetry.context import _RUNTIME_CONTEXT
-
-        variable = vars(_RUNTIME_CONTEXT)["_current_context"]
-    except (ImportError, KeyError, TypeError):
-        return None
-    # Believed only after a round trip through the public functions shows the same value.
-    probe = Context({"branchline-probe": True})
-    token = api.attach(probe)
-    try:
-        return variable if isinstance(variable, ContextVar) and variable.get() is probe else None
-    finally:
-        api.detach(token)
+from ..active import SPAN_KEY, VARIABLE, get_current
 
 
-def _span_key() -> str:
-    """Return the key under which the API keeps the current span."""
-    span = trace.INVALID_SPAN
-    made = trace.set_span_in_context(span, Context())
-    return next(iter(made))
-
-
-SPAN_KEY: Final = _span_key()
-VARIABLE: Final = _direct()
+__all__ = ["SPAN_KEY", "detach", "get_current", "give_back", "reset_current", "set_current"]
 
 if VARIABLE is not None:
-    get_current: Callable[[], Context] = VARIABLE.get
     set_current: Any = VARIABLE.set
     reset_current: Any = VARIABLE.reset
 else:
-    get_current = api.get_current
     set_current = api.attach
     reset_current = api.detach
 

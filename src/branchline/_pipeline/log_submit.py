@@ -17,16 +17,15 @@ def made_submit_fields(pipeline: Any, ring: Ring) -> Callable[[Fields, Any, Any,
 
     A closure, because this runs for every record: what it uses is looked up once.
     """
-    queue, append = pipeline.queue, pipeline.queue.append
+    queue, append, put = pipeline.queue, pipeline.queue.append, ring.put
     encoded: Callable[..., bytes] = dumps
-    default, put = ring_default, ring.put
     memory, take, checksum, writers = ring.inside
 
     def submit(fields: Fields, identity: Any, scope: Any, weight: int) -> None:
         """Take the compact form of a log record, whose *identity* and *scope* it has as plain values."""
         slots: int | tuple[int, ...]
         try:
-            data = encoded(fields, default)
+            data = encoded(fields)
             write, described = writers[len(data)]
             slots = take()
             write(memory, slots, described, checksum(data), slots, data)
@@ -35,8 +34,13 @@ def made_submit_fields(pipeline: Any, ring: Ring) -> Callable[[Fields, Any, Any,
             if slots == -1:
                 submit_fields_as_record(pipeline, fields, identity, scope, weight)
                 return
-        except Exception:  # a value that JSON cannot take, or a ring that was closed meanwhile
+        except Exception:  # bytes, a value that JSON cannot take, or a ring that was closed meanwhile
             submit_fields_as_record(pipeline, fields, identity, scope, weight)
+            return
+        # As with spans: the slot says it all, and the rest can go. Thousands of lists that wait would cost the garbage
+        # collector, and so whoever logs, more time than it takes to read them back.
+        if pipeline.reads_ring and slots.__class__ is int and not weight and len(queue) <= pipeline.wake_at:
+            append(-slots)
             return
         fields[IDENTITY_AT] = identity
         fields[SCOPE_AT] = scope

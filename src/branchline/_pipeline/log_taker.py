@@ -104,6 +104,7 @@ class LogTaker:
 
     def take(
         self,
+        context: Context,
         scope: Scope,
         # Not keyword-only: Python calls such a function in the fast way, and this is called for every log record.
         level: int,
@@ -117,7 +118,6 @@ class LogTaker:
         has_little: bool = False,
     ) -> None:
         """Take a record of the logging module, frozen; *level* is the module's number for it, *number* is OTLP's."""
-        context = get_current()
         span: Any = context.get(SPAN_KEY)
         if span.__class__ is Span and span.lane.pipeline is self.pipeline:
             lane = span.lane

@@ -24,7 +24,7 @@ from .._journal.records import (
 from .._journal.ring import Progress
 from .._journal.segments import Appender
 from .._journal.snapshots import Snapshot
-from .._journal.stored import short_forms, span_record
+from .._journal.stored import log_forms, short_forms, span_record
 from .audience import Audience
 from .checkpoints import Checkpoints
 from .metric_lines import MetricLines
@@ -232,11 +232,10 @@ class Writer:
             pipeline.drop("metrics", "disk_error", lost)
         for record in pipeline.queue:
             if record.__class__ is not Marker and record.__class__ is not Snapshot:
-                is_listed = record.__class__ is list and record[0] == LOG_RECORD
-                signal = "logs" if is_listed or record.__class__ is LogRecord else "spans"
+                signal = "logs" if _is_log(record) else "spans"
                 self.recorded[signal] += 1
-                slots = record if record.__class__ is int else getattr(record, "slots", -1)
-                waiting.append((signal, record[-1] if is_listed else slots))
+                slots = abs(record) if record.__class__ is int else getattr(record, "slots", -1)
+                waiting.append((signal, record[-1] if signal == "logs" and record.__class__ is list else slots))
         pipeline.queue.clear()
         self._unwritten.clear()
         kept = 0
@@ -266,11 +265,6 @@ class Writer:
                 break
             most = None if most is None else most - _BATCH
             spans, logs, snapshots = self._sorted([queue.popleft() for _ in range(min(len(queue), _BATCH))])
-            if self._rescued:
-                logs = [record for record in map(log_record, logs) if record.uid not in self._rescued]
-            if self._audience:
-                logs = [log_record(record) for record in logs]
-                self._audience.take_logs(logs)
             self._encode(spans, logs, snapshots)
         if was_idle:
             return
@@ -281,12 +275,16 @@ class Writer:
     def _sorted(self, taken: list[Any]) -> tuple[list[Any], list[Any], list[Snapshot]]:
         """Return the spans, the log records and the snapshots among what was *taken* from the queue."""
         if _are_all(int, taken):
-            return taken, [], []
+            # All spans, or all log records, nearly always.
+            if min(taken) > 0:
+                return taken, [], []
+            if max(taken) < 0:
+                return [], taken, []
         spans: list[Any] = []
         logs: list[Any] = []
         snapshots: list[Snapshot] = []
         for record in taken:
-            if record.__class__ is LogRecord or (record.__class__ is list and record[0] == LOG_RECORD):
+            if _is_log(record):
                 logs.append(record)
             elif record.__class__ is Marker:
                 self._markers.append(record)
@@ -336,27 +334,47 @@ class Writer:
             self._guarded(functools.partial(self._metric_lines.add, some))
             if self._audience:
                 self._audience.take_spans(list(map(span_record, some)))
+        self._encode_logs(logs)
         if encoder.spilled:
             # Before the spans: a span that is in the journal is whole, and its place in the ring is free.
-            logs.extend(spilled_records(encoder.spilled))
-            encoder.spilled = []
-        log_lines = self._encoded(encoder.log_lines, logs, "logs")
-        # Of those that come as lists, none is of ours.
-        own = [record for record in logs if record.__class__ is not list]
-        self._guarded(functools.partial(self._metric_lines.add_logs, own))
-        for appender, lines, places, signal in (
-            (
-                self._logs,
-                log_lines,
-                [record[-1] if record.__class__ is list else record.slots for record in logs],
-                "logs",
-            ),
-            (self._traces, b"".join(span_lines), slots, "spans"),
-        ):
-            if places:
-                self.recorded[signal] += len(places)
-                notes = sum(record.name in names.LIFECYCLE for record in own) if signal == "logs" else 0
-                self._unwritten.append(_Unwritten(appender, lines, places, signal, len(places), notes))
+            spilled, encoder.spilled = spilled_records(encoder.spilled), []
+            self._encode_logs(spilled, is_heard=False)
+        self._keep(_Unwritten(self._traces, b"".join(span_lines), slots, "spans", len(slots)))
+
+    def _encode_logs(self, logs: list[Any], *, is_heard: bool = True) -> None:
+        lines: list[bytes] = []
+        slots: list[int | tuple[int, ...]] = []
+        notes = 0
+        # As with spans.
+        for start in range(0, len(logs), SPANS_PER_LINE):
+            some = self._logs_of(logs[start : start + SPANS_PER_LINE])
+            if self._audience and is_heard:
+                some = [log_record(record) for record in some]
+                self._audience.take_logs(some)
+            lines.append(self._encoded(self._encoder.log_lines, some, "logs"))
+            slots += [record[-1] if record.__class__ is list else record.slots for record in some]
+            # Of those that come as lists, none is of ours.
+            own = [record for record in some if record.__class__ is not list]
+            notes += sum(record.name in names.LIFECYCLE for record in own)
+            self._guarded(functools.partial(self._metric_lines.add_logs, own))
+        self._keep(_Unwritten(self._logs, b"".join(lines), slots, "logs", len(slots), notes))
+
+    def _logs_of(self, queued: list[Any]) -> list[Any]:
+        """Return the log records that were *queued*: of most, only where in the ring they are."""
+        slots = [-place for place in queued if place.__class__ is int]
+        ring = self.pipeline.ring
+        stored = log_forms(ring.read(slots), slots) if slots and ring is not None else []
+        if len(stored) < len(queued):
+            following = iter(stored)
+            stored = [next(following) if record.__class__ is int else record for record in queued]
+        if not self._rescued:
+            return stored
+        return [record for record in map(log_record, stored) if record.uid not in self._rescued]
+
+    def _keep(self, unwritten: _Unwritten) -> None:
+        if unwritten.count:
+            self.recorded[unwritten.signal] += unwritten.count
+            self._unwritten.append(unwritten)
 
     def _encode_metrics(self, snapshots: Sequence[Snapshot]) -> None:
         points = sum(snapshot.points for snapshot in snapshots)
@@ -509,6 +527,12 @@ class Writer:
             "oddities": dict(pipeline.notices.counts),
             **pipeline.told(),
         }
+
+
+def _is_log(record: Any) -> bool:
+    """Whether what was queued is a log record: itself, a list, or its place in the ring, which is negative."""
+    kind = record.__class__
+    return kind is LogRecord or (kind is list and record[0] == LOG_RECORD) or (kind is int and record < 0)
 
 
 def _are_all(kind: type, records: list[Any]) -> bool:

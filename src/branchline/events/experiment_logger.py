@@ -189,5 +189,4 @@ def _clean(event: LogEvent, redactor: Redactor) -> LogEvent:
 
 def _record(event: LogEvent) -> Record:
     level = getattr(logging, _SEVERITIES[event.level])
-    record = made_record("experiment", level, event.to_json(), (), {}, None, error=None, has_stack=False)
-    return record.settled(trace.get_current_span())
+    return made_record("experiment", level, event.to_json(), (), {}, None, trace.get_current_span())

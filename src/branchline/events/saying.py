@@ -76,9 +76,9 @@ def _hand_out(
         return
     exc_info = None if error is None else (type(error), error, error.__traceback__)
     said = frozen({_NAME_FIELD: name, **fields})
-    record: Record = made_record(logger, level, message, (), said, _caller(), error=exc_info, has_stack=False)
+    record: Record = made_record(logger, level, message, (), said, _caller(), trace.get_current_span(), exc_info)
     record.created = (time.time_ns() if time_unix_nano is None else time_unix_nano) / 1e9
-    record.settled(trace.get_current_span()).complete()
+    record.complete()
     # The run has it already: what brings log records there is to leave this one alone.
     with attached(otel_context.set_value(SUPPRESSION, True)):
         if is_heard:

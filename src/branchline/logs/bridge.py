@@ -13,7 +13,10 @@ from time import time_ns
 from types import FrameType
 from typing import Any, Final, Protocol, cast
 
+from opentelemetry.context import Context
+
 from .. import names
+from ..active import get_current
 from ..log_api import is_of_exporters
 from ..tracebacks import qualified_name, said, stack_of
 from ..values import MAX_TEXT, freeze, freeze_key, freeze_name
@@ -30,6 +33,7 @@ class LogTaker(Protocol):
 
     def take(
         self,
+        context: Context,
         scope: Any,  # noqa: ANN401  # the same
         level: int,
         moment: int,
@@ -182,7 +186,8 @@ class Bridge(logging.Handler):
                 elif len(record.__dict__) > _STANDARD_COUNT:
                     name, data = self._beside(record)
                 origin = (record.pathname, record.funcName, record.lineno, record.levelname)
-                self._give(scope, level, int(record.created * 1e9), number, word, message, name, data, origin)
+                moment = int(record.created * 1e9)
+                self._give(get_current(), scope, level, moment, number, word, message, name, data, origin)
             if self._sinks:
                 self._share(record)
         except Exception as error:  # recording never raises
@@ -195,6 +200,7 @@ class Bridge(logging.Handler):
 
     def say(
         self,
+        context: Context,
         name: str,
         level: int,
         text: str,
@@ -227,7 +233,7 @@ class Bridge(logging.Handler):
         except Exception:  # a name or level that is new, or what does not go with its format
             return False
         try:
-            self._give(scope, level, time_ns(), number, word, text, "", fields or None, origin, has_little)
+            self._give(context, scope, level, time_ns(), number, word, text, "", fields or None, origin, has_little)
         except Exception as error:  # recording never raises
             self._taker.failed(error)
         return True

@@ -190,7 +190,7 @@ class Desk(logging.Handler):
 
     def handle(self, record: logging.LogRecord) -> bool:
         """Give *record* to the sinks; raises for one that has ``catch=False``, and then at last."""
-        seen = record if record.__class__ is Record and record.span is not None else Record.of(record)
+        seen = record if record.__class__ is Record else Record.of(record)
         try:
             if self._levelless is not None:
                 self._levelless.give(seen)

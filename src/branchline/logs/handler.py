@@ -101,7 +101,7 @@ class Handler:
             self._forward(record)
             return
         # As `_forward`, without its call: this is the way of nearly all.
-        if record.args or record.msg.__class__ is not str:
+        if not record.is_lasting:
             freeze(record)
         queue.put(record)
 

@@ -9,10 +9,10 @@ from contextlib import AbstractContextManager
 from types import FrameType, TracebackType
 from typing import Any, Final, Self, TypeAlias
 
-from opentelemetry import context as otel_context
 from opentelemetry.context import Context
 from opentelemetry.trace import INVALID_SPAN
 
+from ..active import SPAN_KEY, get_current
 from ..errors import ConfigError
 from ..tracebacks import said as told
 from ..values import Value
@@ -20,8 +20,8 @@ from .bridge import Bridge
 from .desks import Desk
 from .formats import masked
 from .levels import SUCCESS, TRACE, level_number
-from .records import SPAN_KEY, Record, made_record
-from .scoped_fields import FIELDS_KEY, contextualized, frozen
+from .records import Record, made_record
+from .scoped_fields import FIELDS_KEY, SPECIAL, are_lasting, contextualized, frozen, frozen_each
 
 
 _Found: TypeAlias = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
@@ -30,8 +30,6 @@ ErrorInfo: TypeAlias = bool | BaseException | _Found | None
 _NOTHING: Final[Mapping[str, Value]] = {}
 _TRACE, _DEBUG, _INFO, _SUCCESS = TRACE, logging.DEBUG, logging.INFO, SUCCESS
 _WARNING, _ERROR, _CRITICAL = logging.WARNING, logging.ERROR, logging.CRITICAL
-_SPECIAL: Final = frozenset({"exc_info", "stack_info", "stacklevel", "extra"})
-_current_context: Final = otel_context.get_current
 # Frames of these are not the caller's: adapters of the logging module call us for somebody.
 _OUR_FILES: Final = frozenset({__file__, logging.getLevelName.__code__.co_filename})
 
@@ -190,19 +188,46 @@ class Logger(logging.Logger):
 
     # ── the record ────────────────────────────────────────────────────────────────────────────────
 
-    def _say(self, level: int, msg: object, args: tuple[object, ...], said: dict[str, object]) -> None:
-        # As `isEnabledFor`, without its call: this runs for every record.
-        is_wanted = self._cache.get(level)  # type: ignore[attr-defined]  # the logging module keeps it
-        if is_wanted is None:
+    def _say(self, level: int, msg: object, args: tuple[object, ...], said: dict[str, Any]) -> None:
+        # As `isEnabledFor`, without its call. Nor is the rest in parts: it runs for every record, and a call has its
+        # price.
+        try:
+            is_wanted = self._cache[level]  # type: ignore[attr-defined]  # the logging module keeps it
+        except KeyError:
             is_wanted = self.isEnabledFor(level)
         if (not is_wanted and self._desk.deepest > level) or self.disabled:
             return
         try:
-            context = _current_context()
-            is_perhaps_alone = is_wanted and level < _WARNING and not self._desk.has_sinks
-            if is_perhaps_alone and self._is_said_to_run_alone(level, msg, args, said, context):
+            context = get_current()
+            # Whoever has called the method that called this.
+            try:
+                frame: FrameType | None = sys._getframe(2)  # noqa: SLF001  # as the logging module does
+            except ValueError:  # the interpreter has, at its exit
+                frame = None
+            has_little = not said or are_lasting(said)
+            error, has_stack, above = None, False, 1
+            is_common = not self._is_special and (has_little or SPECIAL.isdisjoint(said))
+            if not is_common:
+                args, said, error, has_stack, above = self._special(args, said)
+                has_little = False
+            if frame is None or above != 1 or frame.f_code.co_filename in _OUR_FILES:
+                frame = _caller(frame, above)
+            fields: Mapping[str, Any] = said if has_little else frozen_each(said)
+            if self._bound or FIELDS_KEY in context:
+                around: Any = context.get(FIELDS_KEY) if self._desk.is_contextual else None
+                fields = {**(around or _NOTHING), **self._bound, **fields}
+                has_little = False
+            if (
+                is_common
+                and frame is not None
+                and is_wanted
+                and level < _WARNING
+                and not self._desk.has_sinks
+                and self._is_taken_alone(context, level, msg, args, fields, frame, has_little)
+            ):
                 return
-            record: logging.LogRecord = self._record(level, msg, args, said, context)
+            span: Any = context.get(SPAN_KEY, INVALID_SPAN)
+            record: logging.LogRecord = made_record(self.name, level, msg, args, fields, frame, span, error, has_stack)
             if self.filters:
                 # Filters of others may put another record in its place.
                 kept = self.filter(_whole(record))
@@ -214,21 +239,22 @@ class Logger(logging.Logger):
             return
         # What raises here was asked to: a sink with `catch=False`, a handler that does not look after itself.
         if is_wanted:
-            self._hand_out(record, level, context)
+            self._hand_out(record, level)
         else:
             self._desk.handle_below(record)
 
-    def _is_said_to_run_alone(
-        self, level: int, msg: object, args: tuple[object, ...], said: dict[str, object], context: Context
+    def _is_taken_alone(
+        self,
+        context: Context,
+        level: int,
+        text: object,
+        args: tuple[object, ...],
+        fields: Mapping[str, Any],
+        frame: FrameType,
+        has_little: bool,
     ) -> bool:
-        """Give what was said to the run without making a record of it, where nobody else would get that."""
-        if (
-            msg.__class__ is not str
-            or self._is_special
-            or self.filters
-            or not _SPECIAL.isdisjoint(said)
-            or logging.getLogRecordFactory() is not logging.LogRecord
-        ):
+        """Give what is said to the run without making a record of it, where nobody else would get that."""
+        if type(text) is not str or self.filters or logging.getLogRecordFactory() is not logging.LogRecord:
             return False
         bridge: Bridge | None = None
         logger: logging.Logger | None = self
@@ -239,26 +265,24 @@ class Logger(logging.Logger):
                 elif handler.__class__ is not logging.NullHandler:
                     return False
             logger = logger.parent if logger.propagate else None
-        # Whoever has called the method that called `_say`, which called this.
-        frame = sys._getframe(3)  # noqa: SLF001  # as the logging module does
-        if bridge is None or frame.f_code.co_filename in _OUR_FILES:
-            return False
-        # As `_fields`, without its call where nothing is bound.
-        is_own = not self._bound and FIELDS_KEY not in context
-        fields = (frozen(said) if said else said) if is_own else self._fields(said, context)
-        return bridge.say(self.name, level, msg, args, fields, frame, fields is said)
+        return bridge is not None and bridge.say(context, self.name, level, text, args, fields, frame, has_little)
 
-    def _fields(self, said: dict[str, object], context: Context) -> Mapping[str, Value]:
-        """Return what a record has beside its message: of the block, bound, and *said* with it."""
-        fields = self._bound
-        around: Any = context.get(FIELDS_KEY)
-        if around and self._desk.is_contextual:
-            fields = {**around, **fields}
-        if said:
-            fields = {**fields, **frozen(said)} if fields else frozen(said)
-        return fields
+    def _special(
+        self, args: tuple[object, ...], said: dict[str, Any]
+    ) -> tuple[tuple[object, ...], dict[str, Any], object, bool, int]:
+        """Return what is said, without what means something else: an error, whether with the stack, and whose call."""
+        error = said.pop("exc_info", self._error)
+        has_stack = bool(said.pop("stack_info", False))
+        above = said.pop("stacklevel", 1)
+        extra = said.pop("extra", None)
+        if extra is not None:
+            said = {**extra, **said} if isinstance(extra, Mapping) else {"extra": extra, **said}
+        if self._is_lazy:
+            args = tuple([_evaluated(arg) for arg in args])
+            said = {key: _evaluated(value) for key, value in said.items()}
+        return args, said, error and _error_info(error), has_stack, above if isinstance(above, int) else 1
 
-    def _hand_out(self, record: logging.LogRecord, level: int, context: Context) -> None:
+    def _hand_out(self, record: logging.LogRecord, level: int) -> None:
         """Give *record* to all who would get it from the logging module; only for others than ours it is completed."""
         logger: logging.Logger | None = self
         is_handled = False
@@ -268,12 +292,7 @@ class Logger(logging.Logger):
                 if level < handler.level:
                     continue
                 kind = handler.__class__
-                if kind is Desk:
-                    if isinstance(record, Record) and record.span is None:
-                        span: Any = context.get(SPAN_KEY, INVALID_SPAN)
-                        record.settled(span)
-                    handler.handle(record)
-                elif kind is Bridge:
+                if kind is Desk or kind is Bridge:
                     handler.handle(record)
                 elif kind is not logging.NullHandler:
                     handler.handle(_whole(record))
@@ -281,31 +300,6 @@ class Logger(logging.Logger):
         last = logging.lastResort
         if not is_handled and last is not None and level >= last.level:
             last.handle(_whole(record))
-
-    def _record(
-        self, level: int, msg: object, args: tuple[object, ...], said: dict[str, object], context: Context
-    ) -> Record:
-        error: object = self._error
-        has_stack, above = False, 1
-        if not _SPECIAL.isdisjoint(said):
-            error = said.pop("exc_info", error)
-            has_stack = bool(said.pop("stack_info", False))
-            levels_above = said.pop("stacklevel", 1)
-            above = levels_above if isinstance(levels_above, int) else 1
-            extra = said.pop("extra", None)
-            if extra is not None:
-                said = {**extra, **said} if isinstance(extra, Mapping) else {"extra": extra, **said}
-        if self._is_lazy:
-            args = tuple([_evaluated(arg) for arg in args])
-            said = {key: _evaluated(value) for key, value in said.items()}
-        fields = self._fields(said, context)
-        # Whoever has called the method that called `_say`.
-        frame: FrameType | None = sys._getframe(3)  # noqa: SLF001  # as the logging module does
-        if above != 1 or frame is None or frame.f_code.co_filename in _OUR_FILES:
-            frame = _caller(frame, above)
-        return made_record(
-            self.name, level, msg, args, fields, frame, error=error and _error_info(error), has_stack=has_stack
-        )
 
 
 def _whole(record: logging.LogRecord) -> logging.LogRecord:

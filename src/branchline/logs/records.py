@@ -6,19 +6,18 @@ import logging
 import os
 import socket
 import sys
-import time
+import threading
 import traceback
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from functools import cache, cached_property
+from functools import cache
 from itertools import islice
 from pathlib import Path
-from threading import current_thread, get_ident
+from time import time
 from types import FrameType, TracebackType
 from typing import Any, Final, Self, TypeAlias
 
 from opentelemetry import trace
-from opentelemetry.context import Context
 
 from ..values import Value, freeze, freeze_key
 from .levels import LEVELS, level_name
@@ -42,8 +41,16 @@ def _note_child() -> None:
 
 os.register_at_fork(after_in_child=_note_child)
 
-# The key under which OpenTelemetry keeps the current span.
-SPAN_KEY: Final = next(iter(trace.set_span_in_context(trace.INVALID_SPAN, Context())))
+
+class _Here(threading.local):
+    """The thread that logs, found once: its name may change, and is asked for each record."""
+
+    def __init__(self) -> None:
+        self.known = (threading.get_ident(), threading.current_thread())
+
+
+_here: Final = _Here()
+
 LEVEL_NAMES: Final = {number: name for name, number in LEVELS.items()}
 _new: Final = object.__new__
 # What is no mapping, and has no code of anybody's in it: to look that up costs less than to ask.
@@ -58,44 +65,30 @@ class Record(logging.LogRecord):
     """
 
     # Not among its attributes: other handlers would take them for fields.
-    __slots__ = ("fields", "span")
+    __slots__ = ("fields", "is_lasting", "span")
     fields: Mapping[str, Value]
     span: trace.Span | None
+    is_lasting: bool
+    """Whether it is known that its message is the same later, whatever becomes of what it is made of."""
 
     @classmethod
     def of(cls, record: logging.LogRecord) -> Record:
         """Return *record*, or one of ours that says the same; to be called in the thread that logs."""
         if isinstance(record, cls):
-            return record if record.span is not None else record.settled(trace.get_current_span())
+            return record
         made = cls.__new__(cls)
         made.__dict__.update(record.__dict__)
         made.fields = foreign_fields(record)
         made.span = trace.get_current_span()
+        made.is_lasting = False
         return made
-
-    def __getattr__(self, name: str) -> object:
-        # Only asked for what the record does not have: few sinks want all that the logging module puts into each.
-        if name not in _LATER:
-            msg = f"{type(self).__name__!r} object has no attribute {name!r}"
-            raise AttributeError(msg)
-        found = self.__dict__[name] = _LATER[name](self)
-        return found
-
-    def settled(self, span: trace.Span) -> Self:
-        """Return itself with what can be told only here and now: the thread, the process, and the *span*."""
-        said = self.__dict__
-        said["thread"] = get_ident()
-        said["threadName"] = current_thread().name
-        said["process"] = _process[0]
-        self.span = span
-        return self
 
     def complete(self) -> Record:
         """Return itself with all that a record of the logging module has, where handlers of others look for it."""
         said = self.__dict__
-        for name, known in _LATER.items():
+        for name, find in _LATER.items():
             if name not in said:
-                said[name] = known(self)
+                said[name] = find(self)
         for key, value in self.fields.items():
             if key not in STANDARD:
                 said[key] = value
@@ -104,7 +97,7 @@ class Record(logging.LogRecord):
     def __copy__(self) -> Record:
         made = Record.__new__(Record)
         made.__dict__.update(self.__dict__)
-        made.fields, made.span = self.fields, self.span
+        made.fields, made.span, made.is_lasting = self.fields, self.span, self.is_lasting
         return made
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -120,14 +113,6 @@ class Record(logging.LogRecord):
     def logger_name(self) -> str:
         """The name of its logger; ``name`` is the same."""
         return self.name
-
-    @cached_property
-    def message(self) -> str:  # type: ignore[override]  # a formatter of the logging module writes it, a sink reads it
-        """The message, with its arguments in it; never raises."""
-        try:
-            return self.getMessage()
-        except Exception:  # what is logged does not go with its format, or has a __str__ that raises
-            return f"{freeze(self.msg)} {freeze(self.args)}"
 
     @property
     def timestamp(self) -> datetime:
@@ -165,6 +150,25 @@ class Record(logging.LogRecord):
         return hostname()
 
 
+class _Later:
+    """An attribute of a record that is found when somebody asks for it, and then the record's own.
+
+    A descriptor for each, and no ``__getattr__`` for all: where there is one of those, Python reads every attribute in
+    a slower way. Nor the library's ``cached_property``, which takes a lock.
+    """
+
+    def __init__(self, name: str, find: Callable[[Record], object]) -> None:
+        self._name = name
+        self._find = find
+
+    def __get__(self, record: Record | None, owner: type | None = None) -> object:
+        if record is None:
+            return self
+        found = self._find(record)
+        setattr(record, self._name, found)
+        return found
+
+
 class Line(str):
     """A formatted line, as a callable sink gets it, with its ``record``."""
 
@@ -186,6 +190,17 @@ def foreign_fields(record: logging.LogRecord) -> dict[str, Value]:
     return {freeze_key(key): freeze(value) for key, value in said if key not in STANDARD}
 
 
+def _message(record: Record) -> str:
+    """Return the message of *record* with its arguments in it; never raises."""
+    message, args = record.msg, record.args
+    try:
+        # As `getMessage`, without its call.
+        text = message if message.__class__ is str else str(message)
+        return text % args if args else text
+    except Exception:  # what is logged does not go with its format, or has a __str__ that raises
+        return f"{freeze(message)} {freeze(args)}"
+
+
 def _module(record: Record) -> str:
     return Path(record.pathname).stem
 
@@ -198,19 +213,17 @@ def _process_name(_: Record) -> str:
 
 _started: Final = (origin := logging.makeLogRecord({})).created - origin.relativeCreated / 1000
 
-# What is left out of a record until somebody wants it. Of these a sink gets the last three when it gets the record:
-# they are not the same in another thread, or later.
+# What is left out of a record until somebody wants it: few sinks want all that the logging module puts into each.
 _LATER: Final[Mapping[str, Callable[[Record], object]]] = {
     "filename": lambda record: Path(record.pathname).name,
     "module": _module,
     "msecs": lambda record: int((record.created - int(record.created)) * 1000) + 0.0,
     "relativeCreated": lambda record: (record.created - _started) * 1000,
     "processName": _process_name,
-    "thread": lambda _: get_ident(),
-    "threadName": lambda _: current_thread().name,
-    "process": lambda _: _process[0],
     **({"taskName": lambda _: None} if "taskName" in vars(origin) else {}),
 }
+for _name, _find in {**_LATER, "message": _message}.items():
+    setattr(Record, _name, _Later(_name, _find))
 
 
 def made_record(
@@ -220,11 +233,12 @@ def made_record(
     args: tuple[Any, ...],
     fields: Mapping[str, Value],
     frame: FrameType | None,
-    *,
-    error: Any,  # noqa: ANN401  # what the logging module takes for exc_info
-    has_stack: bool,
+    span: trace.Span,
+    error: Any = None,  # noqa: ANN401  # what the logging module takes for exc_info
+    # Not keyword-only: Python calls such a function in the fast way, and this is called for every record.
+    has_stack: bool = False,
 ) -> Record:
-    """Return a record that says *msg* and *fields*, logged in *frame*."""
+    """Return a record that says *msg* and *fields*, logged in *frame* and in *span*, by this thread."""
     pathname, line, function = "(unknown file)", 0, "(unknown function)"
     if frame is not None:
         code = frame.f_code
@@ -238,25 +252,33 @@ def made_record(
         record = Record.of(factory(name, level, pathname, line, msg, args, error, function, stack))
         record.fields = {**record.fields, **fields}
         return record.complete()
+    said: Any = args
+    is_lasting = msg.__class__ is str
+    for arg in args:
+        if arg.__class__ not in PLAIN:
+            is_lasting = False
+            if len(args) == 1 and isinstance(arg, Mapping) and arg:
+                # As the logging module has it: "%(rows)d" % {"rows": 3}
+                said = arg
+            break
+    # One by one, and always in this order: Python then makes no dictionary of them, which would take most of the time.
     record = _new(Record)
-    if len(args) == 1 and args[0].__class__ not in PLAIN and isinstance(args[0], Mapping) and args[0]:
-        # As the logging module has it: "%(rows)d" % {"rows": 3}
-        args = args[0]  # type: ignore[assignment]  # the same
-    record.__dict__ = {
-        "name": name,
-        "msg": msg,
-        "args": args,
-        "levelname": LEVEL_NAMES.get(level) or level_name(level),
-        "levelno": level,
-        "pathname": pathname,
-        "lineno": line,
-        "funcName": function,
-        "created": time.time(),
-        "exc_info": error,
-        "exc_text": None,
-        "stack_info": stack,
-    }
-    record.fields, record.span = fields, None
+    record.name = name
+    record.msg = msg
+    record.args = said
+    record.levelname = LEVEL_NAMES.get(level) or level_name(level)
+    record.levelno = level
+    record.pathname = pathname
+    record.lineno = line
+    record.funcName = function
+    record.created = time()
+    record.exc_info = error
+    record.exc_text = None
+    record.stack_info = stack
+    record.thread, thread = _here.known
+    record.threadName = thread.name
+    record.process = _process[0]
+    record.fields, record.span, record.is_lasting = fields, span, is_lasting
     return record
 
 
