@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import textwrap
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -849,3 +850,54 @@ def test_plain_characters(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, check=True, env=environment)
 
     assert b"+ gr??e" in done.stdout
+
+
+def as_a_user_without_privileges(program: str) -> subprocess.CompletedProcess[str]:
+    """Run *program* for somebody who may open only what the mode says: of root's capabilities, two are taken away."""
+    without = """
+    import ctypes, os
+    if os.getuid() == 0:
+        libc, header, sets = ctypes.CDLL(None), (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()
+        assert libc.capget(header, sets) == 0
+        sets[0], sets[1] = sets[0] & ~0b110, sets[1] & ~0b110
+        assert libc.capset(header, sets) == 0
+    """
+    return subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(without) + program], capture_output=True, text=True, check=False
+    )
+
+
+def test_runs_of_somebody_else(tmp_path: Path) -> None:
+    """
+    Runs that this user may not read hide none of the others, and are named.
+    """
+    journal(tmp_path, run="mine").spans(span(1, "step"))
+    theirs = journal(tmp_path, run="theirs").folder.parent
+    theirs.chmod(0)
+    call = f"from branchline.cli import main; main(['{{}}', '-d', {str(tmp_path)!r}])"
+
+    listed = as_a_user_without_privileges(call.format("runs"))
+    shown = as_a_user_without_privileges(call.format("show', 'theirs"))
+    theirs.chmod(0o700)
+
+    assert (listed.returncode, listed.stderr) == (0, "")
+    assert listed.stdout.splitlines()[2].split()[0] == "mine"
+    assert listed.stdout.splitlines()[-1] == "1 run may not be read by this user: theirs"
+    assert shown.stderr == f"branchline: the run 'theirs' in {tmp_path} may not be read by this user\n"
+
+
+def test_a_directory_of_somebody_else(tmp_path: Path) -> None:
+    """
+    Where the directory may not even be looked into, the application runs, and one line says what is missing.
+    """
+    tmp_path.chmod(0)
+    program = (
+        f"import branchline as bl\nwith bl.configure('x', directory={str(tmp_path)!r}, console=False):\n    print(1)"
+    )
+
+    done = as_a_user_without_privileges(program)
+    tmp_path.chmod(0o700)
+
+    assert (done.returncode, done.stdout) == (0, "1\n")
+    assert "Permission denied" in done.stderr.splitlines()[0]
+    assert "Traceback" not in done.stderr

@@ -524,3 +524,23 @@ def as_coroutine(function):
         function()
 
     return call
+
+
+def test_a_very_deep_traceback(captured):
+    """
+    Of a traceback of a thousand frames the end is recorded, and how many there were above; one of a hundred is whole.
+    """
+
+    def fall(depth):
+        if not depth:
+            raise Boom("no")
+        fall(depth - 1)
+
+    for depth in (100, 500):
+        with contextlib.suppress(Boom), bl.step(f"{depth}"):
+            fall(depth)
+
+    [whole, cut] = [step.exception.stacktrace for step in captured.steps]
+    assert whole.startswith("Traceback (most recent call last):")
+    assert cut.startswith("[the outermost 374 frames are left out]\nTraceback (most recent call last):")
+    assert cut.splitlines()[-3:] == whole.splitlines()[-3:]

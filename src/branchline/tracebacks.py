@@ -22,7 +22,6 @@ def said(error: BaseException) -> str:
         return f"<unprintable {type(error).__name__}>"
 
 
-# Where a step, a branch or a generator is entered and left. Whole paths: users may have modules of these names, too.
 _HERE: Final = os.path.dirname(__file__)  # noqa: PTH120  # pathlib is not loaded for those who only decorate
 # Where a step, a branch or a generator is entered and left. Whole paths: users may have modules of these names, too.
 _OUR_FILES: Final = frozenset(
@@ -30,15 +29,36 @@ _OUR_FILES: Final = frozenset(
 )
 
 
+# Of one exception, the innermost. Where a function calls itself for ever, each of a thousand steps records its own.
+_MOST_FRAMES: Final = 128
+
+
 def stack_of(error: BaseException, stack: TracebackType | None, *, is_whole: bool = False) -> str:
-    """Return the traceback as text; unless *is_whole*, without the frames of ours that the exception came through."""
+    """Return the traceback as text; unless *is_whole*, without the frames of ours that the exception came through.
+
+    Of a very deep one, the end.
+    """
     try:
-        described = traceback.TracebackException(type(error), error, stack)
+        innermost, above = _end_of(stack)
+        described = traceback.TracebackException(type(error), error, innermost, limit=-_MOST_FRAMES)
         if not is_whole:
             _leave_out_ours(described)
-        return "".join(described.format())
+        title = f"[the outermost {above:,} frames are left out]\n" if above else ""
+        return title + "".join(described.format())
     except Exception:  # user code: a __str__ in the chain, or a source that cannot be read
         return f"{qualified_name(type(error))}: {said(error)}\n"
+
+
+def _end_of(stack: TracebackType | None) -> tuple[TracebackType | None, int]:
+    """Return what there is to be said of *stack*, and how many frames are above."""
+    # Not left to ``limit``: that looks up where in its line each frame is, also of those that it leaves out.
+    end, above = stack, -_MOST_FRAMES
+    while stack is not None:
+        above += 1
+        stack = stack.tb_next
+        if above > 0 and end is not None:
+            end = end.tb_next
+    return end, max(above, 0)
 
 
 def _leave_out_ours(described: traceback.TracebackException) -> None:

@@ -120,6 +120,24 @@ time.sleep(0.3)
     assert ended.seconds < 30
 
 
+def test_what_the_last_finaliser_records(tmp_path):
+    """
+    What the finaliser of an object records that only the end of the interpreter collects is there; nothing complains.
+    """
+    late = """
+class Late:
+    def __del__(self):
+        record()
+late = Late()
+late.itself = late
+"""
+    ended = run(tmp_path, RECORD + CONFIGURE + late)
+
+    assert (ended.code, ended.complaints) == (0, [])
+    assert disk(tmp_path).counts("s") == dict.fromkeys(range(500), 1)
+    assert balances(tmp_path) == []
+
+
 def test_a_sigterm_handler_of_the_applications_own(tmp_path):
     """
     A SIGTERM handler that was there before, or came after, is kept: only the default is replaced, and given back.

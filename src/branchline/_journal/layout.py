@@ -108,6 +108,17 @@ def read_json(path: Path) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
+def is_there(path: Path) -> bool:
+    """Whether *path* exists and may be asked for; in a folder that somebody else has locked, nothing is."""
+    # ``Path.exists`` raises there.
+    return os.access(path, os.F_OK)
+
+
+def is_readable(folder: Path) -> bool:
+    """Whether this user may look into *folder*."""
+    return os.access(folder, os.R_OK | os.X_OK)
+
+
 def create_json(path: Path, value: dict[str, Any]) -> bool:
     """Write *value* to *path* unless it exists; return whether it was written. Whoever comes second sees it whole."""
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
@@ -130,11 +141,15 @@ def replace_json(path: Path, value: dict[str, Any], *, sync: bool = False) -> No
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(orjson.dumps(value, option=orjson.OPT_INDENT_2))
+    # Not a file object: in the finalisers that the end of the interpreter runs, there is none to be had any more.
+    try:
+        left = memoryview(orjson.dumps(value, option=orjson.OPT_INDENT_2))
+        while left:
+            left = left[os.write(descriptor, left) :]
         if sync:
-            file.flush()
             os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
     temporary.replace(path)
 
 

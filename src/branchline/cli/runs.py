@@ -135,6 +135,12 @@ def _count(count: int | None, style: str = "") -> Text:
 def _print_rest(console: Console, found: Runs, hidden: int) -> None:
     if hidden:
         console.print(Text(f"{plural(hidden, 'older run')}; --all shows them", "dim"))
+    if found.unreadable:
+        listed = ", ".join(map(printable, found.unreadable[:3]))
+        more = len(found.unreadable) - 3
+        named = f"{listed} and {more:,} more" if more > 0 else listed
+        told = f"{plural(len(found.unreadable), 'run')} may not be read by this user: {named}"
+        console.print(Text(told, "dim"), soft_wrap=True)
     for sentence in found.recovered:
         console.print(Text(printable(sentence), "dim"), soft_wrap=True)
 

@@ -46,7 +46,7 @@ def _spent(run: Run, since_unix_nano: int) -> Iterator[Spent]:
     """Yield what counts: of the ledger, or where there is none, of the journals."""
     runs = run.directory.parent
     directory = runs.parent
-    if runs.name == "runs" and layout.ledger_path(directory).exists():
+    if runs.name == "runs" and layout.is_there(layout.ledger_path(directory)):
         try:
             ledger = open_ledger(directory, lambda text: None)
         except (sqlite3.Error, OSError, BranchlineError):

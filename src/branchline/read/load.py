@@ -27,11 +27,23 @@ _NAMED: Final = 8
 class Runs(Sequence[Run]):
     """The runs of a directory, oldest first; each is parsed only when something of it is asked for."""
 
-    def __init__(self, runs: Sequence[Run], *, directory: Path, recovered: Sequence[str] = ()) -> None:
-        """Hold *runs*, in any order; *recovered* says what was done for processes that had died."""
+    def __init__(
+        self,
+        runs: Sequence[Run],
+        *,
+        directory: Path,
+        recovered: Sequence[str] = (),
+        unreadable: Sequence[str] = (),
+    ) -> None:
+        """Hold *runs*, in any order.
+
+        *recovered* says what was done for processes that had died; *unreadable* are the names of runs that are there,
+        but not for this user.
+        """
         self._runs = sorted(runs, key=lambda run: (run.created_unix_nano, run.id))
         self.directory = directory
         self.recovered = tuple(recovered)
+        self.unreadable = tuple(unreadable)
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -65,7 +77,9 @@ class Runs(Sequence[Run]):
         found = [run for run in self._runs if name and run.id.startswith(name)]
         if len(found) == 1:
             return found[0]
-        if not self._runs:
+        if name in self.unreadable:
+            msg = f"the run {name!r} in {self.directory} may not be read by this user"
+        elif not self._runs:
             msg = f"no run {name!r}: there are no runs in {self.directory}"
         elif found:
             msg = f"{name!r} is the beginning of {len(found)} runs: {_listed(found)}"
@@ -100,25 +114,30 @@ def open_runs(directory: str | os.PathLike[str] = ".branchline", *, recover: boo
     recovered: Sequence[str] = ()
     # The folder of one run lies in <home>/runs.
     home = place.parent.parent if place.absolute().parent.name == "runs" else place
-    if recover and layout.runs_directory(home).is_dir():
+    if recover and layout.is_there(layout.runs_directory(home)):
         # Locks and shared memory are POSIX; looking at a copied run is not.
         from .._journal.recovery import recover_runs
 
         recovered = recover_runs(home)
-    return Runs([_run(path) for path in _run_places(place)], directory=place, recovered=recovered)
+    places = _places(place)
+    return Runs(
+        [_run(path) for path in places if _holds_a_run(path)],
+        directory=place,
+        recovered=recovered,
+        unreadable=[path.name for path in places if path.is_dir() and not layout.is_readable(path)],
+    )
 
 
-def _run_places(place: Path) -> list[Path]:
+def _places(place: Path) -> list[Path]:
+    """Return where runs may be."""
     runs = layout.runs_directory(place)
-    if not runs.is_dir():
-        return [place] if _holds_a_run(place) else []
-    return [path for path in layout.processes(runs) if _holds_a_run(path)]
+    return layout.processes(runs) if layout.is_there(runs) else [place]
 
 
 def _holds_a_run(place: Path) -> bool:
     if place.is_file():
         return True
-    return (place / "run.json").exists() or any(True for _ in files_of(place))
+    return layout.is_there(place / "run.json") or any(True for _ in files_of(place))
 
 
 def _run(place: Path) -> Run:
@@ -148,7 +167,7 @@ class RunFiles:
     def processes(self) -> tuple[ProcessInfo, ...]:
         """Return the processes that took part, in order of start."""
         folders = layout.processes(self.place)
-        found = [process_info(path) for path in folders if (path / "process.json").exists() or has_lines(path)]
+        found = [process_info(path) for path in folders if layout.is_there(path / "process.json") or has_lines(path)]
         return tuple(sorted(found, key=lambda process: (process.started_unix_nano, process.name)))
 
     def contents(self, processes: tuple[ProcessInfo, ...]) -> Contents:

@@ -72,7 +72,7 @@ class Budgeting:
             )
             self.join(self._own)
             self._own.look(time.time_ns())
-        elif layout.ledger_path(self._directory).exists():
+        elif layout.is_there(layout.ledger_path(self._directory)):
             self._pipeline.usage_heard = self.heard
 
     def join(self, counting: Counts) -> None:
