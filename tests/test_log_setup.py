@@ -85,7 +85,8 @@ def test_a_configuration_is_a_value() -> None:
         ({"contextual_logging": 1}, "contextual_logging=1 is not accepted; accepted: True, False"),
         ({"use_colors": "yes"}, "use_colors='yes' is not accepted; accepted: True, False"),
         ({"file_format": "xml"}, "file_format='xml' is not accepted; accepted: text, json"),
-        ({"enable_encryption": True}, "put log_dir on an encrypted disk"),
+        ({"enable_encryption": True}, "enable_encryption needs encryption_key"),
+        ({"enable_encryption": True, "encryption_key": "short"}, "encryption is not accepted; accepted: a secret"),
         ({"log_to_console": False, "log_to_file": False}, "a logger needs an output"),
     ],
 )

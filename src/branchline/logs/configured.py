@@ -27,7 +27,8 @@ class Wish:
 
 # What files have and terminals have not.
 _OF_FILES: Final = (
-    *("rotation", "retention", "max_total", "min_free", "compression", "archive", "mode", "delay", "buffer"),
+    *("rotation", "retention", "max_total", "min_free", "compression", "encryption", "archive"),
+    *("mode", "delay", "buffer"),
 )
 _OF_ALL: Final = (
     *("filter", "formatter", "format", "json", "serialize", "fields", "redact", "mask_pii", "sanitize_messages"),

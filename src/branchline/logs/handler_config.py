@@ -15,6 +15,7 @@ from .. import quantities
 from .._files.archive import archiving_of
 from .._files.backlog import MOST_BYTES
 from .._files.compression import compression_of
+from .._files.encryption import key_of
 from .._files.retention import retention_of
 from .._files.rotation import rotation_of
 from .._files.tidying import Care
@@ -32,7 +33,8 @@ from .sinks.wires import without_secrets
 
 
 FILE_KEYS: Final = (
-    *("rotation", "retention", "max_total", "min_free", "compression", "archive", "delay", "mode", "buffer"),
+    *("rotation", "retention", "max_total", "min_free", "compression", "encryption", "archive"),
+    *("delay", "mode", "buffer"),
 )
 QUEUE_KEYS: Final = ("enqueue", "queue_size", "overflow")
 KEYS: Final = (
@@ -139,7 +141,8 @@ def _sink_of(said: object, config: Mapping[str, object], account: Account) -> Si
         return _file_sink(said, config, account)
     for key in FILE_KEYS:
         if config.get(key) is not None and config[key] is not False:
-            msg = f"{key}={config[key]!r} is for files, and {described(said)} is none"
+            value = "" if key == "encryption" else f"={config[key]!r}"
+            msg = f"{key}{value} is for files, and {described(said)} is none"
             raise ConfigError(msg)
     if is_url:
         return NetworkSink(str(said), account, max_bytes=_bytes(config, "backlog", MOST_BYTES))
@@ -172,6 +175,7 @@ def _file_sink(said: str | os.PathLike[str], config: Mapping[str, object], accou
         rotation=rotation_of(config.get("rotation")),
         care=Care(
             compression=compression_of(config.get("compression")),
+            encryption=key_of(config.get("encryption")),
             retention=retention_of(
                 config.get("retention"), max_total=config.get("max_total"), min_free=config.get("min_free")
             ),
