@@ -15,6 +15,7 @@ from .._files.encryption import KEY_VARIABLE, Key, key_of
 from ..errors import ConfigError
 from .levels import level_number
 from .queueing import OVERFLOWS, Overflow
+from .remote import destination_of
 from .sinks.files import MOST_WAITING
 
 
@@ -80,7 +81,8 @@ class LoggerConfig:
     overflow_strategy: str = "block"
     buffer_size: int = MOST_WAITING
     """How many bytes wait in memory while a file cannot be written."""
-    remote_destinations: tuple[str, ...] = ()
+    remote_destinations: tuple[str | Mapping[str, object], ...] = field(default=(), repr=False)
+    """URLs, or mappings with a ``url`` and what is to be said of it besides."""
     rate_limit_enabled: bool = False
     max_logs_per_second: int = 1_000
     mask_sensitive_data: bool = True
@@ -106,7 +108,7 @@ class LoggerConfig:
         if self.enable_encryption and self._key() is None:
             msg = f"enable_encryption needs encryption_key, or {KEY_VARIABLE} in the environment"
             raise ConfigError(msg)
-        if not (self.log_to_console or self.log_to_file or self.remote_destinations):
+        if not (self._destinations() or self.log_to_console or self.log_to_file):
             msg = "a logger needs an output: log_to_console, log_to_file or remote_destinations"
             raise ConfigError(msg)
 
@@ -164,7 +166,11 @@ class LoggerConfig:
     @property
     def digest(self) -> str:
         """Sixteen hex digits that are the same wherever the same is said."""
-        told = {each.name: str(getattr(self, each.name)) for each in dataclasses.fields(self) if each.repr}
+        told = {
+            each.name: str(getattr(self, each.name))
+            for each in dataclasses.fields(self)
+            if each.name != "encryption_key"
+        }
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
 
     def sinks(self) -> dict[str, list[dict[str, object]]]:
@@ -177,7 +183,7 @@ class LoggerConfig:
             found.append({"sink": self._place(self.log_file), "level": level, **self._of_files()})
         if self.log_to_file and self.log_error_file:
             found.append({"sink": self._place(self.log_error_file), "level": "ERROR", **self._of_files()})
-        found += [{"sink": url, "level": level, **self._shared("json")} for url in self.remote_destinations]
+        found += [{"level": level, **self._shared("json"), **sink} for sink in self._destinations()]
         sinks = {self.name: found}
         if self.log_to_file and self.log_trade_file:
             sinks[f"{self.name}.trade"] = [{"sink": self._place(self.log_trade_file), **self._of_files()}]
@@ -185,8 +191,13 @@ class LoggerConfig:
 
     def lowest_level(self) -> int:
         """Return the level from which on anything is wanted."""
-        said = (self.log_level, self.console_log_level, self.file_log_level)
+        said = [self.log_level, self.console_log_level, self.file_log_level]
+        said += [sink.get("level") for sink in self._destinations()]  # type: ignore[misc]  # looked at with the rest
         return min(level_number(each) for each in said if each is not None)
+
+    def _destinations(self) -> list[dict[str, object]]:
+        found = [destination_of(each) for each in self.remote_destinations]
+        return [sink for sink in found if sink is not None]
 
     def _key(self) -> Key | None:
         return key_of(self.encryption_key or os.environ.get(KEY_VARIABLE) or None)
