@@ -135,7 +135,7 @@ ROWS: Mapping[str, Row] = {
     # A bar is drawn the same way, whether a run draws it or, without one, who works.
     "progress": row(*RECORD, "exporters", packages=(API, "IPython")),
     "logs.sinks": row(*RECORD, "_files", packages=(API, "urllib3")),
-    "_files": row("errors", "quantities", packages=("compression", "zstandard", "obstore")),
+    "_files": row("errors", "quantities", packages=("compression", "zstandard", "obstore", "cryptography")),
     "_journal": row(
         *(
             "names",

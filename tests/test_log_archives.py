@@ -20,6 +20,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from branchline._files.archive import Archiving, archiving_of
+from branchline._files.compression import pack
 from branchline._files.restore import restore
 from branchline._files.retention import retention_of
 from branchline._files.rotated import rotated_files
@@ -147,6 +148,65 @@ def test_two_files_of_one_name_are_both_kept(logs, store):
     names = [entry["name"] for entry in store.entries()]
 
     assert (names[4:], len(set(names))) == (["app.log.20260101_120000.1.gz"], 5)
+
+
+def test_the_manifest_is_read_once_for_many_files(logs, tmp_path):
+    """
+    However many files are archived together, what the archive has is asked for once: it becomes longer and longer.
+    """
+    asked = []
+
+    class Counting(FolderStore):
+        def entries(self):
+            asked.append(len(super().entries()))
+            return super().entries()
+
+    Archiving(after_seconds=0, store=Counting(tmp_path / "archive")).move(rotated_files(logs / "app.log"))
+
+    assert (asked, len(FolderStore(tmp_path / "archive").entries())) == ([0], 4)
+
+
+@pytest.mark.parametrize("kind", ["gz", "bz2", "zip", "zst"])
+def test_any_compression_can_be_archived_and_read(logs, tmp_path, kind):
+    """
+    Whatever files are compressed with, ``branchline logs`` reads them, and an archive knows what is in them.
+    """
+    for file in rotated_files(logs / "app.log"):
+        pack(file.path, kind)
+    before = messages(called("logs", logs, "--json"))
+    moved = called("archive", logs, "--to", tmp_path / "archive")
+    entries = FolderStore(tmp_path / "archive").entries()
+
+    assert before == [(f"{day:02d}", f"no {n}") for day in (1, 2, 3, 4, 31) for n in range(3)]
+    assert moved.exit_code == 0
+    assert [(entry["lines"], entry["runs"]) for entry in entries] == [(3, ["a"]), (3, ["a"]), (3, ["b"]), (3, ["c"])]
+    assert messages(called("logs", tmp_path / "archive", "--json")) == before[:12]
+
+
+def test_an_archive_that_is_away_does_not_fill_the_disk(logs, tmp_path):
+    """
+    Where nothing can be archived the bounds of the disk hold all the same, and the failure is said.
+    """
+    (tmp_path / "archive").write_text("no folder")
+    care = Care(
+        retention=retention_of(2), archiving=Archiving(after_seconds=0, store=FolderStore(tmp_path / "archive"))
+    )
+    with pytest.raises(OSError, match="archive"):
+        tidy(logs / "app.log", care, Tally())
+
+    assert [file.stamp for file in rotated_files(logs / "app.log")] == ["20260103_120000", "20260104_120000"]
+
+
+def test_what_cannot_be_read_is_said(logs):
+    """
+    A file that is damaged shows what can be read of it, and which one it is.
+    """
+    packed = pack(rotated_files(logs / "app.log")[1].path, "gz").path
+    packed.write_bytes(packed.read_bytes()[:-6])
+    ended = called("logs", logs, "--json")
+
+    assert len(ended.stdout.splitlines()) == 15
+    assert f"branchline: {packed.name} cannot be read to its end: EOFError" in ended.stderr
 
 
 @pytest.mark.parametrize("left", ["a copy that is cut off", "a copy without an entry", "an entry and the source"])

@@ -68,8 +68,8 @@ def test_files_that_nobody_has_touched(place: Path, is_folder: bool) -> None:
     A log file, with what was rotated away from it, or a folder of them: each is read to its end, each seal looked at.
     """
     asked = place if is_folder else place / "app.log"
-    shown = called("logs", asked, "--verify", "--key-file", place.parent / "key")
-    told = json.loads(called("logs", asked, "--verify", "--key-file", place.parent / "key", "--json").output)
+    shown = called("logs", asked, "--verify", "--seal-key-file", place.parent / "key")
+    told = json.loads(called("logs", asked, "--verify", "--seal-key-file", place.parent / "key", "--json").output)
 
     assert (shown.exit_code, shown.output) == (0, "6 files, 6 as written\n")
     assert [(each["lines"], each["wrong"]) for each in told] == [(3, [])] * 6
@@ -88,7 +88,7 @@ def test_a_damaged_file_is_named(place: Path, change: Callable[[Path], Any], why
     """
     last = rotated_files(place / "app.log")[-1].path
     change(last)
-    ended = called("logs", place, "--verify", "--key-file", place.parent / "key")
+    ended = called("logs", place, "--verify", "--seal-key-file", place.parent / "key")
 
     assert ended.exit_code == 1
     assert last.name in ended.output
@@ -100,7 +100,7 @@ def test_lines_that_are_gone_are_counted(place: Path) -> None:
     Lines that were removed between others are counted, though each file that is left is whole.
     """
     rotated_files(place / "app.log")[2].path.unlink()
-    ended = called("logs", place, "--verify", "--key-file", place.parent / "key", "--json")
+    ended = called("logs", place, "--verify", "--seal-key-file", place.parent / "key", "--json")
     wrong = [why for each in json.loads(ended.output) for why in each["wrong"]]
 
     assert (ended.exit_code, wrong) == (1, ["3 lines gone, in it or before it"])
@@ -112,9 +112,9 @@ def test_changed_lines_and_another_key(place: Path) -> None:
     """
     active = place / "app.log"
     active.write_text(active.read_text().replace("line 16", "line 99"))
-    changed = called("logs", place, "--verify", "--key-file", place.parent / "key")
+    changed = called("logs", place, "--verify", "--seal-key-file", place.parent / "key")
     (place.parent / "other").write_text("another key")
-    other = called("logs", place, "--verify", "--key-file", place.parent / "other")
+    other = called("logs", place, "--verify", "--seal-key-file", place.parent / "other")
     none = called("logs", place, "--verify")
 
     assert changed.output.splitlines() == [
@@ -133,7 +133,7 @@ def test_a_key_that_is_none(place: Path, content: str | None, why: str) -> None:
     """
     if content is not None:
         (place / "empty").write_text(content)
-    ended = called("logs", place, "--verify", "--key-file", place / "empty")
+    ended = called("logs", place, "--verify", "--seal-key-file", place / "empty")
 
     assert (ended.exit_code, why in ended.output, len(ended.output.splitlines())) == (1, True, 1)
 

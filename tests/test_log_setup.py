@@ -85,7 +85,8 @@ def test_a_configuration_is_a_value() -> None:
         ({"contextual_logging": 1}, "contextual_logging=1 is not accepted; accepted: True, False"),
         ({"use_colors": "yes"}, "use_colors='yes' is not accepted; accepted: True, False"),
         ({"file_format": "xml"}, "file_format='xml' is not accepted; accepted: text, json"),
-        ({"enable_encryption": True}, "put log_dir on an encrypted disk"),
+        ({"enable_encryption": True}, "enable_encryption needs encryption_key"),
+        ({"enable_encryption": True, "encryption_key": "short"}, "encryption is not accepted; accepted: a secret"),
         ({"log_to_console": False, "log_to_file": False}, "a logger needs an output"),
     ],
 )
@@ -290,6 +291,75 @@ def test_every_option_reaches_the_files() -> None:
     assert (len(rotated), {file.suffix for file in rotated}) == (3, {".gz"})
     assert "hunter2" not in Path("logs/expert.log").read_text()
     assert sorted({name.partition(".log")[0] for name in files}) == ["errors", "expert", "trades"]
+
+
+def test_remote_destinations() -> None:
+    """
+    MX-4, MX-10: a destination is a URL, or a mapping in the words of the specification; what is not enabled is none.
+    """
+    config = LoggerConfig(
+        log_to_file=False,
+        log_to_console=False,
+        log_level="WARNING",
+        remote_destinations=(
+            "tcp://127.0.0.1:9",
+            {
+                "url": "http://127.0.0.1:9/in",
+                "tls_enabled": True,
+                "tls_verify": False,
+                "authentication": "t-1",
+                "compression_enabled": True,
+                "batch_size": 10,
+                "batch_timeout": 2,
+                "level": "DEBUG",
+            },
+            {"url": "tcp://127.0.0.1:9", "tls_enabled": True, "format_name": "text"},
+            {"url": "udp://127.0.0.1:9", "enabled": False},
+        ),
+    )
+    shared = {"level": "WARNING", "redact": True}
+
+    assert config.sinks() == {
+        "expert": [
+            {**shared, "sink": "tcp://127.0.0.1:9", "json": True},
+            {
+                **shared,
+                "sink": "https://127.0.0.1:9/in",
+                "json": True,
+                "level": "DEBUG",
+                "tls_verify": False,
+                "compression": "gz",
+                "batch_size": 10,
+                "batch_timeout": 2,
+                "headers": {"Authorization": "Bearer t-1"},
+            },
+            {**shared, "sink": "tcp+tls://127.0.0.1:9", "json": False},
+        ]
+    }
+    assert config.lowest_level() == logging.DEBUG
+    assert "t-1" not in repr(config)
+    assert setup_logging(config).success
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ({"host": "x"}, "a remote destination is a URL, or a mapping with one"),
+        ({"url": "https://x", "batch_sice": 1}, "did you mean 'batch_size'?"),
+        ({"url": "https://x", "enabled": "yes"}, "enabled='yes' is not accepted"),
+        ({"url": "https://x", "format_name": "xml"}, "format_name='xml' is not accepted; accepted: json, text"),
+        ({"url": "udp://x:1", "tls_enabled": True}, "tls_enabled is for tcp"),
+        ({"url": "https://x", "authentication": "a\nsecret"}, "authentication is not accepted"),
+    ],
+)
+def test_remote_destinations_that_are_none(said: dict[str, Any], told: str) -> None:
+    """
+    MX-10: what a destination cannot be is refused when it is said, and no secret is in the message.
+    """
+    with pytest.raises(ConfigError, match=re.escape(told)) as refused:
+        LoggerConfig(remote_destinations=(said,))
+
+    assert "secret" not in str(refused.value)
 
 
 @pytest.mark.parametrize(("is_contextual", "expected"), [(True, {"user": "ann", "rows": 3}), (False, {"rows": 3})])

@@ -826,9 +826,37 @@ def test_a_sink_says_what_became_of_its_records(handlers, tmp_path, no_reports):
     assert before.seconds > 0
     assert (after.handler_id, after.sink, after.created) == (number, str(tmp_path / "app.log"), 50)
     assert set(after.document()) == {
-        *("handler_id", "sink", "created", "written", "dropped", "seconds"),
+        *("handler_id", "sink", "created", "written", "dropped", "seconds", "state"),
         *("bytes_written", "rotations", "removed", "compression_ratio"),
     }
+
+
+def test_a_sink_says_how_it_is_doing(handlers, tmp_path, no_reports):
+    """
+    MX-9, MX-10: a sink is active; degraded once it has lost something; failed while nothing can be written, and active
+    again after that; inactive when it is closed. Errors are counted, and the last one is kept without secrets.
+    """
+    path = tmp_path / "app.log"
+    handlers.add({"sink": path, "format": "{message}"})
+    handlers.add({"sink": lambda line: int(line) and None, "format": "{message}"})
+    handlers.handle(record("1"))
+    states = [[report.state for report in reports()]]
+    path.unlink()
+    path.mkdir()
+    handlers.handle(record("password=hunter2"))
+    states.append([report.state for report in reports()])
+    path.rmdir()
+    assert handlers.flush(5)
+    states.append([report.state for report in reports()])
+    handlers.close()
+    states.append([report.state for report in reports()])
+    of_file, of_function = reports()
+
+    assert states == [["active", "active"], ["failed", "degraded"], ["active", "degraded"], ["inactive", "inactive"]]
+    assert (of_file.errors, of_function.errors, of_file.dropped) == (1, 1, {})
+    assert of_file.last_error == f"cannot write to {path}: Is a directory; keeping what comes"
+    assert "invalid literal" in of_function.last_error
+    assert "hunter2" not in of_function.last_error
 
 
 def test_reports_become_metrics(no_reports):
@@ -840,7 +868,7 @@ def test_reports_become_metrics(no_reports):
         [
             SinkReport(handler_id=1, **told, rotations=1),
             SinkReport(handler_id=2, **told, compression_ratio=0.1),
-            SinkReport(handler_id=3, sink="stdout", created=5, written=4, waiting=1, seconds=0.5),
+            SinkReport(handler_id=3, sink="stdout", created=5, written=4, waiting=1, seconds=0.5, errors=2),
         ]
     )
     a, out = {"branchline.sink": "a.log"}, {"branchline.sink": "stdout"}
@@ -851,6 +879,7 @@ def test_reports_become_metrics(no_reports):
         "branchline.self.sink.dropped": [({**a, "branchline.reason": "disk"}, 6)],
         "branchline.self.sink.bytes": [(a, 140)],
         "branchline.self.sink.rotations": [(a, 1)],
+        "branchline.self.sink.errors": [(out, 2)],
         "branchline.self.sink.time": [(a, 0.0), (out, 0.5)],
         "branchline.self.sink.waiting": [(a, 0), (out, 1)],
         "branchline.self.sink.compression_ratio": [(a, 0.1)],

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
+import gzip
 import http.server
+import ipaddress
 import logging
 import re
 import socket
+import ssl
 import subprocess
 import sys
 import threading
 import time
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from branchline._files.backlog import Backlog
 from branchline.errors import ConfigError
-from branchline.logs.handlers import Handlers
+from branchline.logs.handlers import Handlers, reports
 from branchline.logs.records import Record
 
 
@@ -63,7 +70,8 @@ def until(is_true, seconds: float = 20.0) -> bool:
 class Lines:
     """A TCP server that keeps the lines it gets, and can go away and come back at the same place."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        self._tls = tls
         self.got: list[str] = []
         self.port = 0
         self.open()
@@ -78,6 +86,12 @@ class Lines:
         with contextlib.suppress(OSError):
             while True:
                 connection, _ = listener.accept()
+                if self._tls is not None:
+                    try:
+                        connection = self._tls.wrap_socket(connection, server_side=True)
+                    except OSError:
+                        # Whoever came does not trust us.
+                        continue
                 self._connections.append(connection)
                 threading.Thread(target=self._read, args=(connection,), daemon=True).start()
 
@@ -106,15 +120,18 @@ def lines():
 class Requests:
     """An HTTP server that keeps the lines of requests that it answers with 200."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.got: list[str] = []
         self.seen: list[tuple[str, str | None, str | None]] = []
+        self.headers: list[dict[str, str]] = []
         self.answer = lambda body: 200
         outer = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+                data = self.rfile.read(int(self.headers["Content-Length"]))
+                body = (gzip.decompress(data) if self.headers["Content-Encoding"] == "gzip" else data).decode()
+                outer.headers.append(dict(self.headers))
                 status = outer.answer(body)
                 outer.seen.append((self.path, self.headers["Content-Type"], self.headers["Authorization"]))
                 if status == 200:
@@ -127,6 +144,8 @@ class Requests:
                 """Say nothing."""
 
         self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        if tls is not None:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
         self.port = self._server.server_address[1]
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
@@ -300,7 +319,7 @@ def test_the_next_process_delivers_what_is_left(lines, directory):
 
 PROGRAM = """
 import logging, os, sys, time
-from branchline.logs.handlers import Handlers
+from branchline.logs.handlers import Handlers, reports
 from branchline.logs.records import Record
 
 handlers = Handlers()
@@ -503,3 +522,192 @@ for n in range(200):
     assert sorted(got) == sorted(b"%d %d" % (k, n) for k in range(4) for n in range(200))
     assert [child.returncode for child in children] == [0] * 4
     assert list((tmp_path / "b").iterdir()) == []
+
+
+# ── how lines are to go ───────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def certificate(tmp_path):
+    """
+    A certificate for this machine that nobody but us trusts, with its key, and what a server does with it.
+    """
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    now = dt.datetime.now(dt.UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    path = tmp_path / "server.pem"
+    secret = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    path.write_bytes(made.public_bytes(serialization.Encoding.PEM) + secret)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(path)
+    return path, context
+
+
+@pytest.mark.parametrize("is_trusted", [True, False])
+def test_lines_inside_of_tls(handlers, certificate, is_trusted):
+    """
+    MX-10: inside of TLS lines go to who has a certificate that is trusted, or to anybody where that is not looked at;
+    each once, also after an outage.
+    """
+    path, context = certificate
+    server = Lines(context)
+    verify = path if is_trusted else False
+    handlers.add({"sink": f"tcp+tls://127.0.0.1:{server.port}", "format": "{message}", "tls_verify": verify})
+    log(handlers, range(100))
+    assert until(lambda: handlers.flush(1))
+    server.close()
+    log(handlers, range(100, 200))
+    server.open()
+    assert until(lambda: len(server.got) == 200)
+    account = only(handlers).account
+    server.close()
+
+    assert server.got == [str(n) for n in range(200)]
+    assert (account.created, account.written, account.dropped) == (200, 200, {})
+
+
+def test_syslog_inside_of_tls(handlers, certificate):
+    """
+    MX-10: syslog inside of TLS (RFC 5425) is syslog by TCP: each message says how long it is.
+    """
+    path, context = certificate
+    got: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve():
+            with context.wrap_socket(listener.accept()[0], server_side=True) as connection:
+                while data := connection.recv(65_536):
+                    got.append(data)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        url = f"syslog+tls://127.0.0.1:{listener.getsockname()[1]}"
+        handlers.add({"sink": url, "format": "{message}", "tls_verify": path})
+        log(handlers, range(3))
+        handlers.close(20)
+        thread.join(20)
+
+    messages = re.findall(rb"(\d+) (<14>1 \S+ \S+ \S+ \S+ - - \d)", b"".join(got))
+    assert [int(length) for length, _ in messages] == [len(message) for _, message in messages]
+    assert [message[-1:] for _, message in messages] == [b"0", b"1", b"2"]
+
+
+def test_nothing_goes_to_whom_nobody_trusts(handlers, certificate):
+    """
+    MX-10: where the certificate is not trusted nothing is sent; the sink has failed, says why, and keeps the lines.
+    """
+    _, context = certificate
+    server, web = Lines(context), Requests(context)
+    for url in (f"tcp+tls://127.0.0.1:{server.port}", f"https://127.0.0.1:{web.port}/"):
+        number = handlers.add({"sink": url, "format": "{message}"})
+        log(handlers, range(3))
+        handlers.flush(5)
+        [report] = [each for each in reports() if each.handler_id == number]
+        assert report.state == "failed"
+        assert report.errors > 0
+        assert "cannot deliver" in report.last_error
+        handlers.remove(number)
+        [report] = [each for each in reports() if each.handler_id == number]
+        assert (report.state, report.created, report.written, report.kept) == ("inactive", 3, 0, 3)
+    server.close()
+    web.close()
+
+    assert (server.got, web.got) == ([], [])
+
+
+def test_requests_inside_of_tls_compressed_and_with_headers(handlers, certificate):
+    """
+    MX-10: a request has the headers that were said, and is compressed where that was said.
+    """
+    path, context = certificate
+    web = Requests(context)
+    handlers.add(
+        {
+            "sink": f"https://127.0.0.1:{web.port}/in",
+            "format": "{message}",
+            "tls_verify": str(path),
+            "compression": "gz",
+            "headers": {"Authorization": "Bearer t-1", "X-Team": "a"},
+        }
+    )
+    log(handlers, range(50))
+    assert handlers.flush(20)
+    [report] = [each for each in reports() if each.handler_id == only(handlers).id]
+    web.close()
+
+    assert web.got == [str(n) for n in range(50)]
+    assert {(each["Authorization"], each["X-Team"], each["Content-Encoding"]) for each in web.headers} == {
+        ("Bearer t-1", "a", "gzip")
+    }
+    assert (report.state, report.errors, report.bytes_written) == ("active", 0, 90)
+
+
+def test_batches_are_as_large_as_they_are_to_be(handlers, requests):
+    """
+    MX-10: a request has so many lines at most; fewer wait for others, and go at once when somebody flushes or closes.
+    """
+    seen: list[int] = []
+
+    def answer(body):
+        seen.append(len(body.splitlines()))
+        return 200
+
+    requests.answer = answer
+    handlers.add({"sink": f"http://127.0.0.1:{requests.port}/", "batch_size": 10, "batch_timeout": "1 h"})
+    log(handlers, range(25))
+    assert until(lambda: len(requests.got) == 20)
+    before = (list(seen), requests.got == [])
+    assert handlers.flush(20)
+    flushed = list(seen)
+    log(handlers, range(3))
+    handlers.close(20)
+
+    assert before == ([10, 10], False)
+    assert flushed == [10, 10, 5]
+    assert seen == [10, 10, 5, 3]
+
+
+@pytest.mark.parametrize(
+    ("config", "told"),
+    [
+        ({"sink": "tcp://127.0.0.1:9", "tls_verify": False}, "tls_verify is for https, tcp+tls, syslog+tls"),
+        ({"sink": "tcp+tls://127.0.0.1"}, "is not accepted"),
+        ({"sink": "tcp+tls://127.0.0.1:9", "tls_verify": "/no/such.pem"}, "tls_verify='/no/such.pem' is not accepted"),
+        ({"sink": "https://127.0.0.1:9", "tls_verify": "/no/such.pem"}, "tls_verify='/no/such.pem' is not accepted"),
+        ({"sink": "https://127.0.0.1:9", "tls_verify": 1}, "tls_verify=1 is not accepted"),
+        ({"sink": "udp://127.0.0.1:9", "headers": {"a": "b"}}, "headers is for http, https"),
+        ({"sink": "http://127.0.0.1:9", "headers": {"a": "b\r\nc: d"}}, "headers is not accepted; accepted: texts"),
+        ({"sink": "http://127.0.0.1:9", "headers": "Bearer x"}, "headers is not accepted; accepted: texts by name"),
+        ({"sink": "http://127.0.0.1:9", "compression": "zip"}, "compression='zip' is for files"),
+        ({"sink": "tcp://127.0.0.1:9", "compression": "gz"}, "compression is for http, https"),
+        ({"sink": "http://127.0.0.1:9", "batch_size": 0}, "batch_size=0 is not accepted"),
+        ({"sink": "http://127.0.0.1:9", "batch_timeout": "soon"}, "batch_timeout='soon' is not accepted"),
+        ({"sink": "http://127.0.0.1:9", "rotation": 5}, "rotation=5 is for files"),
+        ({"sink": "app.log", "backlog": "1 MB"}, "backlog='1 MB' is for other machines, and app.log is none"),
+        ({"sink": print, "headers": {"Authorization": "x"}}, "headers is for other machines, and print is none"),
+    ],
+)
+def test_ways_that_are_none(handlers, config, told, tmp_path, monkeypatch):
+    """
+    MX-10: what is not for a destination, or cannot be, is refused at once; no header is in the message.
+    """
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=re.escape(told)) as refused:
+        handlers.add(config)
+
+    assert "Bearer" not in str(refused.value).partition("such as")[0]
+    assert (len(handlers), list(tmp_path.iterdir())) == (0, [])

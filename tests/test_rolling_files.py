@@ -216,6 +216,52 @@ def test_a_rotation_that_fails_loses_nothing(tmp_path, monkeypatch):
 # ── what others do to the file ────────────────────────────────────────────────────────────────────
 
 
+def test_a_clock_that_is_put_back(tmp_path):
+    """
+    A file that was begun at a time that is yet to come is due so long after the clock was put back, by whom ever.
+    """
+    path = tmp_path / "app.log"
+    now = [2e9]
+    files = [RollingFile(path, rotation=rotation_of("1 h"), clock=lambda: now[0]) for _ in range(2)]
+    write(files[0], "one")
+    now[0] = 1e9
+    write(files[0], "two")
+    now[0] += 3_500
+    write(files[1], "three")
+    before = rotated_files(path)
+    now[0] += 200
+    write(files[1], "four")
+    for file in files:
+        closed(file)
+
+    [rotated] = rotated_files(path)
+    assert (before, path.read_text(), rotated.path.read_text()) == ([], "four\n", "one\ntwo\nthree\n")
+
+
+@pytest.mark.parametrize("has_reader", [False, True])
+def test_a_pipe_in_place_of_the_file_holds_nobody_up(tmp_path, has_reader):
+    """
+    A pipe that somebody puts where the file was is refused, and not waited for, whether anybody reads it or not; a
+    file that is put there again is written to.
+    """
+    path = tmp_path / "app.log"
+    file = RollingFile(path)
+    write(file, "one")
+    path.unlink()
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK) if has_reader else -1
+    lines = deque([b"two\n"])
+    with pytest.raises(OSError, match=r"No such device|not a file"):
+        file.append(lines)
+    path.unlink()
+    file.append(lines)
+    closed(file)
+    if has_reader:
+        os.close(reader)
+
+    assert (content(path), lines) == (["two"], deque())
+
+
 @pytest.mark.parametrize("what", ["moved", "removed", "replaced", "its folder removed"])
 def test_what_others_do_to_the_file_is_noticed(tmp_path, what):
     """

@@ -13,8 +13,9 @@ from typing import Any, Final
 from .. import quantities
 from ..errors import ConfigError
 from .compression import digest, pack, unpacked
+from .encryption import ENCRYPTED, Key, encrypt
 from .places import remove
-from .rotated import SUFFIXES, Rotated, renumbered
+from .rotated import Rotated, ending_of, renumbered
 from .stores import Store, store_of
 
 
@@ -34,18 +35,18 @@ class Archiving:
     after_seconds: float
     store: Store
 
-    def move(self, files: Iterable[Rotated], *, now: float | None = None) -> int:
+    def move(self, files: Iterable[Rotated], *, now: float | None = None, key: Key | None = None) -> int:
         """Move those of *files* that are old enough; return how many."""
-        return len(self.move_all([file.path for file in files], now=now))
+        return len(self.move_all([file.path for file in files], now=now, key=key))
 
-    def move_all(self, paths: Iterable[Path], *, now: float | None = None) -> list[str]:
-        """Move those files that are old enough; return what they are called now.
+    def move_all(self, paths: Iterable[Path], *, now: float | None = None, key: Key | None = None) -> list[str]:
+        """Move those files that are old enough, encrypted with *key*; return what they are called now.
 
         Each is removed once it is there for certain.
         """
         moment = time.time() if now is None else now
         due = [path for path in paths if moment - path.stat().st_mtime >= self.after_seconds]
-        return [archive(path, self.store, now=moment) for path in due]
+        return archive(due, self.store, now=moment, key=key)
 
 
 def archiving_of(said: object) -> Archiving | None:
@@ -75,37 +76,58 @@ def age_of(said: object) -> float:
         raise ConfigError(msg) from None
 
 
-def archive(path: Path, store: Store, *, now: float) -> str:
-    """Move the file at *path* to *store*, compressed; return what it is called there.
+def archive(paths: Iterable[Path], store: Store, *, now: float, key: Key | None = None) -> list[str]:
+    """Move the files at *paths* to *store*, compressed, and encrypted with *key*; return what they are called there.
 
-    A death in the middle leaves the file where it was, and nothing twice: what is there already is recognised.
+    A death in the middle leaves a file where it was, and nothing twice: what is there already is recognised.
+
+    Raises:
+        ArchiveError: for a file that is encrypted with another key: what is in it could not be noted.
     """
-    if path.suffix not in SUFFIXES.values():
-        path = pack(path, "gz").path
+    made: list[str] = []
     with store.locked():
-        for _ in range(_MOST_TRIES):
-            try:
-                name = _stored(path, store, now=now)
-            except FileExistsError:
-                # Somebody else has taken that name meanwhile.
-                continue
-            remove(path)
-            return name
-    msg = f"{store.name}: no name is free for {path.name}"
-    raise OSError(msg)
+        # Once for all of them: it becomes longer and longer.
+        noted = _noted(store)
+        for path in paths:
+            packed = _packed(path, key)
+            for _ in range(_MOST_TRIES):
+                try:
+                    made.append(_stored(packed, store, noted, now=now, key=key))
+                except FileExistsError:
+                    # Somebody else has taken that name meanwhile.
+                    noted = _noted(store)
+                    continue
+                remove(packed)
+                break
+            else:
+                msg = f"{store.name}: no name is free for {packed.name}"
+                raise OSError(msg)
+    return made
 
 
-def _stored(path: Path, store: Store, *, now: float) -> str:
+def _packed(path: Path, key: Key | None) -> Path:
+    if not ending_of(path.name):
+        path = pack(path, "gz").path
+    return encrypt(path, key) if key is not None and path.suffix != ENCRYPTED else path
+
+
+def _noted(store: Store) -> dict[str, dict[str, Any]]:
+    return {entry["name"]: entry for entry in store.entries()}
+
+
+def _stored(path: Path, store: Store, noted: dict[str, dict[str, Any]], *, now: float, key: Key | None) -> str:
     sha256, size = digest(path)
-    noted = {entry["name"]: entry for entry in store.entries()}
     name = _free_name(path.name, sha256, noted, store)
+    if name not in noted:
+        entry = {"name": name, **_entry(path, sha256=sha256, size=size, now=now, key=key)}
     if store.has(name) != (sha256, size):
         store.put(path, name)
         if store.has(name) != (sha256, size):
             msg = f"{store.name}/{name} is not what was written there"
             raise OSError(msg)
     if name not in noted:
-        store.note(_entry(path, name, sha256=sha256, size=size, now=now))
+        store.note(entry)
+        noted[name] = entry
     return name
 
 
@@ -118,26 +140,25 @@ def _free_name(name: str, sha256: str, noted: Mapping[str, Any], store: Store) -
         name = renumbered(name)
 
 
-def _entry(path: Path, name: str, *, sha256: str, size: int, now: float) -> dict[str, Any]:
+def _entry(path: Path, *, sha256: str, size: int, now: float, key: Key | None) -> dict[str, Any]:
     status = path.stat()
     return {
-        "name": name,
-        "source": str(path.parent.absolute() / path.name.removesuffix(path.suffix)),
+        "source": str(path.parent.absolute() / path.name.removesuffix(ending_of(path.name))),
         "sha256": sha256,
         "bytes": size,
         "modified": status.st_mtime,
         "archived": _iso(now),
-        **described(path, modified=status.st_mtime),
+        **described(path, modified=status.st_mtime, key=key),
     }
 
 
-def described(path: Path, *, modified: float) -> dict[str, Any]:
+def described(path: Path, *, modified: float, key: Key | None = None) -> dict[str, Any]:
     """Return what is in the log file at *path*: how much, from when to when, of which runs and levels."""
     plain_bytes, lines = 0, 0
     first = last = ""
     runs: dict[str, None] = {}
     levels: dict[str, int] = {}
-    with unpacked(path) as file:
+    with unpacked(path, key) as file:
         for line in file:
             plain_bytes += len(line)
             lines += 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import importlib
+import io
 import os
 import shutil
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import IO, Any, Final, Literal, cast
 
 from ..errors import ConfigError, missing_extra
+from .encryption import ENCRYPTED, Key, decrypted
 from .places import open_to_replace, remove
 from .rotated import SUFFIXES
 
@@ -102,20 +104,31 @@ def digest(path: Path) -> tuple[str, int]:
 
 
 @contextmanager
-def unpacked(path: Path) -> Iterator[IO[bytes]]:
-    """Open what is in *path*, compressed or not, to be read block by block.
+def unpacked(path: Path, key: Key | None = None) -> Iterator[IO[bytes]]:
+    """Open what is in *path*, compressed or not, encrypted with *key* or not, to be read block by block.
 
     Raises:
+        ArchiveError: for what was encrypted with another key.
         OSError, EOFError, ValueError: there, or while reading, for what is damaged or cannot be read.
     """
+    if path.suffix == ENCRYPTED:
+        with decrypted(path, key) as raw, _unpacking(raw, path.with_suffix("")) as file:
+            yield file
+    else:
+        with path.open("rb") as raw, _unpacking(raw, path) as file:
+            yield file
+
+
+@contextmanager
+def _unpacking(raw: IO[bytes], path: Path) -> Iterator[IO[bytes]]:
     if path.suffix == ".gz":
-        with gzip.open(path, "rb") as zipped:
+        with gzip.open(raw, "rb") as zipped:
             yield cast("IO[bytes]", zipped)
     elif path.suffix == ".bz2":
-        with _bz2().open(path, "rb") as file:
+        with _bz2().open(raw, "rb") as file:
             yield file
     elif path.suffix == ".zip":
-        with _zipfile().ZipFile(path) as archive:
+        with _zipfile().ZipFile(raw) as archive:
             members = archive.infolist()
             if len(members) != 1:
                 msg = f"{path.name} has {len(members)} files in it, and not the one that was compressed"
@@ -123,11 +136,10 @@ def unpacked(path: Path) -> Iterator[IO[bytes]]:
             with archive.open(members[0]) as file:
                 yield file
     elif path.suffix == ".zst":
-        with path.open("rb") as raw, _zstd_reader(raw) as file:
+        with _zstd_reader(raw) as file:
             yield file
     else:
-        with path.open("rb") as file:
-            yield file
+        yield raw
 
 
 @contextmanager
@@ -184,4 +196,5 @@ def _zstd_reader(raw: IO[bytes]) -> Any:
     module = _zstd()
     if hasattr(module, "ZstdFile"):
         return module.ZstdFile(raw, "rb")
-    return module.ZstdDecompressor().stream_reader(raw, closefd=False, read_across_frames=True)
+    # It reads blocks, and no lines.
+    return io.BufferedReader(module.ZstdDecompressor().stream_reader(raw, closefd=False, read_across_frames=True))

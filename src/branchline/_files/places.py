@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import stat
 from pathlib import Path
 from typing import Final
 
@@ -28,19 +30,27 @@ def private_folder(path: Path) -> Path:
 
 def open_to_append(path: Path, mode: int = FILE_MODE) -> tuple[int, bool]:
     """Return a descriptor that appends to *path*, and whether the file was made just now."""
-    flags = os.O_WRONLY | os.O_APPEND | _NEVER_THROUGH_LINKS
+    # Somebody may have put a pipe there: to open one waits for whoever reads it.
+    flags = os.O_WRONLY | os.O_APPEND | os.O_NONBLOCK | _NEVER_THROUGH_LINKS
     try:
-        return os.open(path, flags), False
+        return _of_a_file(os.open(path, flags)), False
     except FileNotFoundError:
         private_folder(path.parent)
     try:
         descriptor = os.open(path, flags | os.O_CREAT | os.O_EXCL, mode)
     except FileExistsError:
         # Somebody was faster; a link that leads nowhere is refused here as well.
-        return os.open(path, flags), False
+        return _of_a_file(os.open(path, flags)), False
     # What the caller asked for, whatever the umask takes away.
     os.fchmod(descriptor, mode)
     return descriptor, True
+
+
+def _of_a_file(descriptor: int) -> int:
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return descriptor
+    os.close(descriptor)
+    raise OSError(errno.EINVAL, "it is not a file")
 
 
 def open_to_replace(path: Path, mode: int = FILE_MODE) -> int:

@@ -16,8 +16,9 @@ from typing import Any, Final
 from ..errors import ArchiveError
 from .archive import is_plain_name
 from .compression import digest, unpacked
+from .encryption import Key
 from .places import open_to_replace, private_folder, remove
-from .rotated import SUFFIXES
+from .rotated import ending_of
 from .stores import Store
 
 
@@ -69,11 +70,14 @@ def moment(said: object) -> datetime | None:
         return None
 
 
-def restore(store: Store, entry: Mapping[str, Any], folder: Path, *, most_bytes: int = MOST_BYTES) -> Path:
-    """Put the file that *entry* tells of into *folder*, unpacked; return where it is.
+def restore(
+    store: Store, entry: Mapping[str, Any], folder: Path, *, most_bytes: int = MOST_BYTES, key: Key | None = None
+) -> Path:
+    """Put the file that *entry* tells of into *folder*, unpacked and decrypted with *key*; return where it is.
 
     Raises:
-        ArchiveError: for what is not as the manifest says, is too large, or would replace something else.
+        ArchiveError: for what is not as the manifest says, is too large, would replace something else, or was encrypted
+            with another key.
     """
     name = str(entry.get("name"))
     if not is_plain_name(name):
@@ -81,7 +85,7 @@ def restore(store: Store, entry: Mapping[str, Any], folder: Path, *, most_bytes:
         raise ArchiveError(msg)
     with store.local(name, _bytes(entry)) as source:
         _check(source, entry, most_bytes)
-        return _restored(source, entry, folder)
+        return _restored(source, entry, folder, key)
 
 
 def _bytes(entry: Mapping[str, Any]) -> int:
@@ -89,12 +93,11 @@ def _bytes(entry: Mapping[str, Any]) -> int:
     return size if isinstance(size, int) else 0
 
 
-def _restored(source: Path, entry: Mapping[str, Any], folder: Path) -> Path:
-    suffix = source.suffix if source.suffix in SUFFIXES.values() else ""
-    target = private_folder(folder) / source.name.removesuffix(suffix)
+def _restored(source: Path, entry: Mapping[str, Any], folder: Path, key: Key | None) -> Path:
+    target = private_folder(folder) / source.name.removesuffix(ending_of(source.name))
     temporary = folder / f".{target.name}.restoring.tmp"
     try:
-        _unpack(source, temporary, int(entry["plain_bytes"]))
+        _unpack(source, temporary, int(entry["plain_bytes"]), key)
         said = entry.get("modified")
         modified = said if isinstance(said, float) else source.stat().st_mtime
         os.utime(temporary, (modified, modified))
@@ -121,10 +124,10 @@ def _check(source: Path, entry: Mapping[str, Any], most_bytes: int) -> None:
         raise ArchiveError(msg)
 
 
-def _unpack(source: Path, target: Path, expected: int) -> None:
+def _unpack(source: Path, target: Path, expected: int, key: Key | None) -> None:
     written = 0
     try:
-        with unpacked(source) as packed, os.fdopen(open_to_replace(target), "wb") as file:
+        with unpacked(source, key) as packed, os.fdopen(open_to_replace(target), "wb") as file:
             while block := packed.read(min(_BLOCK, expected - written + 1)):
                 written += len(block)
                 if written > expected:
@@ -132,6 +135,8 @@ def _unpack(source: Path, target: Path, expected: int) -> None:
                 file.write(block)
             file.flush()
             os.fsync(file.fileno())
+    except ArchiveError:
+        raise
     except (EOFError, ValueError) as error:
         msg = f"{source.name} is damaged: {error}"
         raise ArchiveError(msg) from error

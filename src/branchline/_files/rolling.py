@@ -196,6 +196,8 @@ class RollingFile:
         size, now = self._size + pending, self._clock()
         if now < self._no_rotation_before:
             return False
+        if now < self._began:
+            self._begin_now(now)
         rules = self._rotation
         if (rules.max_bytes is not None and size + len(line) > rules.max_bytes) or now >= self._due_at:
             return True
@@ -203,6 +205,12 @@ class RollingFile:
             return False
         text, file = line.decode(errors="replace"), Written(path=self.path, size=size, began=self._began)
         return any(self._asked(decide, text, file) for decide in rules.decisions)
+
+    def _begin_now(self, now: float) -> None:
+        """Count from *now* on: the clock was put back, and what it said of the file's beginning is of no use."""
+        self._began = now
+        self._due_at = self._rotation.due_at(now)
+        self._note()
 
     def _asked(self, decide: Callable[[str, Written], object], text: str, file: Written) -> bool:
         try:

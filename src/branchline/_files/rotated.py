@@ -9,10 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from .encryption import ENCRYPTED
+
 
 SUFFIXES: Final = {"gz": ".gz", "bz2": ".bz2", "zip": ".zip", "zst": ".zst"}
 
-_TAIL: Final = re.compile(r"\.(\d{8}_\d{6})(?:\.([1-9]\d*))?(\.(?:gz|bz2|zip|zst))?")
+# How a file may end whose time has come: plain, compressed, encrypted, or both.
+ENDS: Final = tuple(f"{packed}{sealed}" for sealed in ("", ENCRYPTED) for packed in ("", *SUFFIXES.values()))
+
+_TAIL: Final = re.compile(r"\.(\d{8}_\d{6})(?:\.([1-9]\d*))?((?:\.(?:gz|bz2|zip|zst))?(?:\.enc)?)")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,7 +30,7 @@ class Rotated:
     number: int
     """Which one of that second; 0 is the first."""
     suffix: str
-    """How it is compressed: ``.gz`` and so on, or nothing."""
+    """How it is compressed and encrypted: ``.gz``, ``.gz.enc`` and so on, or nothing."""
     size: int
     modified: float
     """When it was last written to, in seconds since 1970."""
@@ -82,7 +87,7 @@ def _rotated(path: Path, entry: os.DirEntry[str]) -> Rotated | None:
         path=Path(entry.path),
         stamp=match[1],
         number=int(match[2] or 0),
-        suffix=match[3] or "",
+        suffix=match[3],
         size=status.st_size,
         modified=status.st_mtime,
     )
@@ -105,7 +110,12 @@ def renumbered(name: str) -> str:
     if match is None:
         stem, dot, suffix = name.rpartition(".")
         return f"{stem}-1{dot}{suffix}"
-    return f"{match[1]}.{match[2]}.{int(match[3] or 0) + 1}{match[4] or ''}"
+    return f"{match[1]}.{match[2]}.{int(match[3] or 0) + 1}{match[4]}"
+
+
+def ending_of(name: str) -> str:
+    """Return how the file called *name* is compressed and encrypted: ``.gz``, ``.gz.enc`` and so on, or nothing."""
+    return max((end for end in ENDS if name.endswith(end)), key=len)
 
 
 def next_name(path: Path, now: float, last: str) -> str:
@@ -117,6 +127,6 @@ def next_name(path: Path, now: float, last: str) -> str:
     while True:
         tail = f"{stamp}.{n}" if n else stamp
         target = path.with_name(f"{path.name}.{tail}")
-        if not any(os.path.lexists(f"{target}{suffix}") for suffix in ("", *SUFFIXES.values())):
+        if not any(os.path.lexists(f"{target}{end}") for end in ENDS):
             return tail
         n += 1

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from .archive import Archiving
 from .compression import Compression, pack
+from .encryption import ENCRYPTED, Key, encrypt
 from .locks import FileLock
 from .places import remove
 from .retention import Retention, expired
@@ -23,13 +24,14 @@ class Care:
     """What becomes of rotated files."""
 
     compression: Compression | None = None
+    encryption: Key | None = None
     retention: Retention = field(default_factory=Retention)
     archiving: Archiving | None = None
 
     @property
     def is_none(self) -> bool:
         """Whether they stay as they are."""
-        return self.compression is None and self.retention.is_everything and self.archiving is None
+        return self == Care()
 
 
 @dataclass(kw_only=True)
@@ -117,11 +119,16 @@ def tidy(path: Path, care: Care, tally: Tally, *, now: float | None = None) -> N
         files = there.rotated
         if care.compression is not None:
             files = _compressed(files, care.compression, tally)
-        if care.archiving is not None:
-            moved = care.archiving.move(files, now=moment)
-            tally.archived += moved
-            files = [file for file in files if not moved or os.path.lexists(file.path)]
-        tally.removed += _enforce(path, files, care.retention, moment)
+        if care.encryption is not None:
+            files = _encrypted(files, care.encryption)
+        try:
+            if care.archiving is not None:
+                moved = care.archiving.move(files, now=moment, key=care.encryption)
+                tally.archived += moved
+        finally:
+            # Also where the archive is away: the disk here has its bounds.
+            files = [file for file in files if care.archiving is None or os.path.lexists(file.path)]
+            tally.removed += _enforce(path, files, care.retention, moment)
     finally:
         lock.close()
 
@@ -141,6 +148,22 @@ def _compressed(files: list[Rotated], kind: Compression, tally: Tally) -> list[R
         tally.plain_bytes += packed.plain_bytes
         tally.packed_bytes += packed.packed_bytes
         kept.append(replace(file, path=packed.path, suffix=SUFFIXES[kind], size=packed.packed_bytes))
+    return kept
+
+
+def _encrypted(files: list[Rotated], key: Key) -> list[Rotated]:
+    """Encrypt those of *files* that are not; return what there is then."""
+    kept: list[Rotated] = []
+    for file in files:
+        if file.suffix.endswith(ENCRYPTED):
+            kept.append(file)
+            continue
+        try:
+            path = encrypt(file.path, key)
+        except FileNotFoundError:
+            # Somebody took it away.
+            continue
+        kept.append(replace(file, path=path, suffix=file.suffix + ENCRYPTED, size=path.stat().st_size))
     return kept
 
 

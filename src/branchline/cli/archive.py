@@ -14,6 +14,7 @@ from .._files.stores import store_of
 from ..errors import BranchlineError
 from ..exporters.console.text import plural
 from ..read.log_files import log_files
+from .keys import key_from, key_option
 from .options import CommandError, print_json, terminal
 
 
@@ -21,18 +22,24 @@ from .options import CommandError, print_json, terminal
 @click.argument("logs", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--to", required=True, metavar="PLACE", help="A folder, or a URL such as s3://bucket/archive.")
 @click.option("--older-than", default="0 s", metavar="AGE", help='Only those of this age, such as "90 days".')
+@key_option
 @click.option("--json", "is_json", is_flag=True, help="Print JSON, for programs.")
-def archive(logs: tuple[Path, ...], *, to: str, older_than: str, is_json: bool) -> None:
+def archive(logs: tuple[Path, ...], *, to: str, older_than: str, key_file: Path | None, is_json: bool) -> None:
     """Move what was rotated away from LOGS (log files, or folders of them) to a place where it stays, compressed.
 
-    A manifest there says what each file is, with its sha256. Files that are written to stay where they are.
+    A manifest there says what each file is, with its sha256. Files that are written to stay where they are. With a key,
+    what is not encrypted yet is encrypted.
     """
     try:
         archiving = Archiving(after_seconds=age_of(older_than), store=store_of(to))
     except BranchlineError as error:
         raise CommandError(str(error)) from None
+    key = key_from(key_file)
     now = time.time()
-    moved = [name for place in logs for name in archiving.move_all(_rotated(place), now=now)]
+    try:
+        moved = [name for place in logs for name in archiving.move_all(_rotated(place), now=now, key=key)]
+    except BranchlineError as error:
+        raise CommandError(str(error)) from None
     if is_json:
         print_json({"archive": archiving.store.name, "archived": moved})
         return

@@ -9,13 +9,14 @@ import click
 from rich.console import Console
 from rich.text import Text
 
+from .._files.encryption import Key
 from .._files.stores import MANIFEST
 from ..exporters.console.text import plural
 from ..read import Run
 from ..read.tree import printable
 from ..read.verifying import Checked, checked_files, checked_segments
 from .archives import store_at, verify_entries
-from .options import CommandError, print_json
+from .options import print_json
 
 
 def is_archive(place: str) -> bool:
@@ -29,9 +30,11 @@ def verify_archive(console: Console, place: str, *, is_json: bool) -> None:
     verify_entries(console, store, store.entries(), is_json=is_json)
 
 
-def verify_files(console: Console, files: Iterable[Path], key_file: Path | None, *, is_json: bool) -> None:
+def verify_files(
+    console: Console, files: Iterable[Path], key: Key | None, *, seal_key: bytes | None, is_json: bool
+) -> None:
     """Print what of log *files* is not as it was written, and fail if there is anything."""
-    _print(console, list(checked_files(files, key_in(key_file))), is_json=is_json)
+    _print(console, list(checked_files(files, key, seal_key=seal_key)), is_json=is_json)
 
 
 def verify_run(console: Console, run: Run, *, is_json: bool) -> None:
@@ -42,21 +45,6 @@ def verify_run(console: Console, run: Run, *, is_json: bool) -> None:
 def _damaged(run: Run) -> Iterator[Checked]:
     for skipped in run.contents.skipped:
         yield Checked(name=skipped.file, wrong=(f"line {skipped.line:,} cannot be read: {skipped.reason}",))
-
-
-def key_in(path: Path | None) -> bytes | None:
-    """Return the key that the file at *path* has in it; fail in one line where there is none."""
-    if path is None:
-        return None
-    try:
-        key = path.read_bytes().strip(b"\r\n")
-    except OSError as error:
-        msg = f"{path}: {error.strerror}"
-        raise CommandError(msg) from None
-    if not key:
-        msg = f"{path} has no key in it"
-        raise CommandError(msg)
-    return key
 
 
 def _print(console: Console, checked: list[Checked], *, is_json: bool) -> None:

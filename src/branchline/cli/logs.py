@@ -15,14 +15,16 @@ from rich.console import Console
 from rich.text import Text
 
 from .. import names
+from ..errors import ArchiveError
 from ..exporters.console.text import plural
 from ..read import Follower, LogLine, Run
 from ..read.document import log_document
 from ..read.log_files import log_files, log_lines
 from ..read.tree import first_line, pairs, printable
+from .keys import key_from, key_option, secret_in
 from .log_checks import is_archive, verify_archive, verify_files, verify_run
 from .log_totals import print_totals, totals_of
-from .options import common_options, found_run, found_runs, print_json, terminal
+from .options import CommandError, common_options, found_run, found_runs, print_json, terminal
 from .paint import level_style, moment, styled
 from .times import unix_nano
 
@@ -52,8 +54,9 @@ Wanted = Callable[[LogLine], bool]
 @click.option("--limit", type=click.IntRange(min=0), help="Show so many at most.")
 @click.option("--totals", is_flag=True, help="Count them by level and by type, and show none.")
 @click.option("--verify", is_flag=True, help="Look whether all of it is as it was written or archived, and show none.")
+@key_option
 @click.option(
-    "--key-file",
+    "--seal-key-file",
     type=click.Path(path_type=Path),
     metavar="FILE",
     help="The key that lines were sealed with, for --verify.",
@@ -71,6 +74,7 @@ def logs(
     totals: bool,
     verify: bool,
     key_file: Path | None,
+    seal_key_file: Path | None,
     **conditions: str | None,
 ) -> None:
     """Show what RUN (an id, the beginning of one, or `last`) has logged, oldest first.
@@ -86,7 +90,8 @@ def logs(
     found = found_run(found_runs(directory), run) if files is None else None
     if verify:
         if found is None:
-            verify_files(console, files or (), key_file, is_json=is_json)
+            seal_key = None if seal_key_file is None else secret_in(seal_key_file)
+            verify_files(console, files or (), key_from(key_file), seal_key=seal_key, is_json=is_json)
         else:
             verify_run(console, found, is_json=is_json)
         return
@@ -96,15 +101,24 @@ def logs(
         except KeyboardInterrupt:
             return
         return
-    every = iter(lines_of(found)) if found is not None else log_lines(files or ())
+    every = (
+        iter(lines_of(found)) if found is not None else log_lines(files or (), key_from(key_file), unread=_say_unread)
+    )
     lines = islice(filter(is_wanted, every), offset, None if limit is None else offset + limit)
-    if totals:
-        size = None if files is None else sum(path.stat().st_size for path in files)
-        print_totals(console, totals_of(lines, size), is_json=is_json)
-        return
-    shown = _print(console, lines, is_json=is_json)
+    try:
+        if totals:
+            size = None if files is None else sum(path.stat().st_size for path in files)
+            print_totals(console, totals_of(lines, size), is_json=is_json)
+            return
+        shown = _print(console, lines, is_json=is_json)
+    except ArchiveError as error:
+        raise CommandError(str(error)) from None
     if not shown and not is_json:
         console.print(Text("none is like that" if found is None else _nothing(found), "dim"))
+
+
+def _say_unread(path: Path, error: Exception) -> None:
+    click.echo(f"branchline: {path.name} cannot be read to its end: {type(error).__name__}: {error}", err=True)
 
 
 def is_place(said: str) -> bool:

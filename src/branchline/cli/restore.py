@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from .. import names
+from .._files.encryption import Key
 from .._files.restore import Wanted, chosen
 from .._files.restore import restore as restored
 from .._files.stores import Store
@@ -18,6 +19,7 @@ from ..errors import BranchlineError
 from ..exporters.console.text import plural
 from ..read.tree import printable
 from .archives import list_entries, store_at, verify_entries
+from .keys import key_from, key_option
 from .options import print_json, terminal
 from .times import moment_of
 
@@ -38,6 +40,7 @@ _ALIASES = {"WARNING": "WARN", "CRITICAL": "FATAL", "SUCCESS": "INFO"}
     type=click.Choice([*names.SEVERITIES[1:], *_ALIASES], case_sensitive=False),
     help="Files with records of this level and above.",
 )
+@key_option
 @click.option("--json", "is_json", is_flag=True, help="Print JSON, for programs.")
 def restore(
     archive: str,
@@ -49,6 +52,7 @@ def restore(
     until: str | None,
     run: str | None,
     level: str | None,
+    key_file: Path | None,
     is_json: bool,
 ) -> None:
     """Bring log files back from ARCHIVE (a folder, or a URL such as file:///var/archive).
@@ -70,7 +74,7 @@ def restore(
     if verify:
         verify_entries(console, store, entries, is_json=is_json)
     if to is not None:
-        _restore(console, store, entries, to, is_json=is_json)
+        _restore(console, store, entries, to, key=key_from(key_file), is_json=is_json)
 
 
 def _number(level: str) -> int:
@@ -80,14 +84,20 @@ def _number(level: str) -> int:
 
 
 def _restore(
-    console: Console, store: Store, entries: Sequence[Mapping[str, Any]], folder: Path, *, is_json: bool
+    console: Console,
+    store: Store,
+    entries: Sequence[Mapping[str, Any]],
+    folder: Path,
+    *,
+    key: Key | None,
+    is_json: bool,
 ) -> None:
     done: list[str] = []
     refused: list[str] = []
     for entry in entries:
         try:
-            done.append(str(restored(store, entry, folder)))
-        except BranchlineError as error:
+            done.append(str(restored(store, entry, folder, key=key)))
+        except (BranchlineError, OSError) as error:
             refused.append(str(error))
     if is_json:
         print_json({"restored": done, "refused": refused})

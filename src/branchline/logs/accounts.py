@@ -10,6 +10,7 @@ from typing import Final
 
 _REPEAT_AFTER_SECONDS: Final = 60.0
 _ASKED_FOR: Final = ("rate_limit", "repeated")
+_ERRORS: Final = frozenset({"filter", "formatter", "sink", "refused", "failing", "tidying", "backlog"})
 
 
 class Account:
@@ -34,6 +35,9 @@ class Account:
         self.seconds = 0.0
         """Spent making lines and writing them."""
         self.dropped: dict[str, int] = {}
+        self.errors = 0
+        """How often something went wrong, whether a record was lost by it or not."""
+        self.last_error = ""
         self._said: dict[str, float] = {}
 
     @property
@@ -59,6 +63,9 @@ class Account:
 
     def say(self, kind: str, text: str) -> None:
         """Say *text* on stderr, unless something of the same *kind* was said within the last minute."""
+        if kind in _ERRORS:
+            self.errors += 1
+            self.last_error = text
         now = time.monotonic()
         if now - self._said.get(kind, -_REPEAT_AFTER_SECONDS) >= _REPEAT_AFTER_SECONDS:
             self._said[kind] = now

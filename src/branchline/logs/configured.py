@@ -27,17 +27,19 @@ class Wish:
 
 # What files have and terminals have not.
 _OF_FILES: Final = (
-    *("rotation", "retention", "max_total", "min_free", "compression", "archive", "mode", "delay", "buffer"),
+    *("rotation", "retention", "max_total", "min_free", "compression", "encryption", "archive"),
+    *("mode", "delay", "buffer"),
 )
 _OF_ALL: Final = (
     *("filter", "formatter", "format", "json", "serialize", "fields", "redact", "mask_pii", "sanitize_messages"),
     *("add_runtime_context", "integrity", "enqueue", "queue_size", "overflow", "rate_limit", "deduplicate", "catch"),
 )
 _OF_TERMINALS: Final = ("colors",)
+_OF_OTHER_MACHINES: Final = ("backlog", "batch_size", "batch_timeout", "headers", "tls_verify")
 _OWN: Final = (
     *("log_dir", "stdout", "stderr", "level", "rotation_mb", "retention_files", "secure_file_permissions", "sink"),
 )
-KEYS: Final = (*_OWN, *_OF_FILES, *_OF_ALL, *_OF_TERMINALS)
+KEYS: Final = (*_OWN, *_OF_FILES, *_OF_ALL, *_OF_TERMINALS, *_OF_OTHER_MACHINES)
 
 _MEGABYTE: Final = 1024 * 1024
 _UNSAFE: Final = re.compile(r"[^\w.-]+")
@@ -72,7 +74,8 @@ def _sinks(name: str, config: Mapping[str, object]) -> list[Mapping[str, object]
     sinks: list[Mapping[str, object]] = []
     of_file = _of_file(config)
     if config.get("sink") is not None:
-        sinks.append({**shared, **{key: config[key] for key in ("sink", *_OF_FILES, *_OF_TERMINALS) if key in config}})
+        own = ("sink", *_OF_FILES, *_OF_TERMINALS, *_OF_OTHER_MACHINES)
+        sinks.append({**shared, **{key: config[key] for key in own if key in config}})
     if config.get("log_dir"):
         sinks.append({"sink": _folder(config["log_dir"]) / file_name(name), **shared, **of_file})
     if sinks:

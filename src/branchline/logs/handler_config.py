@@ -7,7 +7,7 @@ import logging
 import os
 import stat
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final, TextIO, cast
 
@@ -15,6 +15,7 @@ from .. import quantities
 from .._files.archive import archiving_of
 from .._files.backlog import MOST_BYTES
 from .._files.compression import compression_of
+from .._files.encryption import key_of
 from .._files.retention import retention_of
 from .._files.rotation import rotation_of
 from .._files.tidying import Care
@@ -25,19 +26,22 @@ from .admission import filter_of, rate_of, repeats_of
 from .handler import Handler, Plan
 from .levels import level_number
 from .queueing import OVERFLOWS, Overflow
+from .sinks.destinations import WireOptions
 from .sinks.files import MOST_WAITING, FileSink
-from .sinks.network import NetworkSink
+from .sinks.network import MOST_LINES, NetworkSink
 from .sinks.places import CallableSink, HandlerSink, Sink, StreamSink
 from .sinks.wires import without_secrets
 
 
 FILE_KEYS: Final = (
-    *("rotation", "retention", "max_total", "min_free", "compression", "archive", "delay", "mode", "buffer"),
+    *("rotation", "retention", "max_total", "min_free", "compression", "encryption", "archive"),
+    *("delay", "mode", "buffer"),
 )
 QUEUE_KEYS: Final = ("enqueue", "queue_size", "overflow")
+NETWORK_KEYS: Final = ("backlog", "batch_size", "batch_timeout", "headers", "tls_verify")
 KEYS: Final = (
-    *("sink", "level", "filter", *formats.KEYS, *FILE_KEYS, *QUEUE_KEYS),
-    *("rate_limit", "deduplicate", "catch", "backlog"),
+    *("sink", "level", "filter", *formats.KEYS, *FILE_KEYS, *QUEUE_KEYS, *NETWORK_KEYS),
+    *("rate_limit", "deduplicate", "catch"),
 )
 A_SINK: Final = (
     'a path, a stream, a callable, a logging.Handler, "stdout", "stderr", '
@@ -86,7 +90,7 @@ def _check_keys(config: Mapping[str, object]) -> None:
 
 
 def _plan_of(config: Mapping[str, object], stream: TextIO | None) -> Plan:
-    queue_size = _queue_size(config.get("queue_size", _QUEUE_SIZE))
+    queue_size = _whole("queue_size", config.get("queue_size", _QUEUE_SIZE), "records")
     formatting = {key: config[key] for key in formats.KEYS if key in config}
     return Plan(
         level=level_number(config.get("level") or logging.NOTSET),
@@ -108,10 +112,10 @@ def _flag(config: Mapping[str, object], name: str, *, default: bool) -> bool:
     raise ConfigError(msg)
 
 
-def _queue_size(value: object) -> int:
+def _whole(key: str, value: object, of_what: str) -> int:
     if isinstance(value, int) and not isinstance(value, bool) and value > 0:
         return value
-    msg = f"queue_size={value!r} is not accepted; accepted: a positive number of records"
+    msg = f"{key}={value!r} is not accepted; accepted: a positive number of {of_what}"
     raise ConfigError(msg)
 
 
@@ -135,14 +139,13 @@ def _stream_of(said: object) -> TextIO | None:
 
 def _sink_of(said: object, config: Mapping[str, object], account: Account) -> Sink:
     is_url = isinstance(said, str) and "://" in said
-    if isinstance(said, str | os.PathLike) and said not in _STANDARD and not is_url:
-        return _file_sink(said, config, account)
-    for key in FILE_KEYS:
-        if config.get(key) is not None and config[key] is not False:
-            msg = f"{key}={config[key]!r} is for files, and {described(said)} is none"
-            raise ConfigError(msg)
     if is_url:
-        return NetworkSink(str(said), account, max_bytes=_bytes(config, "backlog", MOST_BYTES))
+        _refuse(config, [key for key in FILE_KEYS if key != "compression"], "files", said)
+        return _network_sink(str(said), config, account)
+    _refuse(config, NETWORK_KEYS, "other machines", said)
+    if isinstance(said, str | os.PathLike) and said not in _STANDARD:
+        return _file_sink(said, config, account)
+    _refuse(config, FILE_KEYS, "files", said)
     if said in _STANDARD or callable(getattr(said, "write", None)):
         return StreamSink(said, account)
     if isinstance(said, logging.Handler):
@@ -151,6 +154,60 @@ def _sink_of(said: object, config: Mapping[str, object], account: Account) -> Si
         return CallableSink(said, account)
     msg = f"sink={said!r} is not accepted; accepted: {A_SINK}"
     raise ConfigError(msg)
+
+
+def _refuse(config: Mapping[str, object], keys: Iterable[str], what: str, sink: object) -> None:
+    for key in keys:
+        if config.get(key) is not None and config[key] is not False:
+            value = "" if key in ("encryption", "headers") else f"={config[key]!r}"
+            msg = f"{key}{value} is for {what}, and {described(sink)} is none"
+            raise ConfigError(msg)
+
+
+def _network_sink(url: str, config: Mapping[str, object], account: Account) -> NetworkSink:
+    compression = compression_of(config.get("compression"))
+    if compression not in (None, "gz"):
+        msg = f'compression={compression!r} is for files; requests have "gz"'
+        raise ConfigError(msg)
+    return NetworkSink(
+        url,
+        account,
+        options=WireOptions(
+            headers=_headers(config.get("headers")),
+            verify=_verify(config.get("tls_verify")),
+            is_compressed=compression is not None,
+        ),
+        max_bytes=_bytes(config, "backlog", MOST_BYTES),
+        batch_size=_whole("batch_size", config.get("batch_size", MOST_LINES), "lines"),
+        batch_seconds=_seconds(config.get("batch_timeout")),
+    )
+
+
+def _headers(said: object) -> dict[str, str]:
+    if said is None:
+        return {}
+    pairs = list(said.items()) if isinstance(said, Mapping) else [(None, None)]
+    if not all(isinstance(text, str) and text.isprintable() and text for pair in pairs for text in pair):
+        msg = 'headers is not accepted; accepted: texts by name, such as {"Authorization": "Bearer …"}'
+        raise ConfigError(msg)
+    return dict(pairs)
+
+
+def _verify(said: object) -> bool | str:
+    if said is None or isinstance(said, bool):
+        return said is not False
+    if isinstance(said, str | os.PathLike):
+        return os.fsdecode(said)
+    msg = f"tls_verify={said!r} is not accepted; accepted: True, False, a file of certificates"
+    raise ConfigError(msg)
+
+
+def _seconds(said: object) -> float:
+    try:
+        return 0.0 if said is None else quantities.seconds(said)
+    except (ValueError, KeyError):
+        msg = f"batch_timeout={said!r} is not accepted; accepted: {quantities.A_DURATION}"
+        raise ConfigError(msg) from None
 
 
 def _bytes(config: Mapping[str, object], key: str, default: int) -> int:
@@ -172,6 +229,7 @@ def _file_sink(said: str | os.PathLike[str], config: Mapping[str, object], accou
         rotation=rotation_of(config.get("rotation")),
         care=Care(
             compression=compression_of(config.get("compression")),
+            encryption=key_of(config.get("encryption")),
             retention=retention_of(
                 config.get("retention"), max_total=config.get("max_total"), min_free=config.get("min_free")
             ),

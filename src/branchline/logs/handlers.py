@@ -161,7 +161,7 @@ class Handlers:
 
 def _end(handler: Handler, timeout: float | None) -> bool:
     is_complete = handler.close(timeout)
-    registry.ended.append(report_of(handler))
+    registry.ended.append(report_of(handler, is_closed=True))
     return is_complete
 
 

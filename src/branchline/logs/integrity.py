@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .._files.compression import unpacked
+from .._files.encryption import Key, key_of
 from .._files.rotated import rotated_files
 from .._files.seals import FIELD, Seals, seal_of
 
@@ -59,18 +60,21 @@ class Integrity:
         return not self.altered and not self.missing
 
 
-def verify_lines(path: str | os.PathLike[str], *, key: bytes | str | None = None) -> Integrity:
+def verify_lines(
+    path: str | os.PathLike[str], *, key: bytes | str | None = None, encryption: bytes | str | None = None
+) -> Integrity:
     """Look whether the lines in the file at *path*, and in what was rotated away from it, are as they were written.
 
-    *key* is what the sink's ``integrity`` was.
+    *key* is what the sink's ``integrity`` was, and *encryption* what that was.
 
     Raises:
         OSError: for a file that cannot be read.
+        ArchiveError: for one that was encrypted with another key.
     """
     known = Seals(key.encode() if isinstance(key, str) else key)
     place = Path(path)
     for file in [*(each.path for each in rotated_files(place)), place]:
-        for number, line in enumerate(_lines(file), start=1):
+        for number, line in enumerate(_lines(file, key_of(encryption)), start=1):
             known.take(line, f"{file.name}:{number}")
     return Integrity(
         sealed=known.sealed,
@@ -81,7 +85,7 @@ def verify_lines(path: str | os.PathLike[str], *, key: bytes | str | None = None
     )
 
 
-def _lines(path: Path) -> Iterator[str]:
-    with unpacked(path) as file:
+def _lines(path: Path, key: Key | None) -> Iterator[str]:
+    with unpacked(path, key) as file:
         for line in file:
             yield line.decode("utf-8", "backslashreplace").rstrip("\n")

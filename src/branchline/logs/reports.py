@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from .formats import standing_redactor
 from .handler import Handler
 from .sinks.files import FileSink
+from .sinks.network import NetworkSink
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +30,14 @@ class SinkReport:
     """In its queue."""
     seconds: float = 0.0
     """Spent making lines and writing them."""
+    state: str = "active"
+    """``active``, ``degraded`` where something was lost, ``failed`` while nothing can be written, ``recovering`` while
+    what has waited since is written, and ``inactive`` once it is closed."""
+    errors: int = 0
+    """How often something went wrong, whether a record was lost by it or not."""
+    last_error: str = ""
     bytes_written: int = 0
+    """To a file, or to another machine."""
     rotations: int = 0
     removed: int = 0
     """Rotated files that were too many, too old or too much."""
@@ -41,7 +50,7 @@ class SinkReport:
         return {key: value for key, value in asdict(self).items() if value or key in ("created", "written")}
 
 
-def report_of(handler: Handler) -> SinkReport:
+def report_of(handler: Handler, *, is_closed: bool = False) -> SinkReport:
     """Return what became of the records of *handler* so far."""
     account, sink = handler.account, handler.sink
     of_file: dict[str, Any] = {}
@@ -54,6 +63,8 @@ def report_of(handler: Handler) -> SinkReport:
             "archived": tally.archived,
             "compression_ratio": round(tally.packed_bytes / tally.plain_bytes, 4) if tally.plain_bytes else None,
         }
+    elif isinstance(sink, NetworkSink):
+        of_file = {"bytes_written": sink.bytes_sent}
     return SinkReport(
         handler_id=handler.id,
         sink=account.name,
@@ -64,5 +75,14 @@ def report_of(handler: Handler) -> SinkReport:
         caught_up=account.caught_up,
         waiting=0 if handler.queue is None else handler.queue.depth,
         seconds=round(account.seconds, 6),
+        state="inactive" if is_closed else _state(handler),
+        errors=account.errors,
+        last_error=account.last_error and standing_redactor().text(account.last_error),
         **of_file,
     )
+
+
+def _state(handler: Handler) -> str:
+    sink = handler.sink
+    state = sink.state if isinstance(sink, FileSink | NetworkSink) else "active"
+    return "degraded" if state == "active" and handler.account.unintended else state

@@ -7,13 +7,15 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal, NoReturn, Self
 
+from .._files.encryption import KEY_VARIABLE, Key, key_of
 from ..errors import ConfigError
 from .levels import level_number
 from .queueing import OVERFLOWS, Overflow
+from .remote import destination_of
 from .sinks.files import MOST_WAITING
 
 
@@ -65,7 +67,8 @@ class LoggerConfig:
     """In place of *backup_count*."""
     enable_compression: bool = False
     enable_encryption: bool = False
-    """Refused: files are for their owner alone, and a disk can be encrypted."""
+    """Of what is rotated away, and of the archive, with *encryption_key*, else with what BRANCHLINE_LOG_KEY says."""
+    encryption_key: str | None = field(default=None, repr=False)
     use_colors: bool = True
     json_logging: bool = False
     console_format: Form | None = None
@@ -78,7 +81,8 @@ class LoggerConfig:
     overflow_strategy: str = "block"
     buffer_size: int = MOST_WAITING
     """How many bytes wait in memory while a file cannot be written."""
-    remote_destinations: tuple[str, ...] = ()
+    remote_destinations: tuple[str | Mapping[str, object], ...] = field(default=(), repr=False)
+    """URLs, or mappings with a ``url`` and what is to be said of it besides."""
     rate_limit_enabled: bool = False
     max_logs_per_second: int = 1_000
     mask_sensitive_data: bool = True
@@ -101,9 +105,10 @@ class LoggerConfig:
                 _refuse(key, getattr(self, key), "text, json")
         if self.overflow_strategy not in (*OVERFLOWS, *_OTHER_OVERFLOWS):
             _refuse("overflow_strategy", self.overflow_strategy, ", ".join((*OVERFLOWS, *_OTHER_OVERFLOWS)))
-        if self.enable_encryption:
-            _refuse("enable_encryption", value=True, accepted="False; put log_dir on an encrypted disk")
-        if not (self.log_to_console or self.log_to_file or self.remote_destinations):
+        if self.enable_encryption and self._key() is None:
+            msg = f"enable_encryption needs encryption_key, or {KEY_VARIABLE} in the environment"
+            raise ConfigError(msg)
+        if not (self._destinations() or self.log_to_console or self.log_to_file):
             msg = "a logger needs an output: log_to_console, log_to_file or remote_destinations"
             raise ConfigError(msg)
 
@@ -131,7 +136,7 @@ class LoggerConfig:
         Raises:
             ConfigError: for a key that there is not, and for values as above.
         """
-        known = {field.name for field in dataclasses.fields(cls)}
+        known = {each.name for each in dataclasses.fields(cls)}
         given: dict[str, Any] = {_ALIASES.get(key, key): value for key, value in said.items()}
         for key in given:
             if key not in known:
@@ -150,8 +155,8 @@ class LoggerConfig:
         """
         found = os.environ if env is None else env
         said = {
-            field: read(variable, found[variable].strip())
-            for variable, (field, read) in VARIABLES.items()
+            name: read(variable, found[variable].strip())
+            for variable, (name, read) in VARIABLES.items()
             if found.get(variable, "").strip()
         }
         return cls(**{**said, **explicit})
@@ -161,7 +166,11 @@ class LoggerConfig:
     @property
     def digest(self) -> str:
         """Sixteen hex digits that are the same wherever the same is said."""
-        told = {field.name: str(getattr(self, field.name)) for field in dataclasses.fields(self)}
+        told = {
+            each.name: str(getattr(self, each.name))
+            for each in dataclasses.fields(self)
+            if each.name != "encryption_key"
+        }
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
 
     def sinks(self) -> dict[str, list[dict[str, object]]]:
@@ -174,7 +183,7 @@ class LoggerConfig:
             found.append({"sink": self._place(self.log_file), "level": level, **self._of_files()})
         if self.log_to_file and self.log_error_file:
             found.append({"sink": self._place(self.log_error_file), "level": "ERROR", **self._of_files()})
-        found += [{"sink": url, "level": level, **self._shared("json")} for url in self.remote_destinations]
+        found += [{"level": level, **self._shared("json"), **sink} for sink in self._destinations()]
         sinks = {self.name: found}
         if self.log_to_file and self.log_trade_file:
             sinks[f"{self.name}.trade"] = [{"sink": self._place(self.log_trade_file), **self._of_files()}]
@@ -182,8 +191,16 @@ class LoggerConfig:
 
     def lowest_level(self) -> int:
         """Return the level from which on anything is wanted."""
-        said = (self.log_level, self.console_log_level, self.file_log_level)
+        said = [self.log_level, self.console_log_level, self.file_log_level]
+        said += [sink.get("level") for sink in self._destinations()]  # type: ignore[misc]  # looked at with the rest
         return min(level_number(each) for each in said if each is not None)
+
+    def _destinations(self) -> list[dict[str, object]]:
+        found = [destination_of(each) for each in self.remote_destinations]
+        return [sink for sink in found if sink is not None]
+
+    def _key(self) -> Key | None:
+        return key_of(self.encryption_key or os.environ.get(KEY_VARIABLE) or None)
 
     def _place(self, name: str) -> Path:
         return Path(self.log_dir).expanduser() / name
@@ -205,11 +222,12 @@ class LoggerConfig:
             "buffer": self.buffer_size,
             "retention": self.backup_count if self.retention_days is None else f"{self.retention_days} days",
             "compression": "gz" if self.enable_compression else None,
+            "encryption": self._key() if self.enable_encryption else None,
             "min_free": self.disk_space_low_threshold_mb * _MEGABYTE if self.disk_space_check else None,
         }
 
 
-_FLAGS: Final = tuple(field.name for field in dataclasses.fields(LoggerConfig) if field.type == "bool")
+_FLAGS: Final = tuple(each.name for each in dataclasses.fields(LoggerConfig) if each.type == "bool")
 # And how many there may be.
 _NUMBERS: Final[Mapping[str, int | None]] = {
     "max_bytes": _MOST_BYTES,

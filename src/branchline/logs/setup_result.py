@@ -121,6 +121,7 @@ def _processors(config: LoggerConfig) -> tuple[str, ...]:
         "json": config.json_logging or "json" in (config.console_format, config.file_format),
         "rotation": config.log_to_file,
         "compression": config.log_to_file and config.enable_compression,
+        "encryption": config.log_to_file and config.enable_encryption,
     }
     return tuple(name for name, is_wanted in wanted.items() if is_wanted)
 

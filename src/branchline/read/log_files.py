@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import heapq
 import itertools
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
 from .. import names
 from .._files.compression import unpacked
+from .._files.encryption import Key
 from .._files.rotated import base_name, is_rotated_name, rotated_files
+from ..errors import ArchiveError
 from .values import ExceptionInfo, LogLine
 
 
@@ -43,20 +44,31 @@ def log_files(place: Path) -> list[Path]:
     return [*(file.path for file in rotated_files(place)), *([place] if place.is_file() else [])]
 
 
-def log_lines(files: Iterable[Path]) -> Iterator[LogLine]:
-    """Yield the lines of *files* in order of time; what cannot be read of a file is left out."""
+def log_lines(
+    files: Iterable[Path],
+    key: Key | None = None,
+    *,
+    unread: Callable[[Path, Exception], object] = lambda path, error: None,
+) -> Iterator[LogLine]:
+    """Yield the lines of *files* in order of time, decrypted with *key*.
+
+    What cannot be read of a file is left out, and *unread* is told.
+
+    Raises:
+        ArchiveError: for a file that was encrypted with another key.
+    """
     by_base: dict[Path, list[Path]] = {}
     for path in files:
         base = path.with_name(base_name(path.name)) if is_rotated_name(path.name) else path
         by_base.setdefault(base, []).append(path)
-    chains = [itertools.chain.from_iterable(map(_lines, paths)) for paths in by_base.values()]
+    chains = [itertools.chain.from_iterable(_lines(path, key, unread) for path in paths) for paths in by_base.values()]
     return heapq.merge(*chains, key=lambda line: line.time_unix_nano)
 
 
-def _lines(path: Path) -> Iterator[LogLine]:
+def _lines(path: Path, key: Key | None, unread: Callable[[Path, Exception], object]) -> Iterator[LogLine]:
     waiting: list[str] = []
     latest = 0
-    for text in _texts(path):
+    for text in _texts(path, key, unread):
         said = _object(text)
         if said is None and waiting and _TIME.match(waiting[0]) and not _TIME.match(text):
             # Where lines begin with a time, one without goes on from the one before: a traceback, for one.
@@ -76,11 +88,15 @@ def _lines(path: Path) -> Iterator[LogLine]:
         yield _of_text(waiting, latest)
 
 
-def _texts(path: Path) -> Iterator[str]:
-    # Damaged, cut off, or not to be read: each package has errors of its own for that, and what was read counts.
-    with contextlib.suppress(Exception), unpacked(path) as file:
-        for data in file:
-            yield data.decode("utf-8", "replace").rstrip("\r\n")
+def _texts(path: Path, key: Key | None, unread: Callable[[Path, Exception], object]) -> Iterator[str]:
+    try:
+        with unpacked(path, key) as file:
+            for data in file:
+                yield data.decode("utf-8", "replace").rstrip("\r\n")
+    except ArchiveError:
+        raise
+    except Exception as error:  # damaged, cut off, or not to be read: each package has errors of its own for that
+        unread(path, error)
 
 
 def _object(text: str) -> dict[str, Any] | None:

@@ -8,9 +8,11 @@ from pathlib import Path
 
 from .._files.archive import is_plain_name
 from .._files.compression import digest, unpacked
+from .._files.encryption import Key
 from .._files.rotated import base_name, is_rotated_name
 from .._files.seals import Seals
 from .._journal import layout
+from ..errors import ArchiveError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,10 +25,10 @@ class Checked:
     """What is not as it was written."""
 
 
-def checked_files(files: Iterable[Path], key: bytes | None = None) -> Iterator[Checked]:
+def checked_files(files: Iterable[Path], key: Key | None = None, *, seal_key: bytes | None = None) -> Iterator[Checked]:
     """Look whether each of *files*, oldest first, can be read to its end, and whether its seals are whole.
 
-    *key* is what the sink's ``integrity`` was.
+    *key* is what they were encrypted with, and *seal_key* what the sink's ``integrity`` was.
     """
     seals: Seals | None = None
     base = Path()
@@ -34,17 +36,20 @@ def checked_files(files: Iterable[Path], key: bytes | None = None) -> Iterator[C
         before, base = base, path.with_name(base_name(path.name)) if is_rotated_name(path.name) else path
         if seals is None or base != before:
             # What one process has sealed goes on from file to file.
-            seals = Seals(key)
-        yield _checked(path, seals)
+            seals = Seals(seal_key)
+        yield _checked(path, key, seals)
 
 
-def _checked(path: Path, seals: Seals) -> Checked:
+def _checked(path: Path, key: Key | None, seals: Seals) -> Checked:
     count, wrong = 0, []
     altered, missing = len(seals.altered), seals.missing
     try:
-        with unpacked(path) as file:
+        with unpacked(path, key) as file:
             for count, line in enumerate(file, start=1):
                 seals.take(line.decode("utf-8", "backslashreplace").rstrip("\n"), str(count))
+    except ArchiveError as error:
+        # It says by itself which file.
+        wrong.append(str(error).removeprefix(f"{path.name} "))
     except Exception as error:  # damaged, cut off, or not to be read: each package has errors of its own for that
         wrong.append(f"cannot be read after line {count:,}: {type(error).__name__}: {error}")
     changed = seals.altered[altered:]

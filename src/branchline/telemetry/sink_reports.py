@@ -32,6 +32,7 @@ def metrics_of(found: Sequence[SinkReport]) -> tuple[Metric, ...]:
         for reason, count in report.dropped.items():
             dropped[report.sink, reason] = dropped.get((report.sink, reason), 0) + count
     files = {sink: each for sink, each in by_name.items() if any(report.bytes_written for report in each)}
+    failing = {sink: each for sink, each in by_name.items() if any(report.errors for report in each)}
     ratios = [(sink, each[-1].compression_ratio) for sink, each in by_name.items()]
     metrics = (
         _sum(names.SELF_SINK_CREATED, "{record}", _totals(by_name, "created")),
@@ -43,6 +44,7 @@ def metrics_of(found: Sequence[SinkReport]) -> tuple[Metric, ...]:
         ),
         _sum(names.SELF_SINK_BYTES, "By", _totals(files, "bytes_written")),
         _sum(names.SELF_SINK_ROTATIONS, "{file}", _totals(files, "rotations")),
+        _sum(names.SELF_SINK_ERRORS, "{error}", _totals(failing, "errors")),
         _sum(names.SELF_SINK_TIME, "s", _totals(by_name, "seconds")),
         Metric(names.SELF_SINK_WAITING, GAUGE, tuple(_totals(by_name, "waiting")), unit="{record}"),
         Metric(

@@ -47,6 +47,11 @@ class FileSink:
         if not delay:
             self._open()
 
+    @property
+    def state(self) -> str:
+        """How the disk is doing, as far as anybody knows."""
+        return "failed" if self._retry_at else "active"
+
     def write(self, lines: Sequence[Line]) -> None:
         """Write *lines*, or keep them until the disk accepts them."""
         self.write_encoded([line.encode("utf-8", "backslashreplace") for line in lines])

@@ -11,16 +11,19 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 from urllib.parse import urlsplit
 
 from ..._files.backlog import MOST_BYTES, Backlog, Portion
 from ..accounts import Account, said
 from ..records import Line
-from .wires import NotArrived, Wire, wire_of, without_secrets
+from .destinations import WireOptions, wire_of
+from .wires import NotArrived, Wire, without_secrets
 
 
-_MOST_LINES: Final = 500
+State = Literal["active", "recovering", "failed"]
+
+MOST_LINES: Final = 500
 _MOST_BYTES: Final = 1024 * 1024
 # More than this is not kept in memory for a moment.
 _MOST_IN_MEMORY: Final = 4 * 1024 * 1024
@@ -36,10 +39,25 @@ _CLOSE_SECONDS: Final = 5.0
 class NetworkSink:
     """Lines for one destination: first what waits on the disk, then what was logged since, in order."""
 
-    def __init__(self, url: str, account: Account, *, max_bytes: int = MOST_BYTES) -> None:
-        """Deliver to *url*; what waits on the disk is at most *max_bytes*."""
-        self._wire: Wire = wire_of(url)
+    def __init__(
+        self,
+        url: str,
+        account: Account,
+        *,
+        options: WireOptions = WireOptions(),  # noqa: B008  # it is frozen
+        max_bytes: int = MOST_BYTES,
+        batch_size: int = MOST_LINES,
+        batch_seconds: float = 0.0,
+    ) -> None:
+        """Deliver to *url*, *batch_size* lines at a time; what waits on the disk is at most *max_bytes*.
+
+        Fewer lines wait for others *batch_seconds* at most.
+        """
+        self._wire: Wire = wire_of(url, options)
         self._account = account
+        self._batch_size = batch_size
+        self._batch_seconds = batch_seconds
+        self.bytes_sent = 0
         self.backlog = Backlog(backlog_folder(url), max_bytes=max_bytes, dropped=self._dropped)
         self._is_forked = False
         self._begin_anew()
@@ -59,7 +77,17 @@ class NetworkSink:
         self._thread: threading.Thread | None = None
         self._thread_id = 0
         self._is_closing = False
+        self._is_flushing = False
         self._is_failing = False
+        # When the first of the lines that wait for others came.
+        self._gathering_since: float | None = None
+
+    @property
+    def state(self) -> State:
+        """How the other side is doing, as far as anybody knows."""
+        if self._is_failing:
+            return "failed"
+        return "recovering" if self._thread is not None and self.backlog.is_waiting else "active"
 
     def forget_threads(self) -> None:
         """Begin anew in a forked child: what waits is the parent's to deliver, and so is the connection."""
@@ -137,12 +165,19 @@ class NetworkSink:
                 pause = min(pause * 2, _LONGEST_PAUSE)
             else:
                 pause = _FIRST_PAUSE
-                wait = 0.0 if is_more else _LOOK_SECONDS
-            if self._is_closing and (self._is_failing or wait):
+                wait = 0.0 if is_more else self._look_seconds()
+            # What came since the last look, or waits for more, still goes.
+            if self._is_closing and (self._is_failing or (wait and not self._lines)):
                 self._idle.set()
                 return
             if wait:
                 self._pause(wait)
+
+    def _look_seconds(self) -> float:
+        since = self._gathering_since
+        if since is None:
+            return _LOOK_SECONDS
+        return min(max(since + self._batch_seconds - time.monotonic(), 0.001), _LOOK_SECONDS)
 
     def _pause(self, seconds: float) -> None:
         # Not all processes at the same moment, when a server comes back.
@@ -155,11 +190,13 @@ class NetworkSink:
 
     def _deliver_some(self) -> bool:
         """Deliver the next lines; return whether there may be more."""
-        portion = None if self._in_hand else self.backlog.next(_MOST_LINES, _MOST_BYTES)
+        portion = None if self._in_hand else self.backlog.next(self._batch_size, _MOST_BYTES)
         if portion is not None:
             self._deliver_portion(portion)
             return True
         with self._mutex:
+            if not self._in_hand and self._is_gathering():
+                return False
             if not self._in_hand:
                 self._in_hand = self._taken()
             if not self._in_hand:
@@ -170,6 +207,18 @@ class NetworkSink:
             self._in_hand = self._in_hand[done:]
             self._account.wrote(delivered)
         return True
+
+    def _is_gathering(self) -> bool:
+        """Whether what is there waits for more, so that fewer and larger batches go."""
+        if not self._lines or len(self._lines) >= self._batch_size or self._is_closing or self._is_flushing:
+            self._gathering_since = None
+            return False
+        now = time.monotonic()
+        since = self._gathering_since = now if self._gathering_since is None else self._gathering_since
+        if now - since < self._batch_seconds:
+            return True
+        self._gathering_since = None
+        return False
 
     def _deliver_portion(self, portion: Portion) -> None:
         lines = portion.lines
@@ -185,7 +234,9 @@ class NetworkSink:
     def _taken(self) -> list[bytes]:
         taken: list[bytes] = []
         size = 0
-        while self._lines and len(taken) < _MOST_LINES and size + len(self._lines[0]) <= max(_MOST_BYTES, size + 1):
+        while (
+            self._lines and len(taken) < self._batch_size and size + len(self._lines[0]) <= max(_MOST_BYTES, size + 1)
+        ):
             taken.append(self._lines.popleft())
             size += len(taken[-1])
         self._bytes -= size
@@ -206,6 +257,7 @@ class NetworkSink:
             self._account.drop("refused")
             self._account.say("refused", f"refuses a record for good: {error}")
             return 1, 0
+        self.bytes_sent += sum(map(len, lines))
         if self._is_failing:
             self._is_failing = False
             self._account.say("resumed", "delivering again")
@@ -227,6 +279,13 @@ class NetworkSink:
         if self._thread is None:
             return not self._lines
         deadline = None if timeout is None else time.monotonic() + timeout
+        self._is_flushing = True
+        try:
+            return self._is_idle_by(deadline)
+        finally:
+            self._is_flushing = False
+
+    def _is_idle_by(self, deadline: float | None) -> bool:
         while not self._idle.is_set():
             self._wake.set()
             if self._is_failing or (deadline is not None and time.monotonic() >= deadline):

@@ -1,13 +1,11 @@
-"""Wires: how lines get to another machine, by TCP, UDP, syslog and HTTP, and which of them have arrived."""
+"""Wires: how lines get to another machine, by TCP, UDP and syslog, and which of them have arrived."""
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import fcntl
 import logging
 import os
-import select
 import socket
 import struct
 import sys
@@ -15,25 +13,15 @@ import termios
 import time
 from collections.abc import Sequence
 from typing import Any, Final, Protocol
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import urlsplit
 
-from ...errors import ConfigError
 from ..records import Line, hostname
 
 
-SCHEMES: Final = ("tcp", "udp", "syslog", "syslog+tcp", "http", "https")
-A_URL: Final = (
-    '"tcp://host:port", "udp://host:port", "syslog://host[:port]", "syslog+tcp://host[:port]", '
-    '"syslog:///dev/log", "http://host/path" or "https://host/path"'
-)
-
-_CONNECT_SECONDS: Final = 5.0
-_ANSWER_SECONDS: Final = 10.0
-_SYSLOG_PORT: Final = 514
+CONNECT_SECONDS: Final = 5.0
+ANSWER_SECONDS: Final = 10.0
 _USER_FACILITY: Final = 1
 _SEVERITIES: Final = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO + 5, 5))
-# What a server says of the lines, and not of the moment.
-_FOR_GOOD: Final = frozenset({400, 413, 415, 422})
 
 
 class NotArrived(Exception):
@@ -60,39 +48,11 @@ class Wire(Protocol):
         """Give the connection up."""
 
 
-def wire_of(said: str) -> Wire:
-    """Return the way to the destination that is *said*.
-
-    Raises:
-        ConfigError: for what is no URL of ours.
-    """
-    try:
-        url = urlsplit(said)
-        port = url.port
-    except ValueError as error:
-        raise _refused(said, str(error)) from None
-    if url.scheme in ("http", "https") and url.hostname:
-        return HttpWire(url)
-    if url.scheme == "syslog" and not url.netloc and url.path:
-        return SyslogWire(DatagramWire((socket.AF_UNIX, unquote(url.path))))
-    if url.scheme in ("syslog", "syslog+tcp") and url.hostname:
-        place = (url.hostname, port or _SYSLOG_PORT)
-        return SyslogWire(StreamWire(place) if url.scheme == "syslog+tcp" else DatagramWire(place))
-    if url.scheme in ("tcp", "udp") and url.hostname and port:
-        return StreamWire((url.hostname, port)) if url.scheme == "tcp" else DatagramWire((url.hostname, port))
-    raise _refused(said, "")
-
-
 def without_secrets(said: str) -> str:
     """Return what a person may see of a URL: no user, no password, no query."""
     url = urlsplit(said)
     place = url.netloc.rpartition("@")[2]
     return f"{url.scheme}://{place}{url.path}"
-
-
-def _refused(said: str, why: str) -> ConfigError:
-    msg = f"sink={without_secrets(said)!r} is not accepted{f' ({why})' if why else ''}; accepted: {A_URL}"
-    return ConfigError(msg)
 
 
 def in_one_line(line: str) -> bytes:
@@ -124,9 +84,11 @@ class StreamWire:
         """Send *lines*, and wait until they are acknowledged."""
         connection = self._connected()
         try:
-            connection.settimeout(_ANSWER_SECONDS)
+            connection.settimeout(ANSWER_SECONDS)
             connection.sendall(b"".join(map(self.framed, lines)))
             _wait_for_acknowledgement(connection)
+            # Whoever closes a connection without having read all of it, resets it.
+            self._received(connection)
         except OSError:
             # Nobody knows what of it was read: better twice than not at all.
             self.close()
@@ -139,34 +101,39 @@ class StreamWire:
             connection.close()
 
     def _connected(self) -> socket.socket:
-        if self._socket is not None and _is_over(self._socket):
+        if self._socket is not None and self._is_over(self._socket):
             self.close()
         if self._socket is None:
-            self._socket = socket.create_connection(self._place, timeout=_CONNECT_SECONDS)
+            self._socket = self._opened()
         return self._socket
 
+    def _opened(self) -> socket.socket:
+        return socket.create_connection(self._place, timeout=CONNECT_SECONDS)
 
-def _is_over(connection: socket.socket) -> bool:
-    """Whether the other side has closed: what is sent then goes nowhere, and nothing says so."""
-    try:
-        readable, _, _ = select.select([connection], [], [], 0)
-        return bool(readable) and connection.recv(65_536) == b""
-    except (OSError, ValueError):
-        return True
+    def _is_over(self, connection: socket.socket) -> bool:
+        """Whether the other side has closed: what is sent then goes nowhere, and nothing says so."""
+        try:
+            return self._received(connection) == b""
+        except (OSError, ValueError):
+            return True
+
+    def _received(self, connection: socket.socket) -> bytes | None:
+        """Return what the other side says just now, nothing if it has closed, and None if it says nothing."""
+        connection.setblocking(False)
+        try:
+            return connection.recv(65_536)
+        except BlockingIOError:
+            return None
 
 
 def _wait_for_acknowledgement(connection: socket.socket) -> None:
-    deadline = time.monotonic() + _ANSWER_SECONDS
+    deadline = time.monotonic() + ANSWER_SECONDS
     pause = 0.0005
     while _unacknowledged(connection):
         if time.monotonic() > deadline:
             raise TimeoutError(errno.ETIMEDOUT, "nothing was acknowledged in time")
         time.sleep(pause)
         pause = min(pause * 2, 0.05)
-    connection.setblocking(False)
-    with contextlib.suppress(BlockingIOError):
-        # Whoever closes a connection without having read all of it, resets it.
-        connection.recv(65_536)
 
 
 def _unacknowledged(connection: socket.socket) -> int:
@@ -260,61 +227,3 @@ class SyslogWire:
 
 def _name(text: str) -> str:
     return "".join(character for character in text if "!" <= character <= "~")[:48] or "-"
-
-
-# ── HTTP ──────────────────────────────────────────────────────────────────────────────────────────
-
-
-class HttpWire:
-    """POST requests of many lines each; what is answered with 2xx has arrived."""
-
-    def __init__(self, url: SplitResult) -> None:
-        """Send to *url*, with the user and the password in it as basic authentication."""
-        place = url.netloc.rpartition("@")[2]
-        self._url = f"{url.scheme}://{place}{url.path or '/'}{f'?{url.query}' if url.query else ''}"
-        self._user = None if url.username is None else f"{unquote(url.username)}:{unquote(url.password or '')}"
-        self._pool: Any = None
-
-    def encoded(self, line: Line) -> bytes:
-        """Return *line* in one line."""
-        return in_one_line(line)
-
-    def send(self, lines: Sequence[bytes]) -> None:
-        """Post *lines*."""
-        # It takes some time to import, and only who logs over HTTP needs it.
-        import urllib3
-
-        if self._pool is None:
-            self._pool = urllib3.PoolManager(maxsize=1, retries=False)
-        headers = {"Content-Type": "application/x-ndjson"}
-        if self._user is not None:
-            headers |= urllib3.make_headers(basic_auth=self._user)
-        try:
-            answer = self._pool.request(
-                "POST",
-                self._url,
-                body=b"\n".join(lines) + b"\n",
-                headers=headers,
-                timeout=urllib3.Timeout(connect=_CONNECT_SECONDS, read=_ANSWER_SECONDS),
-                redirect=False,
-            )
-        except urllib3.exceptions.HTTPError as error:
-            raise NotArrived(type(error).__name__) from error
-        if not 200 <= answer.status < 300:
-            msg = f"it answers {answer.status}"
-            raise NotArrived(
-                msg,
-                is_final=answer.status in _FOR_GOOD,
-                wait=_seconds(answer.headers.get("Retry-After")),
-            )
-
-    def close(self) -> None:
-        """Close the connection."""
-        pool, self._pool = self._pool, None
-        if pool is not None:
-            with contextlib.suppress(Exception):
-                pool.clear()
-
-
-def _seconds(said: str | None) -> float | None:
-    return min(float(said), 60.0) if said is not None and said.isdecimal() else None
