@@ -14,6 +14,8 @@ KNOWN: Final[set[str]] = set()
 _MOST_KNOWN: Final = 10_000
 KEY_LENGTH: Final = 512
 LONG: Final = 2048
+# What a value may hold before it is counted: every record is taken to hold some.
+_LIGHT: Final = 1024
 _ELEMENT: Final = 64
 knows_all: Final = KNOWN.issuperset
 
@@ -61,7 +63,8 @@ def made_plain(attributes: Mapping[str, Any], odd: Callable[[str], None]) -> tup
                 value = freeze(value, odd) if len(value) > MAX_TEXT else value  # noqa: PLW2901
         elif kind is not int and kind is not bool and (kind is not float or value - value):
             value = freeze(value, odd)  # noqa: PLW2901
-            weight += _weight(value)
+            held = _weight(value)
+            weight += held if held > _LIGHT else 0
         try:
             is_known = key in KNOWN
         except Exception:  # a key of the user's whose __hash__ or __eq__ raises
@@ -76,6 +79,9 @@ def made_plain(attributes: Mapping[str, Any], odd: Callable[[str], None]) -> tup
 
 
 def _weight(frozen: Any) -> int:
-    if frozen is None or isinstance(frozen, (int, float)):
-        return 0
-    return _ELEMENT * len(frozen)
+    """Return roughly the bytes of memory that a *frozen* value holds."""
+    if isinstance(frozen, (str, bytes)):
+        return len(frozen)
+    if isinstance(frozen, Mapping):
+        return sum(_ELEMENT + len(key) + _weight(value) for key, value in frozen.items())
+    return sum(_ELEMENT + _weight(value) for value in frozen) if isinstance(frozen, (list, tuple)) else 0

@@ -39,7 +39,7 @@ class ReadableSide(ShortSpan, SdkSpan):
     __init__ = object.__init__
 
     # ── what is read for every span: in slots, which are read in a fifth of the time of a class's default ──
-    __slots__ = ("fields", "is_common", "lane", "slots", "token", "up", "weight")
+    __slots__ = ("fields", "is_common", "lane", "slots", "token", "up")
     fields: list[Any]
     lane: Lane
     up: ReadableSide | None
@@ -47,9 +47,9 @@ class ReadableSide(ShortSpan, SdkSpan):
     is_common: bool
     token: Any
     slots: int | tuple[int, ...]
-    weight: int
 
     # ── what most spans never have ──
+    weight = 0
     has_remote_parent = False
     span_kind = 1
     scope: Any = None

@@ -50,7 +50,6 @@ class NativeRecorder:
             span: Span = Span()
             span.token = None
             span.slots = -1
-            span.weight = 0
             lane = span.lane = parent.lane
             span.is_common = lane.has_no_state
             span.up = parent
@@ -73,7 +72,6 @@ class NativeRecorder:
             span.up = span.token = None
             span.is_common = True
             span.slots = -1
-            span.weight = 0
             lane = self._lane
             began = perf_counter_ns()
             if began > lane.stale_at:

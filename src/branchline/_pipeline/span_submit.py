@@ -45,7 +45,7 @@ def made_submit(pipeline: Any, put: Put, ring: Ring | None) -> Callable[[Any], N
                 submit_slowly(record)
             return
         record.slots = slots
-        if (len(queue) > pipeline.wake_at or record.weight) and not attend(record, "spans"):
+        if len(queue) > pipeline.wake_at and not attend(record, "spans"):
             return
         # The slot says it all, and the span can go: thousands that wait would cost more time to keep than to read
         # back. No call between the two: nobody lets go of the ring there.
@@ -66,7 +66,7 @@ def made_queueing(pipeline: Any) -> Callable[[Any], None]:
 
     def submit(record: Any) -> None:
         """Take a finished span into the queue."""
-        if len(queue) > pipeline.wake_at or record.weight:
+        if len(queue) > pipeline.wake_at:
             submit_slowly(record)
             return
         append(record.fields)

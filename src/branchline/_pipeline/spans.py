@@ -128,7 +128,9 @@ class Span(ReadableSide):
 
     def _made_plain(self, attributes: Mapping[str, Any]) -> dict[str, Any]:
         plain, weight = made_plain(attributes, self.lane.pipeline.odd)
-        self.weight += weight
+        if weight:
+            self.weight += weight
+            self.is_common = False
         if not SPENDING_KEYS.isdisjoint(plain):
             self.is_common = False
         return plain
@@ -191,16 +193,12 @@ class Span(ReadableSide):
         fields = self.fields
         if fields[ENDED] is not None:
             return
-        if fields[OUTCOME] is None or outcome not in _QUIET:
-            fields[OUTCOME] = outcome
-            if outcome != "success":
-                self._add_error(error, outcome, message)
-        lane = self.lane
-        if not self.is_common:
-            self._finish(lane.now())
+        if outcome != "success" or not self.is_common:
+            self._leave_slowly(outcome, error, message)
             return
+        fields[OUTCOME] = outcome
         fields[ENDED] = perf_counter_ns()
-        pipeline = lane.pipeline
+        pipeline = self.lane.pipeline
         try:
             # Not before the try: from here on nobody else knows of it.
             try:
@@ -217,6 +215,13 @@ class Span(ReadableSide):
             # A KeyboardInterrupt, or the strict mode of tests.
             pipeline.torn(self)
             raise
+
+    def _leave_slowly(self, outcome: str, error: BaseException | None, message: str | None) -> None:
+        if self.outcome is None or outcome not in _QUIET:
+            self.outcome = outcome
+            if outcome != names.SUCCESS:
+                self._add_error(error, outcome, message)
+        self._finish(self.lane.now())
 
     def _add_error(self, error: BaseException | None, outcome: str, message: str | None) -> None:
         self.is_common = False

@@ -288,7 +288,6 @@ class Tracer(SdkTracer):
         span.up = span.token = None
         span.is_common = True
         span.slots = -1
-        span.weight = 0
         span.lane = lane
         span.scope = self._scope
         title = name if type(name) is str and len(name) < 512 else freeze_name(name, pipeline.odd)
