@@ -26,6 +26,7 @@ from branchline._journal.layout import new_run_id
 from branchline.context import CURRENT
 from branchline.read import open_runs
 from branchline.read.tree import tree
+from surplus import Surplus
 
 
 configure: Any = bl.configure
@@ -38,10 +39,6 @@ def apart(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     yield
     bl.shutdown()
-
-
-def open_files():
-    return len(list(Path("/proc/self/fd").iterdir())) if sys.platform == "linux" else 0
 
 
 def mark(name="x"):
@@ -148,9 +145,9 @@ def test_a_step_open_at_another_configure():
     assert recorded() == ["step open  interrupted", "step inside  success\nstep after  success"]
 
 
-def state(known=frozenset()):
+def state(surplus):
     """
-    Return what a run may change; threads that are *known* may end, they are other tests'.
+    Return what a run may change.
     """
     return (
         dict(os.environ),
@@ -163,8 +160,8 @@ def state(known=frozenset()):
         subprocess.Popen.__init__,
         list(sys.meta_path),
         signal.getsignal(signal.SIGTERM),
-        sorted(thread.name for thread in threading.enumerate() if thread not in known),
-        open_files(),
+        surplus.threads(),
+        surplus.files(),
     )
 
 
@@ -180,8 +177,8 @@ def test_twenty_times():
     """
     bl.configure("test").shutdown()
     settled()
-    known = set(threading.enumerate())
-    before = state(known)
+    surplus = Surplus()
+    before = state(surplus)
     for number in range(20):
         bl.configure(f"test {number}")
         mark(f"step {number}")
@@ -190,7 +187,7 @@ def test_twenty_times():
     bl.shutdown()
     settled()
 
-    assert state(known) == before
+    assert state(surplus) == before
     assert recorded()[1:] == [f"step step {number}  success\nspan span  success" for number in range(20)]
 
 
@@ -198,15 +195,14 @@ def test_no_more_while_it_runs():
     """
     The twentieth run has no more threads and files open than the first one.
     """
-    known = set(threading.enumerate())
+    surplus = Surplus()
     sizes = set()
     for number in range(20):
         bl.configure(f"test {number}")
         mark()
         bl.flush()
         settled()
-        # Threads of other tests may end meanwhile.
-        sizes.add((len(set(threading.enumerate()) - known), open_files()))
+        sizes.add((len(surplus.threads()), len(surplus.files())))
 
     assert len(sizes) == 1
 
@@ -648,10 +644,11 @@ def test_disabled(monkeypatch):
     OTEL_SDK_DISABLED: configure() does nothing, steps cost nothing, and there is a run to ask all the same.
     """
     monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
-    before = state()
+    surplus = Surplus()
+    before = state(surplus)
     with bl.configure("test") as run:
         mark()
-        during = state()
+        during = state(surplus)
 
     assert during == before
     assert (bool(run.flush()), bl.current_step(), list(Path.cwd().iterdir())) == (True, None, [])
