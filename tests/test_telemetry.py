@@ -11,6 +11,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,16 @@ def apart(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     yield
     bl.shutdown()
+
+
+def wait_for(is_so):
+    """Whether it is so within half a minute."""
+    deadline = time.monotonic() + 30
+    while not is_so():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return True
 
 
 def mark(name="x"):
@@ -196,15 +207,18 @@ def test_no_more_while_it_runs():
     The twentieth run has no more threads and files open than the first one.
     """
     surplus = Surplus()
-    sizes = set()
+    sizes = []
     for number in range(20):
         bl.configure(f"test {number}")
         mark()
         bl.flush()
         settled()
-        sizes.add((len(surplus.threads()), len(surplus.files())))
+        sizes.append((len(surplus.threads()), len(surplus.files())))
+    threads, files = sizes[0]
 
-    assert len(sizes) == 1
+    assert {threads for threads, _ in sizes} == {threads}
+    # One more is open for a moment while a file takes the place of another: what is left open stays.
+    assert wait_for(lambda: len(surplus.files()) <= files)
 
 
 def test_context_manager():
