@@ -559,8 +559,7 @@ def test_rows_fit_the_width():
 def terminal(monkeypatch):
     terminal = Terminal()
     yield terminal
-    terminal.stream.close()
-    os.close(terminal.master)
+    terminal.close()
 
 
 def live_tree(story, terminal, monkeypatch):

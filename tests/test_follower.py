@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from branchline.exporters.otlp.answers import Answer
 from branchline.exporters.patience import Patience
 from journals import Journal, journal, span
 from shelves import ACCEPTED, RETRY, Shelf, in_turn
+from surplus import Surplus
 
 
 RUN = "20260101-120000-000-abcdef"
@@ -187,7 +187,8 @@ def test_cursors_that_are_removed(tmp_path):
     shelf = Shelf()
     follower = following(tmp_path, shelf)
     follower.wake()
-    until(lambda: shelf.kept == {"a": 1})
+    # Saved after it was delivered: until then, there is nothing that could be removed.
+    until(lambda: cursors.load(follower.folder).totals() == Totals(delivered=1))
     for path in follower.folder.iterdir():
         path.unlink()
 
@@ -452,10 +453,10 @@ def test_threads_end(tmp_path):
     Nothing of a follower is left when it is closed.
     """
     running(tmp_path, "a")
-    before = threading.active_count()
+    surplus = Surplus()
     for _ in range(5):
         follower = following(tmp_path, Shelf())
         follower.wake()
         follower.close(LONG)
 
-    until(lambda: threading.active_count() == before)
+    until(lambda: surplus.threads() == [])

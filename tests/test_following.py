@@ -25,6 +25,7 @@ from branchline.exporters.followers import makers_for
 from branchline.telemetry import FlushResult
 from endpoints import HttpEndpoint
 from journals import journal, span
+from surplus import Surplus
 
 
 @pytest.fixture
@@ -278,6 +279,7 @@ def test_nothing_of_it_is_left(endpoint):
     """
     After a shutdown there is no thread and nobody holds the run; its cursor says that all of it was delivered.
     """
+    surplus = Surplus()
     run = bl.configure("x", otlp=endpoint.url, console=False)
     record("a")
     result = bl.shutdown()
@@ -286,7 +288,7 @@ def test_nothing_of_it_is_left(endpoint):
     [process] = orjson.loads(file.read_bytes())["processes"].values()
     assert bool(result)
     assert process["traces"]["delivered"] == 1
-    assert [thread.name for thread in threading.enumerate() if "branchline-otlp" in thread.name] == []
+    assert [name for name in surplus.threads() if "branchline-otlp" in name] == []
 
 
 def test_children_deliver_as_their_parent_does(endpoint):

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,6 +22,7 @@ from branchline.logs.records import Record
 from branchline.logs.reports import SinkReport
 from branchline.read import open_runs
 from branchline.telemetry.sink_reports import metrics_of
+from surplus import Surplus
 
 
 @pytest.fixture
@@ -48,10 +48,6 @@ def said(path) -> list[str]:
         with unpacked(place) as file:
             found += [line.decode().rstrip().rpartition("| ")[2] for line in file]
     return found
-
-
-def open_files() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def only(handlers: Handlers):
@@ -532,7 +528,7 @@ def test_a_hundred_handlers_leave_nothing(tmp_path):
     """
     Handlers that were opened and closed leave no thread and no file open.
     """
-    before = (threading.active_count(), open_files())
+    surplus = Surplus()
     for n in range(100):
         handlers = Handlers()
         for enqueue in (False, True):
@@ -541,7 +537,7 @@ def test_a_hundred_handlers_leave_nothing(tmp_path):
         handlers.handle(record("x" * 80))
         handlers.close()
 
-    assert (threading.active_count(), open_files()) == before
+    assert (surplus.threads(), surplus.files()) == ([], [])
 
 
 # ── processes ─────────────────────────────────────────────────────────────────────────────────────

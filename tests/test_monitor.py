@@ -227,6 +227,16 @@ def test_after_the_monitor_nothing_is_told(home):
     assert [metric.name for _, _, metric in measured.metrics(home / "two")] == ["depth"]
 
 
+def tell(home: Path) -> None:
+    """
+    Be a process that ends when it has told what it takes.
+    """
+    mine = f"-{os.getpid()}-"
+    wait_for(
+        lambda: any(mine in process.name and '"process.cpu.time"' in line for process, line in measured.lines(home))
+    )
+
+
 def test_children_tell_of_themselves(home):
     """
     Every process of a run tells what it takes itself; what the machine takes, the one that began the run.
@@ -234,9 +244,9 @@ def test_children_tell_of_themselves(home):
     with configure(home, system_metrics=0.1):
         for method in ("fork", "spawn"):
             context: Any = multiprocessing.get_context(method)
-            child = context.Process(target=time.sleep, args=(1.5,))
+            child = context.Process(target=tell, args=(home,))
             child.start()
-            child.join(60)
+            child.join(120)
             assert child.exitcode == 0
 
     told: dict[Path, set[str]] = {}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import sys
 import threading
 import time
@@ -18,6 +17,7 @@ import branchline as bl
 from branchline._journal.seen import Seen
 from branchline.cli import main
 from branchline.cli.tasks import GoingOn
+from branchline.context import CURRENT
 from branchline.exporters.console.bars import bar_rows, figures, pace, summed
 from branchline.exporters.console.frame import Frame
 from branchline.exporters.console.lines import PlainLines
@@ -59,11 +59,12 @@ def directory(tmp_path):
 
 
 @pytest.fixture
-def terminal():
+def terminal(monkeypatch):
+    # Work that another test has left undone would be shown, too: it is on another board.
+    monkeypatch.setattr(CURRENT, "board", None)
     terminal = Terminal(columns=100)
     yield terminal
-    terminal.stream.close()
-    os.close(terminal.master)
+    terminal.close()
 
 
 # ── one row ───────────────────────────────────────────────────────────────────────────────────────

@@ -17,7 +17,7 @@ from branchline._journal import layout
 from branchline._journal.encode import Encoder
 from branchline._journal.records import Bond, LogRecord, Scope, SpanRecord, dumps, log_tuple, ring_default, span_tuple
 from branchline._journal.recovery import home_of, make_room, mounts, recover_run, recover_runs
-from branchline._journal.ring import MAGIC, Progress, Ring, create_ring, rings
+from branchline._journal.ring import MAGIC, DeadRing, Progress, Ring, create_ring, rings
 from branchline.redaction import Redactor
 
 
@@ -505,10 +505,37 @@ def test_records_of_a_later_version_are_left_out(tmp_path):
     assert ids(process) == [1]
 
 
+def test_a_ring_that_is_given_back(tmp_path, monkeypatch):
+    """
+    A ring that somebody has at hand while it is listed, and gives back because he cannot recover it, is recovered.
+    """
+    folder = tmp_path / "shared"
+    folder.mkdir()
+    process = Process(tmp_path)
+    process.put(span(1))
+    process.die()
+    path = folder / "host.ring"
+    process.ring.path.rename(path)
+    held = DeadRing.open(path)
+    assert held is not None
+
+    def listed(folder):
+        found = rings(folder)
+        if path.with_suffix(".recovering") in found:
+            held.close(remove=False)
+        return found
+
+    monkeypatch.setattr("branchline._journal.recovery.ring_folder", lambda: folder)
+    monkeypatch.setattr("branchline._journal.recovery.rings", listed)
+    recover_runs(tmp_path)
+
+    assert (ids(process), list(folder.iterdir())) == ([1], [])
+
+
 def test_making_room(tmp_path, monkeypatch):
     """
     Who needs room recovers the dead of any directory, as many as it is told. A ring whose runs are gone, or other runs
-    are there, goes; one of another container waits, since its disk may be that one's, for a day.
+    are there, goes; one of another container waits, as its disk may be that one's, for a day, and is in nobody's way.
     """
     folder = tmp_path / "shared"
     folder.mkdir()
@@ -533,6 +560,8 @@ def test_making_room(tmp_path, monkeypatch):
         "6 replaced.ring",
         "7 elsewhere.ring",
     ]
+    make_room(3)
+    assert sorted(path.name for path in folder.iterdir()) == ["4 elsewhere.ring", "6 replaced.ring", "7 elsewhere.ring"]
     make_room(100)
     assert sorted(path.name for path in folder.iterdir()) == ["4 elsewhere.ring", "7 elsewhere.ring"]
     assert [ids(process) for process in processes] == [[1], [1], [1], [], [], [], [], []]

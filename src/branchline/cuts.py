@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-import functools
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from .standing_redaction import standing_redactor
 
-if TYPE_CHECKING:
-    from .redaction import Redactor
 
 # What is looked at on either side. Longer secrets are told by how they begin: the writer sees that much of them.
 AROUND: Final = 512
-
-
-@functools.cache
-def _redactor() -> Redactor:
-    # Its patterns take longer to compile than all the rest of branchline takes to import.
-    from .redaction import Redactor
-
-    return Redactor()
 
 
 def beginning(text: str, length: int) -> str:
@@ -29,8 +19,9 @@ def beginning(text: str, length: int) -> str:
     if len(text) <= length:
         return text
     start = max(length - AROUND, 0)
-    torn = _redactor().text(text[start:length])
-    whole = _redactor().text(text[start : length + AROUND])
+    redactor = standing_redactor()
+    torn = redactor.text(text[start:length])
+    whole = redactor.text(text[start : length + AROUND])
     if whole.startswith(torn):
         return text[:length]
     return text[:start] + torn[: _common(torn, whole)]

@@ -49,8 +49,7 @@ def make_room(most: int) -> None:
     for path in rings(folder):
         if done >= most:
             return
-        # One that another version made is that version's to read, and looking at its head costs next to nothing.
-        ring = DeadRing.open(path) if path.suffix == SUFFIX and _is_ours(path) else None
+        ring = DeadRing.open(path) if path.suffix == SUFFIX and _may_go(path) else None
         if ring is None:
             continue
         done += 1
@@ -58,8 +57,8 @@ def make_room(most: int) -> None:
         if page is None or _is_home(page):
             _finished(ring)
         else:
-            # All of its runs are gone, or are on a disk that this container does not see.
-            ring.close(remove=page.get("mounts") == mounts() or _age_seconds(page) > _HOMELESS_SECONDS)
+            # All of its runs are gone.
+            ring.close(remove=True)
 
 
 def home_of(run: Path) -> str:
@@ -106,9 +105,10 @@ def _recovered(path: Path, runs: Path, run: Path | None = None) -> list[str]:
 def _opened(path: Path) -> DeadRing | None:
     """Return the ring at *path* if its owner is dead, or wait for another process that recovers it just now."""
     deadline = time.monotonic() + _PATIENCE_SECONDS
-    recovering = path.with_suffix(RECOVERING)
+    # Whoever had it when it was listed may have given it back since.
+    given_back, recovering = path.with_suffix(SUFFIX), path.with_suffix(RECOVERING)
     while True:
-        ring = DeadRing.open(recovering if recovering.exists() else path)
+        ring = DeadRing.open(recovering if recovering.exists() else given_back)
         if ring is not None or not recovering.exists() or time.monotonic() > deadline:
             return ring
         time.sleep(0.005)
@@ -134,7 +134,7 @@ def _finished(ring: DeadRing) -> list[str]:
 
 def _is_of(path: Path, runs: Path, run: Path | None) -> bool:
     """Whether the ring at *path* belongs here; read without its lock, which its owner may hold."""
-    head = _head(path) or _head(path.with_suffix(RECOVERING))
+    head = _head(path) or _head(path.with_suffix(RECOVERING)) or _head(path.with_suffix(SUFFIX))
     if head is None:
         return False
     page = DeadRing.page_in(head)
@@ -145,9 +145,17 @@ def _is_of(path: Path, runs: Path, run: Path | None) -> bool:
     return is_named and _is_home(page)
 
 
-def _is_ours(path: Path) -> bool:
+def _may_go(path: Path) -> bool:
+    """Whether we may take away the ring at *path* when its owner is dead; looking at its head costs next to nothing."""
     head = _head(path)
-    return head is not None and (DeadRing.page_in(head) is not None or not any(head))
+    if head is None:
+        return False
+    page = DeadRing.page_in(head)
+    if page is None:
+        # One that another version made is that version's to read.
+        return not any(head)
+    # Otherwise its runs are on a disk that this container does not see, and wait for one that does.
+    return _is_home(page) or page.get("mounts") == mounts() or _age_seconds(page) > _HOMELESS_SECONDS
 
 
 def _head(path: Path) -> bytes | None:

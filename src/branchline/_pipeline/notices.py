@@ -6,10 +6,9 @@ import sys
 import time
 from typing import Final
 
-from ..redaction import Redactor
+from ..standing_redaction import standing_redactor
 
 
-_REDACTOR: Final = Redactor()
 _REPEAT_AFTER_SECONDS: Final = 60.0
 # Whoever calls a thousand models by a thousand names has read it by then.
 _MOST_SAID: Final = 200
@@ -72,7 +71,7 @@ class Notices:
 def say(text: str) -> None:
     """Print one line on stderr, if there is one, without what looks like a secret: it may quote somebody."""
     try:
-        clean = _REDACTOR.text(f"branchline: {text}")
+        clean = standing_redactor().text(f"branchline: {text}")
         line = "".join(character if character.isprintable() else " " for character in clean)
         sys.stderr.write(f"{line}\n")
         sys.stderr.flush()

@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
+from ..standing_redaction import standing_redactor
 from ..values import Value, freeze, freeze_key, freeze_name
-
-
-if TYPE_CHECKING:
-    from ..redaction import Redactor
 
 
 # What one line of a table or of a tree has room for.
@@ -23,14 +18,6 @@ MAX_NAMED_VALUE = 24
 MAX_OUTPUT = 4_096
 
 _ADDRESS = re.compile(r" at 0x[0-9A-Fa-f]+")
-
-
-@functools.cache
-def _redactor() -> Redactor:
-    # Its patterns take longer to compile than all the rest of branchline takes to import.
-    from ..redaction import Redactor
-
-    return Redactor()
 
 
 def mapping_of(config: object) -> dict[str, object]:
@@ -172,7 +159,8 @@ def _word(key: str, value: Value) -> str | None:
     text = _brief(value)
     if text is None or len(text) > MAX_NAMED_VALUE or not text.isprintable() or " " in text:
         return None
-    return None if _redactor().is_secret(key) else f"{key}={_redactor().text(text)}"
+    redactor = standing_redactor()
+    return None if redactor.is_secret(key) else f"{key}={redactor.text(text)}"
 
 
 def _brief(value: Value) -> str | None:
@@ -195,5 +183,5 @@ def output_view(output: object) -> Value:
     if len(text) <= MAX_OUTPUT:
         return frozen
     # Cut, it has no keys any more that redaction could go by; so that comes first.
-    text = json.dumps(_redactor().value("output", frozen), default=str, ensure_ascii=False)
+    text = json.dumps(standing_redactor().value("output", frozen), default=str, ensure_ascii=False)
     return f"{text[:MAX_OUTPUT]}… [cut: {len(text):,} characters]"

@@ -10,7 +10,8 @@ from typing import Any, Final, Literal, TypeAlias, cast
 
 from .. import names
 from ..logs.json_lines import as_json
-from ..redaction import Redactor, redactor_from
+from ..redaction import Redactor
+from ..standing_redaction import redactor_by
 from .fingerprints import fingerprint_of
 from .plain import plain_payload, plain_value
 from .raised import Raised, raised_of
@@ -90,7 +91,7 @@ class ErrorEvent:
         *severity* is ``critical``, ``high``, ``medium`` or ``low``, or a level of the logging module. With
         *local_variables* every place that the error came through has its variables, bounded and without secrets.
         """
-        redactor = redactor_from(redact)
+        redactor = redactor_by(redact)
         raised = None if error is None else raised_of(error, redactor, with_locals=local_variables)
         text = _text(message, redactor) or (str(raised) if raised is not None else "unknown error")
         code = _text(error_code, redactor)

@@ -16,7 +16,8 @@ from opentelemetry import trace
 from .. import names
 from ..logs.handlers import Handlers
 from ..logs.records import Record, made_record
-from ..redaction import Redactor, redactor_from
+from ..redaction import Redactor
+from ..standing_redaction import redactor_by
 from .experiment_event import LogEvent, log_event
 from .experiment_types import EventType, LogLevel
 from .experiment_types import event_type as known_type
@@ -60,7 +61,8 @@ class ExperimentLogger:
         self._max_file_size = max_file_size
         self._enable_debug_log = enable_debug_log
         self._redact = redact
-        self._redactor = redactor_from(redact)
+        # What is refused is refused now; which one stands, is asked each time.
+        redactor_by(redact)
         self._events: deque[LogEvent] = deque(maxlen=MOST_REMEMBERED)
         self._count = 0
         self._files = Handlers()
@@ -105,8 +107,9 @@ class ExperimentLogger:
         An *event* that is no ``EventType`` is one of the run under its own name.
         """
         found = log_event(event, payload, _level(level), self.experiment_id, self.run_id, str(plain_value(message)))
-        if self._redactor is not None:
-            found = _clean(found, self._redactor)
+        redactor = redactor_by(self._redact)
+        if redactor is not None:
+            found = _clean(found, redactor)
         self._count += 1
         self._events.append(found)
         if len(self._files):

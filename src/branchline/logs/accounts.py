@@ -7,6 +7,8 @@ import threading
 import time
 from typing import Final
 
+from ..standing_redaction import standing_redactor
+
 
 _REPEAT_AFTER_SECONDS: Final = 60.0
 _ASKED_FOR: Final = ("rate_limit", "repeated")
@@ -74,11 +76,8 @@ class Account:
 
 def complain(text: str) -> None:
     """Print one line on stderr, if there is one, without what looks like a secret: it may quote somebody."""
-    # Its patterns take longer to compile than all the rest of branchline takes to import.
-    from ..redaction import Redactor
-
     try:
-        clean = Redactor().text(f"branchline: {text}")
+        clean = standing_redactor().text(f"branchline: {text}")
         line = "".join(character if character.isprintable() else " " for character in clean)
         sys.stderr.write(f"{line}\n")
         sys.stderr.flush()

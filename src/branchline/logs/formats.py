@@ -11,6 +11,7 @@ from typing import Final, NoReturn, TextIO, TypeAlias, cast
 
 from ..errors import ConfigError
 from ..redaction import Redactor, redactor_from
+from ..standing_redaction import let_stand, standing_redactor
 from ..tracebacks import stack_of
 from ..values import Value
 from .colours import is_coloured
@@ -163,26 +164,19 @@ class _Cleaner:
 
 # Those of sinks that have not said what is secret: they go by what the run says.
 _UNDECIDED: Final[weakref.WeakSet[_Cleaner]] = weakref.WeakSet()
-_DEFAULT: Final = Redactor()
-_standing: Redactor = _DEFAULT
-
-
-def standing_redactor() -> Redactor:
-    """Return what sinks go by that have not said what is secret."""
-    return _standing
 
 
 def use_redactor(redactor: Redactor | None) -> None:
-    """Let sinks that have not said what is secret go by *redactor*, and by the default one for None."""
-    global _standing  # noqa: PLW0603  # of the run that there is, which ends it
-    _standing = _DEFAULT if redactor is None else redactor
+    """Let *redactor* stand, and the default one for None, also for sinks that there are already."""
+    let_stand(redactor)
     for cleaner in list(_UNDECIDED):
-        cleaner.go_by(_standing)
+        cleaner.go_by(standing_redactor())
 
 
 def masked(fields: Mapping[str, object]) -> dict[str, Value]:
     """Return *fields* as they are now, without what sinks take for secret that have not said what is."""
-    return {key: _standing.value(key, value) for key, value in frozen(fields).items()}
+    redactor = standing_redactor()
+    return {key: redactor.value(key, value) for key, value in frozen(fields).items()}
 
 
 # ── the three kinds ───────────────────────────────────────────────────────────────────────────────

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from .formats import standing_redactor
+from ..standing_redaction import standing_redactor
 from .handler import Handler
 from .sinks.files import FileSink
 from .sinks.network import NetworkSink

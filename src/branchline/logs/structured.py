@@ -10,9 +10,10 @@ from datetime import UTC, datetime
 from enum import Enum
 from typing import Any, Final
 
+from ..standing_redaction import standing_redactor
 from ..values import Value
 from .escapes import on_one_line
-from .formats import masked, standing_redactor
+from .formats import masked
 from .json_lines import as_json
 from .levels import level_number
 from .registry import LOGGERS, get_logger

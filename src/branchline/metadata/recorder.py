@@ -19,7 +19,7 @@ from typing import Any, Final, Self
 
 from .. import metadata_documents as documents
 from ..context import CURRENT, MetadataTaker, current_identity
-from ..redaction import Redactor
+from ..standing_redaction import standing_redactor
 from ..values import freeze, freeze_number
 from .gathering import Gathering, origin
 from .sources import data_source
@@ -28,7 +28,6 @@ from .values import Costs, DataSources, EnvironmentInfo, GenerationConfig, Gener
 
 _log: Final = logging.getLogger("branchline.metadata")
 
-_REDACTOR: Final = Redactor()
 # What git may take; whoever asks for the metadata waits no longer.
 _FACTS_SECONDS: Final = 10.0
 _NUMBERS: Final = itertools.count()
@@ -45,7 +44,7 @@ class MetadataRecorder:
     def __init__(self, experiment_id: str = "", run_id: str = "") -> None:
         """Begin with what there is to know of the process."""
         self._taker: MetadataTaker | None = CURRENT.metadata
-        self._facts = (Gathering(origin(), _REDACTOR) if self._taker is None else self._taker).facts
+        self._facts = (Gathering(origin(), standing_redactor()) if self._taker is None else self._taker).facts
         self._number = next(_NUMBERS)
         self._lock = threading.RLock()
         self._began: float | None = None
@@ -139,7 +138,7 @@ class MetadataRecorder:
                 _log.warning("%s cannot be read, and is recorded without a checksum", found.path)
             source = replace(
                 found,
-                path=_REDACTOR.text(found.path),
+                path=standing_redactor().text(found.path),
                 tokens=_whole(tokens),
                 size_bytes=_whole(size_bytes) or found.size_bytes,
                 checksum=_text(checksum) or found.checksum,
@@ -178,12 +177,12 @@ class MetadataRecorder:
     def add_error(self, error: str | BaseException) -> None:
         """Keep that something went wrong."""
         with self._lock:
-            self._change(errors=(*self._metadata.errors, _REDACTOR.text(_told(error))))
+            self._change(errors=(*self._metadata.errors, standing_redactor().text(_told(error))))
 
     def add_warning(self, warning: str) -> None:
         """Keep that something may be wrong."""
         with self._lock:
-            self._change(warnings=(*self._metadata.warnings, _REDACTOR.text(_told(warning))))
+            self._change(warnings=(*self._metadata.warnings, standing_redactor().text(_told(warning))))
 
     def _change(self, **changed: Any) -> None:  # noqa: ANN401 - the fields of GenerationMetadata
         with self._lock:
@@ -255,7 +254,7 @@ def _now() -> str:
 def _clean(section: str, content: Mapping[str, object]) -> dict[str, Any]:
     """Return *content* as JSON values, without what is secret in it."""
     frozen = {name: freeze(value) for name, value in content.items()}
-    cleaned: dict[str, Any] = documents.redacted({section: frozen}, _REDACTOR)[section]
+    cleaned: dict[str, Any] = documents.redacted({section: frozen}, standing_redactor())[section]
     return cleaned
 
 

@@ -18,13 +18,12 @@ from ..context import CURRENT, EventTaker, attached
 from ..logs import foreign
 from ..logs.severity import named, word_of
 from ..metrics import counter
-from ..redaction import Redactor
+from ..standing_redaction import standing_redactor
 from ..values import freeze
 from ..watching import Measured
 from .thresholds import Threshold
 
 
-_REDACTOR: Final = Redactor()
 LOG: Final = logging.getLogger("branchline.monitor")
 
 
@@ -87,6 +86,7 @@ _RECORDED: Final = ("name", "metric", "value", "limit", "side", "severity", "sta
 
 def alert_of(threshold: Threshold, measured: Measured, value: float, *, held: float, passed: int) -> Alert:
     """Return the alert that *threshold* raises about *measured*, whose *value* has passed it."""
+    redactor = standing_redactor()
     return Alert(
         name=threshold.title,
         metric=threshold.metric,
@@ -97,7 +97,7 @@ def alert_of(threshold: Threshold, measured: Measured, value: float, *, held: fl
         statistic=threshold.statistic,
         unit=measured.unit,
         # Whoever hears of it may write it anywhere.
-        attributes={key: _REDACTOR.value(key, freeze(value)) for key, value in measured.attributes.items()},
+        attributes={key: redactor.value(key, freeze(value)) for key, value in measured.attributes.items()},
         time=datetime.fromtimestamp(measured.time_unix_nano / 1e9, UTC),
         held_seconds=round(held, 3),
         passed=passed,

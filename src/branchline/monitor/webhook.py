@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 
 from ..errors import ConfigError
 from ..names import VERSION
-from ..redaction import Redactor, redactor_from
+from ..redaction import Redactor
+from ..standing_redaction import redactor_by
 from .alerts import Alert
 from .channels import Postbox
 
@@ -60,7 +61,9 @@ class WebhookChannel(Postbox):
         self._headers = dict(headers or {})
         self._timeout = timeout
         self._attempts = attempts
-        self._redactor = redactor_from(redact)
+        # What is refused is refused now; which one stands, is asked each time.
+        redactor_by(redact)
+        self._redact = redact
         self._pool: PoolManager | None = None
         super().__init__(severity=severity)
 
@@ -90,8 +93,9 @@ class WebhookChannel(Postbox):
     def body(self, alert: Alert) -> bytes:
         """Return what is posted of *alert*; secrets do not leave."""
         document = alert.to_dict()
-        if self._redactor is not None:
-            document = {key: self._redactor.value(key, value) for key, value in document.items()}
+        redactor = redactor_by(self._redact)
+        if redactor is not None:
+            document = {key: redactor.value(key, value) for key, value in document.items()}
         return json.dumps(document, default=str, sort_keys=True).encode()
 
     def _posted(self, body: bytes) -> tuple[int, float | None, str]:

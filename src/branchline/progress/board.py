@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import atexit
-import functools
 import os
 import threading
 import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from ..context import CURRENT
 from ..progress_values import Progress
+from ..standing_redaction import standing_redactor
 from . import stalls
 from .work import Display, Shown, Work
 
-
-if TYPE_CHECKING:
-    from ..redaction import Redactor
 
 _LOOK_SECONDS: Final = 0.1
 # A run that begins takes no longer until it says whether it shows progress itself.
@@ -253,16 +250,8 @@ def board() -> Board:
     return found
 
 
-@functools.cache
-def _redactor() -> Redactor:
-    # Its patterns take longer to compile than all the rest of branchline takes to import.
-    from ..redaction import Redactor
-
-    return Redactor()
-
-
 def _without_secrets(progress: Progress) -> Progress:
-    clean = _redactor().text
+    clean = standing_redactor().text
     return progress._replace(description=clean(progress.description), message=clean(progress.message))
 
 

@@ -13,13 +13,12 @@ from ..exporters.console.screen import Outlet, Screen, behind, is_at_a_prompt
 from ..exporters.console.text import ansi, for_encoding, glyphs_for
 from ..exporters.console.told import Told
 from ..progress_values import Progress, clock
-from ..redaction import Redactor
+from ..standing_redaction import standing_redactor
 from .work import Display, Shown
 
 
 # What takes no longer is seen at its end.
 _SOON_SECONDS: Final = 0.1
-_REDACTOR: Final = Redactor()
 
 
 def stream_of(shown: Shown) -> TextIO | None:
@@ -108,7 +107,8 @@ class Bars:
             self._screen = None
 
     def _line(self, row: Sequence[tuple[str, str]], width: int) -> str:
-        clean = [(_REDACTOR.text(text), style) for text, style in row]
+        redactor = standing_redactor()
+        clean = [(redactor.text(text), style) for text, style in row]
         return for_encoding(ansi(clean, width, is_coloured=self._is_coloured), self._encoding)
 
 
@@ -142,7 +142,7 @@ class Lines:
 
     def _write(self, line: str) -> None:
         if self._outlet is not None and self._outlet.is_mine:
-            printable = "".join(char if char.isprintable() else " " for char in _REDACTOR.text(line))
+            printable = "".join(char if char.isprintable() else " " for char in standing_redactor().text(line))
             self._outlet.write(for_encoding(printable, self._encoding) + "\n", timeout_seconds=0.5)
 
 

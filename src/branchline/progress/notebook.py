@@ -9,10 +9,9 @@ from typing import Any
 from ..exporters.console.bars import bar_rows
 from ..exporters.console.text import UNICODE, plain
 from ..progress_values import Progress
-from ..redaction import Redactor
+from ..standing_redaction import standing_redactor
 
 
-_REDACTOR = Redactor()
 # The colours of a terminal, readable on light and dark pages alike.
 _COLOURS = {"cyan": "#0891b2", "green": "#16a34a", "red": "#dc2626", "yellow": "#ca8a04", "magenta": "#a21caf"}
 
@@ -32,7 +31,8 @@ class NotebookBars:
         """Draw what goes on, below what has ended."""
         self._spin += 1
         bars = bar_rows([*self._ended[-10:], *working], UNICODE, self._spin)
-        rows = [[(_REDACTOR.text(text), style) for text, style in row] for row in bars]
+        redactor = standing_redactor()
+        rows = [[(redactor.text(text), style) for text, style in row] for row in bars]
         markup = "\n".join("".join(_styled(text, style) for text, style in row) for row in rows)
         bundle = {
             "text/plain": "\n".join(plain(row) for row in rows),

@@ -72,5 +72,9 @@ class LogWiring:
             bridge.detach(self._config.capture_logs)
         if isinstance(self._config.redact, Redactor):
             empty_queues(self._config.exit_timeout)
-            use_redactor(None)
         LOGGERS.set_default_level(VERBOSITIES["REGULAR"])
+
+    def let_go(self) -> None:
+        """Let everything go by the default redactor again: all that the run says is said."""
+        if isinstance(self._config.redact, Redactor):
+            use_redactor(None)

@@ -408,4 +408,6 @@ class Telemetry:
             # It has had its last look at this run; a driver that hangs does not keep us.
             self.monitor.stop(_LAST_LOOK_SECONDS)
         take_back(self.exported)
+        if self._logging is not None:
+            self._logging.let_go()
         self._home.leave(self)

@@ -13,7 +13,8 @@ from typing import Any, Final
 import orjson
 
 from ...cuts import beginning
-from ...redaction import REDACTED, Redactor
+from ...redaction import REDACTED
+from ...standing_redaction import standing_redactor
 from .answers import Answer
 
 
@@ -26,7 +27,6 @@ NOT_THIS_SIGNAL: Final = (
 )
 _RETRYABLE: Final = frozenset({429, 502, 503, 504})
 _REJECTED: Final = ("rejectedSpans", "rejectedLogRecords", "rejectedDataPoints")
-_REDACTOR: Final = Redactor()
 _REJECTED_COUNT: Final = re.compile(rb'"rejected(?:Spans|LogRecords|DataPoints)"\s*:\s*"?([0-9]{1,18})')
 _MARKUP: Final = re.compile(r"<(?:script|style).*?</(?:script|style)>|<[^>]*>", re.DOTALL | re.IGNORECASE)
 # Nobody means to be left alone for longer than a day.
@@ -111,7 +111,7 @@ def bounded(text: str, hidden: Iterable[str] = ()) -> str:
         if len(secret) > 2:
             text = text.replace(secret, REDACTED)
     line = " ".join("".join(character if character.isprintable() else " " for character in text).split())
-    line = _REDACTOR.text(beginning(line, 2 * MESSAGE_CHARACTERS))
+    line = standing_redactor().text(beginning(line, 2 * MESSAGE_CHARACTERS))
     return line if len(line) <= MESSAGE_CHARACTERS else f"{line[: MESSAGE_CHARACTERS - 1]}…"
 
 
