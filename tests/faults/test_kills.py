@@ -33,6 +33,23 @@ with bl.experiment("experiment"), bl.branch({"a": 1}, name="branch"):
 """
 
 
+CROWD = """
+import threading
+
+bl.configure("killed", directory=os.path.join(HOME, "journal"), durability="batch", console=False)
+
+def work():
+    while True:
+        with bl.step("s", model="small", split="train", rows=1, score=0.5) as step:
+            step.stamp("first", n=1)
+        ledger[0] = 1
+
+for _ in range(8):
+    threading.Thread(target=work, daemon=True).start()
+threading.Event().wait()
+"""
+
+
 def killed(home: Path, rate: float, durability: str, after: float) -> tuple[int, int]:
     """Kill a program *after* some seconds; return how many steps had finished, and when it died, in nanoseconds."""
     home.mkdir()
@@ -105,6 +122,25 @@ def test_without_the_ring_a_kill_costs_a_tenth_of_a_second(tmp_path, rate, kills
         written = max(int(span["endTimeUnixNano"]) for span in found.named("s"))
         assert not lost or died - written < 400_000_000
         assert [(branch.name, branch.outcome) for branch in run.branches] == [("branch", "interrupted")]
+
+
+def test_without_the_ring_many_threads_leave_the_writer_its_time(tmp_path):
+    """
+    Threads that record faster than can be written wait for the writer: a SIGKILL does not cost more for that.
+    """
+    moments = random.Random("a crowd")
+    ages = []
+    for kill in range(3):
+        home = tmp_path / str(kill)
+        home.mkdir()
+        with Child(home, CROWD) as child:
+            child.wait_until(0, 1)
+            time.sleep(moments.uniform(1.0, 1.5))
+            died = time.time_ns()
+            child.kill()
+        ages.append(died - max(int(span["endTimeUnixNano"]) for span in disk(home).named("s")))
+    # The best of three: a machine that does something else at the time is no fault.
+    assert min(ages) < 400_000_000
 
 
 def test_recovery_may_itself_be_killed(tmp_path):

@@ -28,6 +28,7 @@ _AT_ONCE_SECONDS: Final = 1.0
 # left, the writer writes three times what can have come meanwhile.
 _MOST_UNSAFE: Final = 1024
 _UNSAFE_NS: Final = 20_000_000
+_POLL_SECONDS: Final = 0.001
 
 
 class Intake:
@@ -189,17 +190,25 @@ class Intake:
         if len(self.queue) > self.wake_at:
             self.wake_at = len(self.queue) + _WAKE_EVERY
             self.wake()
-        if len(self.queue) > _MOST_UNSAFE and self.ring is None:
+        if self.ring is None and self._is_behind():
             self._wait_for_writer()
         return True
 
+    def _is_behind(self) -> bool:
+        """Whether, without a ring, a kill would cost more than it may before the writer has written what waits."""
+        return len(self.queue) > _MOST_UNSAFE and waited_ns(self.queue) > _UNSAFE_NS
+
     def _wait_for_writer(self) -> None:
-        """Without a ring, what waits is lost in a kill: let the writer come near."""
+        """Let the writer come near, as long as it gets on; until it has, every record that comes waits."""
+        if self.is_failing or self.is_direct or self.is_writer():
+            return
+        batches = self.batches
+        self.wake_at = -1
         deadline = time.monotonic() + self.options.max_wait_seconds
-        while len(self.queue) > _MOST_UNSAFE and waited_ns(self.queue) > _UNSAFE_NS and time.monotonic() < deadline:
-            if self.is_failing or self.is_direct or self.is_writer():
-                return
-            time.sleep(0.0005)
+        while self._is_behind() and time.monotonic() < deadline and not self.is_failing:
+            time.sleep(_POLL_SECONDS)
+        if self.batches == batches or not self._is_behind():
+            self.wake_at = len(self.queue) + _WAKE_EVERY
 
     def _wait_for_room(self) -> bool:
         deadline = time.monotonic() + self.options.max_wait_seconds
