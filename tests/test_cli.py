@@ -852,6 +852,20 @@ def test_plain_characters(tmp_path: Path) -> None:
     assert b"+ gr??e" in done.stdout
 
 
+def test_runs_in_a_narrow_terminal(tmp_path: Path) -> None:
+    """
+    An id that is cut names no run: where it is narrow, columns are left out.
+    """
+    journal(tmp_path).spans(span(1, "step"))
+
+    listed = CliRunner().invoke(main, ["runs", "-d", str(tmp_path)], env={"COLUMNS": "60"})
+
+    titles, _, row = (line.split() for line in listed.output.splitlines())
+    assert titles == ["run", "service", "started", "state", "steps", "errors"]
+    assert row[:2] == ["20260101-120000", "demo"]
+    assert row[-3:] == ["ended", "1", "0"]
+
+
 def as_a_user_without_privileges(program: str) -> subprocess.CompletedProcess[str]:
     """Run *program* for somebody who may open only what the mode says: of root's capabilities, two are taken away."""
     without = """

@@ -8,6 +8,7 @@ import contextlib
 import multiprocessing
 import os
 import pickle
+import subprocess
 import sys
 import threading
 from typing import Any
@@ -98,6 +99,26 @@ def test_carrier_of_nothing():
     assert (bl.carrier(), bl.carrier(environ=True)) == ({}, {})
     with bl.attach(bl.carrier()):
         assert bl.current_step() is None
+
+
+def test_carrier_with_a_propagator_that_is_not_there(tmp_path):
+    """
+    A propagator that nobody has installed costs the trace, not the application, and not what is ours of the carrier.
+    """
+    program = f"""
+import branchline as bl
+with bl.configure(directory={str(tmp_path)!r}, console=False), bl.branch({{"a": 1}}, name="b"):
+    carried = bl.carrier()
+with bl.attach(carried | {{"traceparent": "00-{TRACE}-{SPAN}-01"}}):
+    print(sorted(carried), bl.carrier()["branchline"])
+"""
+    environment = os.environ | {"OTEL_PROPAGATORS": "no-such-propagator"}
+
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment, check=False)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("['branchline'] ")
+    assert "branch.name=b" in done.stdout
 
 
 def test_carrier_takes_baggage(captured):

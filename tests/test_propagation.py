@@ -52,6 +52,23 @@ def in_a_thread(function: Any) -> Any:
     return found[0]
 
 
+def test_a_thread_of_somebody_elses(monkeypatch):
+    """
+    Where another library has put a class of its own into the place of Thread, its threads join the trace, and it is
+    put back as it was.
+    """
+
+    class Green(threading.Thread):
+        pass
+
+    monkeypatch.setattr(threading, "Thread", Green)
+    with capture() as captured, bl.step("parent"):
+        in_a_thread(lambda: bl.step("child").__enter__().__exit__(None, None, None))
+
+    assert captured.tree() == "step parent  success\n└── step child  success"
+    assert "start" not in vars(Green)
+
+
 def test_everything_is_put_back():
     """
     After a capture, or a run, every method of the standard library is the very object it was.

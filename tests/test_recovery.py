@@ -164,6 +164,19 @@ def test_what_the_journal_lacks_is_written(tmp_path):
     assert recover_runs(tmp_path) == []
 
 
+def test_nothing_is_said_where_nothing_was_missing(tmp_path):
+    """
+    A process whose journal has all that its ring has leaves its ring behind, and nobody has to hear of it.
+    """
+    process = Process(tmp_path)
+    process.put(span(1))
+    process.write("traces-000000.jsonl", span(1))
+    process.die()
+
+    assert recover_runs(tmp_path) == []
+    assert rings(process.folder) == []
+
+
 def test_nothing_is_written_behind_a_torn_line(tmp_path):
     """
     What is recovered goes to new files: the last line of the old ones may be half a line.

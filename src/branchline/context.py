@@ -324,18 +324,20 @@ def extracted(fields: Mapping[str, str], base: Context | None = None) -> Context
 
 
 def _injected() -> dict[str, str]:
-    from opentelemetry import propagate
-
     fields: dict[str, str] = {}
-    with suppress(Exception):  # a propagator of others
+    with suppress(Exception):  # a propagator of others, or the name of none in OTEL_PROPAGATORS
+        from opentelemetry import propagate
+
         propagate.inject(fields)
     return fields
 
 
 def _extracted_trace(fields: Mapping[str, str], base: Context) -> Context:
-    from opentelemetry import propagate
+    with suppress(Exception):  # the same
+        from opentelemetry import propagate
 
-    return propagate.extract(fields, base)
+        return propagate.extract(fields, base)
+    return base
 
 
 def _quoted(value: str) -> str:

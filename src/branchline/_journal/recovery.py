@@ -129,7 +129,7 @@ def _finished(ring: DeadRing) -> list[str]:
         return [f"could not recover {page.get('process')}: {error}"]
     finally:
         ring.close(remove=is_done)
-    return [sentence]
+    return [] if sentence is None else [sentence]
 
 
 def _is_of(path: Path, runs: Path, run: Path | None) -> bool:
@@ -166,7 +166,8 @@ def _head(path: Path) -> bytes | None:
         return None
 
 
-def _recover(ring: DeadRing, page: dict[str, Any]) -> str:
+def _recover(ring: DeadRing, page: dict[str, Any]) -> str | None:
+    """Return a sentence about what the journal lacked; None where it lacked nothing."""
     process = Path(str(page["run_directory"])) / str(page["process"])
     progress = ring.progress
     known = written_in(process, progress)
@@ -191,6 +192,8 @@ def _recover(ring: DeadRing, page: dict[str, Any]) -> str:
         notes = known.notes + sum(record.name in names.LIFECYCLE for record in logs)
         titles = [span.title for span in interrupted]
         _note_state(process, page, counted, notes, len(spans), len(logs), last_alive, titles)
+    if not missing and not interrupted:
+        return None
     return (
         f"recovered {process.name}: {len(spans)} span(s) and {len(logs)} log record(s) from its ring, "
         f"{len(interrupted)} closed as interrupted"

@@ -134,13 +134,19 @@ class Propagation:
             self._undo.clear()
 
     def _patch(self, owner: Any, name: str, make: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
-        original = owner.__dict__[name]
+        # What gevent puts into the place of a class has the method from its base.
+        is_inherited = name not in owner.__dict__
+        original = getattr(owner, name)
         patched = functools.wraps(original)(make(original))
         setattr(owner, name, patched)
 
         def put_back() -> None:
             # Somebody who patched after us keeps theirs; ours below it then does nothing.
-            if owner.__dict__.get(name) is patched:
+            if owner.__dict__.get(name) is not patched:
+                return
+            if is_inherited:
+                delattr(owner, name)
+            else:
                 setattr(owner, name, original)
 
         self._undo.append(put_back)

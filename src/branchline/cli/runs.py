@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 from ..exporters.console.text import plural
@@ -27,6 +28,8 @@ _PARSED_BYTES = 32 * 1024 * 1024
 _GZIP_RATIO = 10
 # In a terminal with fewer columns than this, ids are shortened: their beginnings work as well.
 _NARROW = 100
+# With fewer than this, what is left out is less than what would be cut: an id that is cut names no run.
+_TIGHT = 76
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,31 +92,40 @@ def _journaled(run: Run) -> int | None:
 
 
 def _print_table(console: Console, listed: tuple[Run, ...], *, now: float) -> None:
-    is_narrow = console.width < _NARROW
-    drawn = table()
-    drawn.add_column("run", no_wrap=True)
-    drawn.add_column("service", no_wrap=True, overflow="ellipsis")
-    drawn.add_column("started", no_wrap=True)
-    drawn.add_column("took" if is_narrow else "duration", justify="right", no_wrap=True)
-    drawn.add_column("state", no_wrap=True)
-    drawn.add_column("branches", no_wrap=True)
-    drawn.add_column("steps", justify="right", no_wrap=True)
-    drawn.add_column("errors", justify="right", no_wrap=True)
+    is_narrow, is_tight = console.width < _NARROW, console.width < _TIGHT
     short = _short_ids(listed) if is_narrow else {run.id: run.id for run in listed}
+    drawn = _titles(max(map(len, short.values())), is_narrow=is_narrow, is_tight=is_tight)
     for run in listed:
         counted = totals(run)
         end = run.ended_unix_nano or int(now * 1e9)
+        took = Text(seconds(max(end - run.created_unix_nano, 0) / 1e9))
+        branches = _branches(console, counted.branches, gap=" " if is_narrow else "  ")
         drawn.add_row(
             Text(printable(short[run.id])),
             Text(printable(run.service_name), "bold"),
             Text(ago(run.created_unix_nano, now), "dim"),
-            Text(seconds(max(end - run.created_unix_nano, 0) / 1e9)),
+            *(() if is_tight else (took,)),
             Text(run.state, STYLES.get(run.state, "")),
-            _branches(console, counted.branches, gap=" " if is_narrow else "  "),
+            *(() if is_tight else (branches,)),
             _count(counted.steps),
             _count(counted.errors, "red"),
         )
     console.print(drawn)
+
+
+def _titles(id_width: int, *, is_narrow: bool, is_tight: bool) -> Table:
+    drawn = table()
+    drawn.add_column("run", no_wrap=True, min_width=id_width)
+    drawn.add_column("service", no_wrap=True, overflow="ellipsis")
+    drawn.add_column("started", no_wrap=True)
+    if not is_tight:
+        drawn.add_column("took" if is_narrow else "duration", justify="right", no_wrap=True)
+    drawn.add_column("state", no_wrap=True)
+    if not is_tight:
+        drawn.add_column("branches", no_wrap=True)
+    drawn.add_column("steps", justify="right", no_wrap=True)
+    drawn.add_column("errors", justify="right", no_wrap=True)
+    return drawn
 
 
 def _short_ids(listed: tuple[Run, ...]) -> dict[str, str]:
