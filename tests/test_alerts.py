@@ -10,6 +10,7 @@ import logging
 import math
 import subprocess
 import sys
+import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -613,6 +614,55 @@ def test_a_webhook_that_is_down(home, said):
     assert (failure.level, failure.attributes) == ("ERROR", {"alert.name": "m"})
     assert failure.message.startswith(f"the webhook {server.url.partition('/hook')[0]} did not take the alert m: ")
     assert "T0K3N" not in str(lines)
+
+
+def test_what_waits_is_tried_once_more_at_the_end(monkeypatch):
+    """
+    Whoever closes a webhook sees one more try at once, however long it would have waited for that.
+    """
+    monkeypatch.setattr("branchline.monitor.webhook._FIRST_PAUSE", 1000.0)
+    monkeypatch.setattr("branchline.monitor.webhook._LONGEST_PAUSE", 1000.0)
+    with webhook(503, 503) as server:
+        channel = WebhookChannel(server.url)
+        channel.send(alert())
+        channel.send(alert())
+        wait_for(lambda: server.got)
+        are_delivered = [channel.close(0.0), wait_for(lambda: len(server.got) == 2) and channel.close(30)]
+
+    assert (are_delivered, channel.waiting, channel.delivered, len(server.got)) == ([False, True], 0, 2, 4)
+
+
+def test_alerts_that_nobody_takes_before_the_end(tmp_path):
+    """
+    What a webhook has not taken when the program ends is counted on stderr, and is in the journal.
+    """
+    program = """
+    import sys
+    import branchline as bl
+    from branchline.monitor import PerformanceMonitor, Threshold, WebhookChannel
+    bl.configure("alerts", directory=".", console=False, exit_timeout=0.5)
+    channel = WebhookChannel(sys.argv[1], attempts=1000)
+    threshold = Threshold("m", above=1, severity="CRITICAL", cooldown=0)
+    PerformanceMonitor(threshold, channels=[channel], system=False, interval=0.05).start()
+    for value in (2, 3, 4):
+        bl.record_metric("m", value)
+    """
+    with webhook(*[503] * 1000) as server:
+        ran = subprocess.run(
+            [sys.executable, "-c", textwrap.dedent(program), server.url],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            timeout=60,
+            check=True,
+        )
+
+    place = server.url.partition("/hook")[0]
+    assert ran.stderr == (
+        f"branchline: 3 alert(s) still wait for the webhook {place}: "
+        "recorded, but delivered only while the program goes on\n"
+    )
+    assert [line.attributes["alert.value"] for line in alerts_in(tmp_path)] == [2, 3, 4]
 
 
 def test_what_is_posted_is_redacted():

@@ -63,6 +63,7 @@ class Postbox:
         """In a forked child: what waits is the parent's to deliver."""
         self._waiting: deque[Alert] = deque()
         self._changed = threading.Condition()
+        self._closing = threading.Event()
         self._is_busy = False
         self._thread: threading.Thread | None = None
 
@@ -87,10 +88,23 @@ class Postbox:
                 except RuntimeError:  # no more threads, as at the interpreter's end
                     self._thread = None
 
+    @property
+    def waiting(self) -> int:
+        """How many alerts wait, the one that is being delivered among them."""
+        with self._changed:
+            return len(self._waiting) + self._is_busy
+
+    def pause(self, seconds: float) -> None:
+        """Wait until another try is worth it; whoever closes wants to see one at once."""
+        self._closing.wait(seconds)
+        self._closing.clear()
+
     def close(self, timeout: float) -> bool:
         """Deliver what waits within *timeout* seconds; return whether that was all."""
         deadline = time.monotonic() + timeout
         with self._changed:
+            if self._is_busy:
+                self._closing.set()
             while (self._waiting or self._is_busy) and self._thread is not None:
                 left = deadline - time.monotonic()
                 if left <= 0:

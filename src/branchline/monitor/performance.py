@@ -16,6 +16,7 @@ from opentelemetry.context import Context
 from .. import names
 from ..context import CURRENT, PIPELINE_KEY, RUN_KEY, SETTINGS_KEY, attached
 from ..errors import ConfigError
+from ..logs.accounts import complain
 from ..quantities import A_DURATION, seconds
 from ..spreads import Summary
 from ..watching import Measured, Measures
@@ -144,8 +145,7 @@ class PerformanceMonitor:
         if thread is not None:
             thread.join(max(deadline - time.monotonic(), 0.0))
         self._leave()
-        for channel in self._channels:
-            channel.close(max(deadline - time.monotonic(), 0.0))
+        self._close_channels(deadline)
         if CURRENT.monitoring is self:
             CURRENT.monitoring = None
         self._sampler.close()
@@ -160,8 +160,16 @@ class PerformanceMonitor:
                     self._guarded(self._look)
             finally:
                 self._turn.release()
+        self._close_channels(deadline)
+
+    def _close_channels(self, deadline: float) -> None:
+        """Let the channels deliver what waits until the *deadline*, and say what then still does."""
         for channel in self._channels:
-            channel.close(max(deadline - time.monotonic(), 0.0))
+            # One of the user's own may not say anything.
+            if channel.close(max(deadline - time.monotonic(), 0.0)) is False:
+                count = getattr(channel, "waiting", None)
+                alerts = "alerts" if count is None else f"{count:,} alert(s)"
+                complain(f"{alerts} still wait for {channel}: recorded, but delivered only while the program goes on")
 
     def after_fork(self) -> None:
         """In a forked child: go on there with the process alone, for the machine is the parent's to tell."""

@@ -86,8 +86,12 @@ class WebhookChannel(Postbox):
                 return
             if attempt == self._attempts or status in _FOR_GOOD or 300 <= status < 400:
                 raise NotTaken(why)
-            # Not all processes at the same moment, when a server comes back.
-            time.sleep(min(pause if wait is None else wait, _LONGEST_PAUSE) * random.uniform(0.8, 1.0))  # noqa: S311
+            if wait is None:
+                # Not all processes at the same moment, when a server comes back.
+                self.pause(min(pause, _LONGEST_PAUSE) * random.uniform(0.8, 1.0))  # noqa: S311
+            else:
+                # Who says when has a reason, whatever ends here meanwhile.
+                time.sleep(min(wait, _LONGEST_PAUSE))
             pause *= 2
 
     def body(self, alert: Alert) -> bytes:
