@@ -166,6 +166,7 @@ def test_demo(tmp_path):
     assert [line[:1] + line[-4:] for line in lines if line[:2] == ["small", "chunks,"]] == [
         ["small", "45", "18,786", "$0.002392", "92%"]
     ]
+    assert max(map(len, done.stdout.splitlines())) < 120, "a pipe is no terminal of 400 columns"
     assert [line[1] for line in lines if line[:1] == ["branchline"]] == ["show", "cost", "logs", "runs", "tail"]
 
 

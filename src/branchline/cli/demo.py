@@ -29,6 +29,8 @@ _WORDS = 6_000
 _FOUND = 8
 _RERANKED = 5
 _FAST = 0.08
+# In a terminal with fewer columns than this, two columns of the table say less than names that are cut.
+_TIGHT = 76
 
 # US dollars for a million tokens.
 _PRICES = {"tiny-embedder": {"input": 0.02, "output": 0}, "tiny-answerer": {"input": 0.15, "output": 0.60}}
@@ -189,12 +191,12 @@ def report(console: Console, run: Run, directory: Path) -> None:
     console.print(Text("  The same, read back from the files:", "bold"))
     console.print()
     comparison = table()
-    for title in ("branch", "status"):
-        comparison.add_column(title)
-    for title in ("duration", "steps", "tokens", "cost", "accuracy"):
-        comparison.add_column(title, justify="right")
-    for branch in run.branches:
-        comparison.add_row(*_cells(branch))
+    rows = [_cells(branch) for branch in run.branches]
+    shown = [title for title in rows[0] if console.width >= _TIGHT or title not in {"steps", "tokens"}]
+    for title in shown:
+        comparison.add_column(title, justify="left" if title in {"branch", "status"} else "right")
+    for row in rows:
+        comparison.add_row(*(row[title] for title in shown))
     console.print(Padding(comparison, (0, 0, 0, 2), expand=False))
     console.print()
     console.print(Text.assemble(("  files  ", "dim"), str(run.directory)), soft_wrap=True)
@@ -212,15 +214,15 @@ def report(console: Console, run: Run, directory: Path) -> None:
         console.print(line, soft_wrap=True)
 
 
-def _cells(branch: Branch) -> list[Text]:
+def _cells(branch: Branch) -> dict[str, Text]:
     spent = branch.total_usage
     accuracy = branch.metrics.get("accuracy")
-    return [
-        Text(branch.branch_name or branch.name),
-        Text(branch.status, STYLES.get(branch.status, "")),
-        Text(seconds(branch.duration)),
-        Text(f"{len(branch.steps):,}"),
-        Text(f"{spent.input_tokens + spent.output_tokens:,}" if spent.calls else ""),
-        money_cell(spent.cost) if spent.calls else Text(""),
-        Text("" if accuracy is None else f"{accuracy:.0%}"),
-    ]
+    return {
+        "branch": Text(branch.branch_name or branch.name),
+        "status": Text(branch.status, STYLES.get(branch.status, "")),
+        "duration": Text(seconds(branch.duration)),
+        "steps": Text(f"{len(branch.steps):,}"),
+        "tokens": Text(f"{spent.input_tokens + spent.output_tokens:,}" if spent.calls else ""),
+        "cost": money_cell(spent.cost) if spent.calls else Text(""),
+        "accuracy": Text("" if accuracy is None else f"{accuracy:.0%}"),
+    }
