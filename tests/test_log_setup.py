@@ -422,14 +422,17 @@ def test_what_cannot_be_set_up_is_told(capsys: pytest.CaptureFixture[str]) -> No
     assert [line.rpartition("| ")[2] for line in capsys.readouterr().err.splitlines()] == ["heard", "heard too"]
 
 
-@pytest.mark.skipif(os.getuid() == 0, reason="root may write anywhere")
-def test_a_folder_that_nobody_may_write_to_is_told() -> None:
+def test_a_folder_that_nobody_may_write_to_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     """
-    MX-12: where nothing can be written, a warning says so.
+    MX-12: where nothing can be written, a warning for each file says so, and why; what was set up before is not told.
     """
-    Path("logs").mkdir(mode=0o500)
+    Path("logs").write_text("no folder")
+    result = setup_logging(LoggerConfig(log_to_console=False, log_trade_file=""))
+    again = setup_logging(LoggerConfig(log_to_console=False, log_dir="others"))
 
-    assert "nothing can be written to logs" in setup_logging(LoggerConfig()).warnings[0]
+    assert (result.success, len(result.warnings), again.warnings) == (True, 2, ())
+    assert result.warnings[0].endswith("logs/expert.log: Not a directory; keeping what comes")
+    assert "cannot write to" in result.to_string()
 
 
 def test_without_arguments_the_environment_counts(tmp_path: Path) -> None:

@@ -671,6 +671,20 @@ def test_entries_are_records_of_the_run(tmp_path: Path, said: list[str]) -> None
     assert line.function == "test_entries_are_records_of_the_run"
 
 
+def test_a_structured_logger_is_bounded(said: list[str]) -> None:
+    """
+    PE-20, PE-27: it remembers the newest entries, however many there were; a format that there is not is refused.
+    """
+    logger = StructuredLogger("p", "json", output_handler=said.append)  # type: ignore[arg-type]  # its name will do
+    for number in range(10_010):
+        logger.info("%d", n=number)
+    kept = logger.get_entries()
+
+    assert (len(said), len(kept), kept[0].data, kept[-1].data) == (10_010, 10_000, {"n": 10}, {"n": 10_009})
+    with pytest.raises(ConfigError, match="output_format='xml' is not accepted; accepted: json, console, both"):
+        StructuredLogger("p", "xml")  # type: ignore[arg-type]  # that is the question
+
+
 def test_a_payload_that_is_no_json(said: list[str]) -> None:
     """
     What JSON has no word for, and a handler that raises, are nobody's problem.

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from .accounts import said
 from .configured import Wish
 from .handler_config import described
+from .handlers import reports
 from .registry import LOGGERS
 from .setup_config import LoggerConfig
 
@@ -81,7 +80,7 @@ def setup_logging(config: LoggerConfig | Mapping[str, object] | None = None) -> 
         config = LoggerConfig.from_env()
     elif not isinstance(config, LoggerConfig):
         config = LoggerConfig.of(config)
-    began = time.perf_counter()
+    began, before = time.perf_counter(), max((report.handler_id for report in reports()), default=0)
     sinks = config.sinks()
     try:
         for name, each in sinks.items():
@@ -98,7 +97,7 @@ def setup_logging(config: LoggerConfig | Mapping[str, object] | None = None) -> 
         handlers=tuple(described(sink["sink"]) for each in sinks.values() for sink in each),
         processors=_processors(config),
         loggers=tuple(sinks),
-        warnings=() if errors else _warnings(config),
+        warnings=() if errors else _warnings(before),
         errors=errors,
         setup_duration_ms=(time.perf_counter() - began) * 1000,
         config_hash=config.digest,
@@ -126,10 +125,7 @@ def _processors(config: LoggerConfig) -> tuple[str, ...]:
     return tuple(name for name, is_wanted in wanted.items() if is_wanted)
 
 
-def _warnings(config: LoggerConfig) -> tuple[str, ...]:
-    folder = Path(config.log_dir).expanduser()
-    while not folder.exists() and folder != folder.parent:
-        folder = folder.parent
-    if not config.log_to_file or (folder.is_dir() and os.access(folder, os.W_OK)):
-        return ()
-    return (f"nothing can be written to {folder}: what files are to get is lost, and counted, until that is mended",)
+def _warnings(before: int) -> tuple[str, ...]:
+    """Return what the places that were set up after the sink *before* say is wrong with them."""
+    found = [report for report in reports() if report.handler_id > before and report.state == "failed"]
+    return tuple(report.last_error for report in found)

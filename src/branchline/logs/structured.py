@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from enum import Enum
 from typing import Any, Final
 
+from ..errors import ConfigError
 from ..standing_redaction import standing_redactor
 from ..values import Value
 from .escapes import on_one_line
@@ -18,6 +20,10 @@ from .json_lines import as_json
 from .levels import level_number
 from .registry import LOGGERS, get_logger
 from .templates import described
+
+
+# A logger lives as long as its program, and nobody reads more than this.
+_MOST_ENTRIES: Final = 10_000
 
 
 class OutputFormat(Enum):
@@ -103,10 +109,10 @@ class StructuredLogger:
     ) -> None:
         """Log under this *name*, about that *context*."""
         self.name = name
-        self.output_format = OutputFormat(output_format)
+        self.output_format = _format_of(output_format)
         self.context = context or LogContext()
         self._output = output_handler or _to_stderr
-        self._entries: list[StructuredLogEntry] = []
+        self._entries: deque[StructuredLogEntry] = deque(maxlen=_MOST_ENTRIES)
         self._logger = get_logger(name)
 
     def bind(self, **context: object) -> StructuredLogger:
@@ -136,7 +142,7 @@ class StructuredLogger:
         return self._log("error", event, data)
 
     def get_entries(self, level: str | None = None) -> list[StructuredLogEntry]:
-        """Return what was logged, of one level or of all."""
+        """Return what was logged, of one level or of all; of very much the newest."""
         wanted = None if level is None else level_number(level)
         return [entry for entry in self._entries if wanted is None or level_number(entry.level) == wanted]
 
@@ -190,6 +196,14 @@ def get_structured_logger(name: str = "persona") -> StructuredLogger:
     # Of two threads that ask at once, both get the same.
     found: StructuredLogger = LOGGERS.structured.setdefault(name, made(name))
     return found
+
+
+def _format_of(said: object) -> OutputFormat:
+    try:
+        return OutputFormat(said)
+    except ValueError:
+        msg = f"output_format={said!r} is not accepted; accepted: {', '.join(each.value for each in OutputFormat)}"
+        raise ConfigError(msg) from None
 
 
 def _to_stderr(line: str) -> None:
