@@ -314,6 +314,8 @@ def test_a_formatter_of_the_logging_module():
         ({"format": "{"}, "format='{' is not accepted"),
         ({"format": "{a.b}"}, "{a.b} is no name"),
         ({"format": 5}, "format=5 is not accepted"),
+        ({"format": "{message!z}"}, "!z is not understood; accepted: {name}, {name!r}, {name:<8}"),
+        ({"format": "{level:>{width}}"}, ":>{width} is not understood"),
         ({"formatter": "json"}, "formatter='json' is not accepted; accepted: a function"),
         ({"json": "yes"}, "json='yes' is not accepted; accepted: True or False"),
         ({"serialize": 1}, "serialize=1 is not accepted"),

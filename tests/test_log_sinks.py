@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import os
 import re
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from typing import Any
 
 import pytest
 
+import branchline as bl
 from branchline import errors
 from branchline._files.compression import unpacked
 from branchline._files.rotated import rotated_files
@@ -915,6 +917,19 @@ print(json.dumps([{key: sink[key] for key in ("sink", "created", "written")} for
     ]
     assert changes[0].level == "DEBUG"
     assert "s3cret" not in repr(changes)
+
+
+def test_a_file_of_any_name_costs_the_run_nothing(tmp_path, no_reports):
+    """
+    What a run says of itself is whole though the name of a log file is no text.
+    """
+    path = tmp_path / os.fsdecode(b"odd-\xff.log")
+    with bl.configure("odd", directory=tmp_path / "bl", run_id="r", console=False, log_file=path):
+        bl.get_logger("app").info("hello")
+    [process] = [json.loads(found.read_text()) for found in (tmp_path / "bl").glob("runs/r/*/process.json")]
+
+    assert [(sink["sink"], sink["written"]) for sink in process["sinks"]] == [(f"{tmp_path}/odd-\\udcff.log", 1)]
+    assert process["state"] == "ended"
 
 
 def test_every_destination_gets_everything_once(handlers, tmp_path):

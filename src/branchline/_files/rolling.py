@@ -172,6 +172,9 @@ class RollingFile:
     def _fitting(self, batch: list[bytes], start: int) -> int:
         """Return the end of those lines of *batch* that go to the file before it is due, the first of them anyhow."""
         rules = self._rotation
+        if start + 1 == len(batch):
+            # As whoever writes without a queue has it each time.
+            return len(batch)
         if not rules.decisions:
             return self._fitting_bytes(batch, start)
         pending, end = len(batch[start]), start + 1

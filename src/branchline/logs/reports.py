@@ -67,7 +67,7 @@ def report_of(handler: Handler, *, is_closed: bool = False) -> SinkReport:
         of_file = {"bytes_written": sink.bytes_sent}
     return SinkReport(
         handler_id=handler.id,
-        sink=account.name,
+        sink=_sound(account.name),
         created=account.created,
         written=account.written,
         dropped=dict(account.dropped),
@@ -77,9 +77,14 @@ def report_of(handler: Handler, *, is_closed: bool = False) -> SinkReport:
         seconds=round(account.seconds, 6),
         state="inactive" if is_closed else _state(handler),
         errors=account.errors,
-        last_error=account.last_error and standing_redactor().text(account.last_error),
+        last_error=account.last_error and standing_redactor().text(_sound(account.last_error)),
         **of_file,
     )
+
+
+def _sound(text: str) -> str:
+    # The name of a file may be anything, and this is written where only whole characters can be.
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _state(handler: Handler) -> str:

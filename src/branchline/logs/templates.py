@@ -149,6 +149,12 @@ def _pieces(text: str) -> tuple[_Piece, ...]:
         msg = f"format={text!r} is not accepted: {error}; accepted: a text such as {PLAIN!r}"
         raise ConfigError(msg) from None
     for piece in found:
+        if piece.conversion not in (None, "r", "s") or "{" in piece.spec:
+            odd = f"!{piece.conversion}" if piece.conversion else f":{piece.spec}"
+            msg = (
+                f"format={text!r} is not accepted: {odd} is not understood; accepted: {{name}}, {{name!r}}, {{name:<8}}"
+            )
+            raise ConfigError(msg)
         if piece.name is not None and not piece.name.isidentifier():
             msg = f"format={text!r} is not accepted: {{{piece.name}}} is no name; accepted: {', '.join(NAMES)}, a field"
             raise ConfigError(msg)
