@@ -672,6 +672,42 @@ print(children.count(0))
         assert (len(found), set(found)) == (500, expected)
 
 
+@pytest.mark.parametrize("enqueue", [False, True])
+def test_a_fork_in_the_middle_of_a_message_waits_for_nothing(tmp_path, enqueue):
+    """
+    A fork while another thread makes the message of a record: nothing that has to do with messages is locked for ever.
+    """
+    ended = run(
+        f"""
+import threading, signal
+handlers.add({{"sink": path, "format": "{{message}}", "enqueue": {enqueue}}})
+is_inside, is_over = threading.Event(), threading.Event()
+class Slow:
+    def __str__(self):
+        is_inside.set()
+        is_over.wait(60)
+        return "parent"
+thread = threading.Thread(target=lambda: handlers.handle(record(Slow())))
+thread.start()
+is_inside.wait(60)
+child = os.fork()
+if child == 0:
+    signal.alarm(30)
+    handlers.handle(record("child"))
+    handlers.close(20)
+    os._exit(0)
+print(os.waitpid(child, 0)[1])
+is_over.set()
+thread.join()
+handlers.close(20)
+""",
+        tmp_path / "app.log",
+    )
+
+    assert (ended.stdout.strip(), ended.stderr) == ("0", "")
+    assert sorted(all_lines(tmp_path / "app.log")) == ["child", "parent"]
+
+
 def all_lines(path):
     found = []
     for place in [*(file.path for file in rotated_files(path)), path]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import os
 import re
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 from collections import deque
 from datetime import datetime, timedelta
@@ -236,6 +238,36 @@ def test_a_clock_that_is_put_back(tmp_path):
 
     [rotated] = rotated_files(path)
     assert (before, path.read_text(), rotated.path.read_text()) == ([], "four\n", "one\ntwo\nthree\n")
+
+
+def test_many_lines_at_once_for_a_file_that_may_not_grow(tmp_path):
+    """
+    Where no file may be larger than some lines, many that come at once go to several files, whole and in order; one
+    that no file takes is refused, and what came before it is written.
+    """
+    program = """
+    import resource, signal, sys
+    from collections import deque
+    from pathlib import Path
+    from branchline._files.rolling import RollingFile
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+    file = RollingFile(Path(sys.argv[1]))
+    lines = deque(b"%04d %s\\n" % (n, b"x" * 60) for n in range(200))
+    lines.append(b"y" * 2000)
+    try:
+        file.append(lines)
+    except OSError as error:
+        print(error.errno, len(lines))
+    """
+    path = tmp_path / "app.log"
+    ended = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program), path], check=True, timeout=60, capture_output=True, text=True
+    )
+    files = [*(file.path for file in rotated_files(path)), path]
+
+    assert ended.stdout.split() == [str(errno.EFBIG), "1"]
+    assert [line[:4] for file in files for line in file.read_text().splitlines()] == [f"{n:04d}" for n in range(200)]
 
 
 @pytest.mark.parametrize("has_reader", [False, True])

@@ -163,11 +163,22 @@ class RollingFile:
             while done < len(batch):
                 if self._size and self._is_due(batch[done], 0):
                     self._rotate()
-                end = self._fitting(batch, done)
-                self._write(b"".join(batch[done:end]))
-                done = end
+                done = self._write_some(batch, done, self._fitting(batch, done))
         finally:
             lines.extendleft(reversed(batch[done:]))
+
+    def _write_some(self, batch: list[bytes], start: int, end: int) -> int:
+        """Write the lines of *batch* from *start* to *end*, or as many of them as the file takes; return where to."""
+        while True:
+            try:
+                self._write(b"".join(batch[start:end]))
+            except OSError as error:
+                if error.errno != errno.EFBIG or end - start == 1:
+                    raise
+                # Too many for a file that may not grow; fewer fit into each of several.
+                end = start + (end - start) // 2
+            else:
+                return end
 
     def _fitting(self, batch: list[bytes], start: int) -> int:
         """Return the end of those lines of *batch* that go to the file before it is due, the first of them anyhow."""
@@ -230,7 +241,7 @@ class RollingFile:
                 written += os.write(self._descriptor, data[written:] if written else data)
         except OSError as error:
             self._take_back(written)
-            if error.errno == errno.ENOSPC and self._make_room():
+            if error.errno in (errno.ENOSPC, errno.EDQUOT) and self._make_room():
                 self._write(data)
                 return
             if error.errno == errno.EFBIG and self._size:
