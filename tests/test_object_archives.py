@@ -185,6 +185,24 @@ def test_the_command_line(tmp_path: Path) -> None:
     assert (tmp_path / "back" / path.name).read_text() == line
 
 
+def test_an_archive_is_searched_where_it_is(tmp_path: Path) -> None:
+    """
+    ``branchline logs`` takes the URL of an archive: what is in it is searched, counted and verified.
+    """
+    for name, said in (("app.log.20260101_120000", "first"), ("app.log.20260102_120000", "second")):
+        rotated(tmp_path / "logs", name, said)
+    assert CliRunner().invoke(main, ["archive", str(tmp_path / "logs"), "--to", URL]).exit_code == 0
+    shown = CliRunner().invoke(main, ["logs", URL, "--grep", "second", "--json"])
+    totals = CliRunner().invoke(main, ["logs", URL, "--totals", "--json"])
+    verified = CliRunner().invoke(main, ["logs", URL, "--verify"])
+    followed = CliRunner().invoke(main, ["logs", URL, "--follow"])
+
+    assert [json.loads(line)["message"] for line in shown.output.splitlines()] == ["second"]
+    assert json.loads(totals.output)["total"] == 2
+    assert verified.output == "2 files, 2 as they were archived\n"
+    assert (followed.exit_code, "--follow is for runs" in followed.output) == (1, True)
+
+
 @pytest.mark.parametrize(
     ("url", "told"),
     [

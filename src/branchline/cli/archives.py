@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import click
@@ -10,9 +13,12 @@ from rich.console import Console
 from rich.text import Text
 
 from .._files.archive import verified
+from .._files.encryption import Key
+from .._files.restore import Wanted, chosen, restore
 from .._files.stores import Store, store_of
 from ..errors import BranchlineError
 from ..exporters.console.text import plural
+from ..read.log_files import log_files
 from ..read.tree import printable
 from .options import CommandError, print_json
 from .paint import table
@@ -28,6 +34,19 @@ def store_at(archive: str) -> Store:
         msg = f"{archive} is no archive: there is no manifest with anything in it"
         raise CommandError(msg)
     return store
+
+
+@contextmanager
+def fetched(archive: str, wanted: Wanted, key: Key | None) -> Iterator[list[Path]]:
+    """Have the files of an archive that have something of what is *wanted* here for a while, checked and unpacked."""
+    store = store_at(archive)
+    with TemporaryDirectory(prefix="branchline-logs-") as folder:
+        for entry in chosen(store.entries(), wanted):
+            try:
+                restore(store, entry, Path(folder), key=key)
+            except (BranchlineError, OSError) as error:
+                raise CommandError(str(error)) from None
+        yield log_files(Path(folder))
 
 
 def list_entries(console: Console, entries: Sequence[Mapping[str, Any]], *, is_json: bool) -> None:

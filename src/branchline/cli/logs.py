@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
@@ -15,18 +17,21 @@ from rich.console import Console
 from rich.text import Text
 
 from .. import names
+from .._files.encryption import Key
+from .._files.restore import Wanted as WantedFiles
 from ..errors import ArchiveError
 from ..exporters.console.text import plural
 from ..read import Follower, LogLine, Run
 from ..read.document import log_document
 from ..read.log_files import log_files, log_lines
 from ..read.tree import first_line, pairs, printable
+from .archives import fetched
 from .keys import key_from, key_option, secret_in
 from .log_checks import is_archive, verify_archive, verify_files, verify_run
 from .log_totals import print_totals, totals_of
 from .options import CommandError, common_options, found_run, found_runs, print_json, terminal
 from .paint import level_style, moment, styled
-from .times import unix_nano
+from .times import moment_of, unix_nano
 
 
 LEVELS = (*names.SEVERITIES[1:], "WARNING", "CRITICAL")
@@ -79,42 +84,79 @@ def logs(
 ) -> None:
     """Show what RUN (an id, the beginning of one, or `last`) has logged, oldest first.
 
-    RUN may also be a log file, with all that was rotated away from it, or a folder of log files, or of archived ones.
+    RUN may also be a log file, with all that was rotated away from it, or a folder of log files, or of archived ones,
+    or the URL of an archive.
     """
     is_wanted = wanted(**conditions)
     console = terminal()
     if verify and is_archive(run):
         verify_archive(console, run, is_json=is_json)
         return
-    files = log_files(Path(run)) if is_place(run) else None
-    found = found_run(found_runs(directory), run) if files is None else None
-    if verify:
-        if found is None:
+    part = Part(is_wanted=is_wanted, offset=offset, limit=limit, is_total=totals, is_json=is_json)
+    if "://" in run:
+        asked = WantedFiles(
+            since=None if conditions["since"] is None else moment_of(conditions["since"], "--since"),
+            until=None if conditions["until"] is None else moment_of(conditions["until"], "--until"),
+            run=conditions["run_id"],
+        )
+        _refuse_to_follow(follow=follow)
+        with fetched(run, asked, key_from(key_file)) as files:
+            _show_files(console, files, None, part)
+        return
+    if is_place(run):
+        files = log_files(Path(run))
+        if verify:
             seal_key = None if seal_key_file is None else secret_in(seal_key_file)
-            verify_files(console, files or (), key_from(key_file), seal_key=seal_key, is_json=is_json)
-        else:
-            verify_run(console, found, is_json=is_json)
+            verify_files(console, files, key_from(key_file), seal_key=seal_key, is_json=is_json)
+            return
+        _refuse_to_follow(follow=follow)
+        _show_files(console, files, key_from(key_file), part)
         return
-    if follow and found is not None:
-        try:
+    found = found_run(found_runs(directory), run)
+    if verify:
+        verify_run(console, found, is_json=is_json)
+    elif follow:
+        with contextlib.suppress(KeyboardInterrupt):
             _follow(console, found, is_wanted, is_json=is_json)
-        except KeyboardInterrupt:
-            return
-        return
-    every = (
-        iter(lines_of(found)) if found is not None else log_lines(files or (), key_from(key_file), unread=_say_unread)
-    )
-    lines = islice(filter(is_wanted, every), offset, None if limit is None else offset + limit)
+    elif not _show(console, lines_of(found), part) and not is_json:
+        console.print(Text(_nothing(found), "dim"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """Which lines to show, and how."""
+
+    is_wanted: Wanted
+    offset: int
+    limit: int | None
+    is_total: bool
+    is_json: bool
+
+
+def _refuse_to_follow(*, follow: bool) -> None:
+    if follow:
+        msg = "--follow is for runs; `tail -F` follows a file"
+        raise CommandError(msg)
+
+
+def _show_files(console: Console, files: Sequence[Path], key: Key | None, part: Part) -> None:
+    size = sum(path.stat().st_size for path in files)
     try:
-        if totals:
-            size = None if files is None else sum(path.stat().st_size for path in files)
-            print_totals(console, totals_of(lines, size), is_json=is_json)
-            return
-        shown = _print(console, lines, is_json=is_json)
+        shown = _show(console, log_lines(files, key, unread=_say_unread), part, size=size)
     except ArchiveError as error:
         raise CommandError(str(error)) from None
-    if not shown and not is_json:
-        console.print(Text("none is like that" if found is None else _nothing(found), "dim"))
+    if not shown and not part.is_json:
+        console.print(Text("none is like that", "dim"))
+
+
+def _show(console: Console, every: Iterable[LogLine], part: Part, *, size: int | None = None) -> bool:
+    """Print the *part* of *every* line that is asked for; return whether there was anything to print."""
+    end = None if part.limit is None else part.offset + part.limit
+    lines = islice(filter(part.is_wanted, every), part.offset, end)
+    if part.is_total:
+        print_totals(console, totals_of(lines, size), is_json=part.is_json)
+        return True
+    return bool(_print(console, lines, is_json=part.is_json))
 
 
 def _say_unread(path: Path, error: Exception) -> None:
