@@ -7,6 +7,8 @@ import gzip
 import json
 import os
 import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,6 +30,7 @@ from branchline.read import (
     Skipped,
     Stamp,
     Step,
+    follow,
     open_runs,
     tree,
 )
@@ -758,6 +761,39 @@ def test_follow_a_run_that_is_over(tmp_path: Path) -> None:
     journal(tmp_path, state="running")
 
     assert Follower(only(tmp_path)).is_over
+
+
+def test_follow_a_run_to_its_end(tmp_path: Path) -> None:
+    """
+    Following a run goes on as long as its process lives, and gives what that died with as well.
+    """
+    program = f"""
+import os, signal
+import branchline as bl
+bl.configure("followed", directory={str(tmp_path)!r}, console=False)
+with bl.step("first"):
+    pass
+bl.flush()
+print("ready", flush=True)
+input()
+with bl.step("last"):
+    pass
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    command = [sys.executable, "-c", program]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdout.readline()
+        happening = follow(only(tmp_path), interval=0.01)
+        first = next(happening)
+        process.stdin.write("\n")
+        process.stdin.flush()
+        process.wait()
+        rest = list(happening)
+
+    assert told([first]) == ["ended <step first success>"]
+    assert told(rest) == ["ended <step last success>"]
 
 
 # ── fuzzing ───────────────────────────────────────────────────────────────────────────────────────

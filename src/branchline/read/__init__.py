@@ -8,7 +8,7 @@ from .._journal.snapshots import Distribution, Metric, Series
 from ..spreads import Summary
 from ..usage_values import TokenBreakdown, Usage
 from .durations import span_metrics, usage_metrics
-from .follow import Follower, Happening
+from .following import Follower, Happening, follow
 from .load import Runs, open_runs
 from .summaries import summaries
 from .totals import Spending
@@ -52,6 +52,7 @@ __all__ = [
     "TokenBreakdown",
     "Usage",
     "Value",
+    "follow",
     "open_runs",
     "span_metrics",
     "summaries",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import time
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from .. import names
 from .._journal.decode import LONGEST_LINE, DecodedLog, DecodedSpan, decode_line
 from ..usage_values import Usage
 from .assemble import BOOKKEEPING, STARTED, Key, loose_stamp, open_span, step_of
-from .load import files_of, foreign_process
+from .load import files_of, foreign_process, open_runs
 from .logs import log_line
 from .points import point_of
 from .spending import usage_in
@@ -34,6 +35,20 @@ class Happening:
     point: Point | None = None
     usage: Usage | None = None
     task: Task | None = None
+
+
+def follow(run: Run, *, interval: float = 0.25) -> Iterator[Happening]:
+    """Yield what has happened in *run*, and then what happens, until no process is left that could write.
+
+    Looks every *interval* seconds.
+    """
+    follower = Follower(run)
+    while follower.alive():
+        yield from follower.poll()
+        time.sleep(interval)
+    # It may have died: then what it had not written yet is recovered before the last look.
+    open_runs(run.directory)
+    yield from follower.poll()
 
 
 @dataclass(slots=True)
