@@ -322,7 +322,6 @@ BODY_AT: Final = 6
 IDENTITY_AT: Final = 10
 DATA_AT: Final = 11
 SCOPE_AT: Final = 12
-ORIGIN_AT: Final = 14
 
 
 def log_record(record: Any) -> Any:
@@ -344,7 +343,7 @@ def log_record(record: Any) -> Any:
         data=data,
         scope=scope,
         observed=observed,
-        origin=origin,
+        origin=origin and tuple(origin),
     )
     made.slots = slots
     return made

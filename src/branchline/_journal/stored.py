@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 from .fields import CLOCK, IDENTITY, ShortSpan, flags_of
-from .records import IDENTITY_AT, ORIGIN_AT, SCOPE_AT, Identity, Lane, Scope, loads
+from .records import IDENTITY_AT, SCOPE_AT, Identity, Lane, Scope, loads
 
 
 class StoredSpan(ShortSpan):
@@ -60,10 +60,9 @@ def log_forms(texts: Iterable[bytes], slots: Iterable[int]) -> list[list[Any]]:
     """Return the log records that a ring has as these *texts* in *slots*, as the lists that the encoder takes."""
     found = short_forms(texts)
     for fields, slot in zip(found, slots, strict=True):
-        identity, scope, origin = fields[IDENTITY_AT], fields[SCOPE_AT], fields[ORIGIN_AT]
+        identity, scope = fields[IDENTITY_AT], fields[SCOPE_AT]
         fields[IDENTITY_AT] = identity and _identity(*identity)
         fields[SCOPE_AT] = _scope(scope[0], scope[1], scope[2])
-        fields[ORIGIN_AT] = origin and tuple(origin)
         fields.append(slot)
     return found
 

@@ -320,6 +320,7 @@ class Writer:
     def _encode(self, spans: list[Any], logs: list[Any], snapshots: Sequence[Snapshot] = ()) -> None:
         if snapshots:
             self._encode_metrics(snapshots)
+        self._encode_logs(logs)
         encoder = self._encoder
         span_lines: list[bytes] = []
         slots: list[int | tuple[int, ...]] = []
@@ -334,7 +335,6 @@ class Writer:
             self._guarded(functools.partial(self._metric_lines.add, some))
             if self._audience:
                 self._audience.take_spans(list(map(span_record, some)))
-        self._encode_logs(logs)
         if encoder.spilled:
             # Before the spans: a span that is in the journal is whole, and its place in the ring is free.
             spilled, encoder.spilled = spilled_records(encoder.spilled), []
