@@ -33,7 +33,7 @@ class Alike(NamedTuple):
     times: Sequence[int]
     seen: Sequence[int]
     bodies: Sequence[str]
-    places: Iterable[tuple[Any, ...]]
+    places: Sequence[tuple[Any, ...]]
     """The trace, the span and its flags."""
     said: Sequence[Sequence[Any]]
     """What the application has said beside the message, a column for each key."""
@@ -62,7 +62,7 @@ class Writer(NamedTuple):
 def alike(records: Sequence[Any]) -> Iterator[Alike]:
     """Yield those of *records* that come as lists and say a text, as far as they are of one shape."""
     groups: dict[tuple[Any, ...], list[int]] = {}
-    latest: list[Any] = []
+    latest: tuple[Any, ...] | None = None
     members: list[int] = []
     for n, fields in enumerate(records):
         if fields.__class__ is not list:
@@ -70,17 +70,14 @@ def alike(records: Sequence[Any]) -> Iterator[Alike]:
         _, _, name, _, number, severity, said, _, _, _, identity, data, _, _, origin, _ = fields
         if name or said.__class__ is not str:
             continue
-        shape = [number, severity, identity]
-        shape += origin or _NO_ORIGIN
-        if data:
-            shape += data
-        if shape != latest:
+        here = (origin, number, severity, identity, list(data) if data else None)
+        if here != latest:
             # Most are like the one before: then nothing has to be looked up.
             try:
-                members = groups.setdefault(tuple(shape), [])
+                members = groups.setdefault((number, severity, identity, *(origin or _NO_ORIGIN), *data), [])
             except TypeError:  # its place in the code is not as the logging module has it
                 continue
-            latest = shape
+            latest = here
         members.append(n)
     for key, numbers in groups.items():
         yield _columns(key, numbers, [records[n] for n in numbers])
@@ -91,7 +88,7 @@ def _columns(shape: tuple[Any, ...], members: list[int], records: list[list[Any]
     _, uids, _, times, _, _, bodies, traces, spans, flags, _, data, _, observed, _, _ = columns
     seen = [at or time for at, time in zip(observed, times, strict=True)] if any(observed) else times
     said = list(zip(*[given.values() for given in data], strict=True)) if data[0] else []
-    places = zip(traces, spans, flags, strict=True)
+    places = list(zip(traces, spans, flags, strict=True))
     return Alike(shape, members, uids, times, seen, bodies, places, said, records[0])
 
 

@@ -59,17 +59,20 @@ class LogTexts:
 
     def texts(self, records: Sequence[Any]) -> list[bytes]:
         """Return *records*, each as an OTLP/JSON object; one may come as a list."""
-        found: list[bytes | None] = [None] * len(records)
+        # Empty for what wants a closer look.
+        found = [b""] * len(records)
         if self._is_body_text:
             self._write_common(list(alike(records)), found)
+        if all(found) and max(map(len, found), default=0) <= _WHOLE_BYTES:
+            return found
         return [
-            text if text is not None and len(text) <= _WHOLE_BYTES else self._any(log_record(record)).encode()
+            text if text and len(text) <= _WHOLE_BYTES else self._any(log_record(record)).encode()
             for text, record in zip(found, records, strict=True)
         ]
 
     # ── by a plan ─────────────────────────────────────────────────────────────────────────────────
 
-    def _write_common(self, groups: list[Alike], found: list[bytes | None]) -> None:
+    def _write_common(self, groups: list[Alike], found: list[bytes]) -> None:
         """Write the records in *groups* to their places in *found*."""
         # Cheaper to tell of many texts than of each.
         are_bodies_clean = self._are_clean({body for some in groups for body in some.bodies})
@@ -78,13 +81,13 @@ class LogTexts:
         )
         for some in groups:
             bodies = self._written(some.bodies, is_clean=are_bodies_clean)
-            texts = self._plans.written(some, bodies, map(self._place, some.places))
+            texts = self._plans.written(some, bodies, self._written_places(some.places))
             if texts is not None:
                 for n, text in zip(some.members, texts, strict=True):
                     found[n] = text
 
     def _are_clean(self, texts: set[str]) -> bool:
-        return self._redactor is None or self._redactor.are_clean(texts)
+        return not texts or self._redactor is None or self._redactor.are_clean(texts)
 
     def _values(self, texts: Sequence[str]) -> list[bytes]:
         return self._written(texts, is_clean=self._are_values_clean)
@@ -98,9 +101,12 @@ class LogTexts:
                 pass
         return [self._text(text).encode() for text in texts]
 
-    def _place(self, place: tuple[Any, ...]) -> bytes:
-        found = self._places.get(place)
-        return self._made_place(place) if found is None else found
+    def _written_places(self, places: Sequence[tuple[Any, ...]]) -> list[bytes]:
+        known = self._places
+        try:
+            return [known[place] for place in places]
+        except KeyError:
+            return [self._made_place(place) for place in places]
 
     def _made_place(self, place: tuple[Any, ...]) -> bytes:
         """Return what is written of the span in which a record was made: many are made in one."""
