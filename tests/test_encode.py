@@ -12,10 +12,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from branchline import names
-from branchline._journal import plans
+from branchline._journal import log_plans, plans
 from branchline._journal.encode import ATTRIBUTE_BYTES, LINE_BYTES, SPANS_PER_LINE, Encoder
 from branchline._journal.fields import clock_of, short_identity, short_marks
-from branchline._journal.records import LogRecord, Scope, SpanRecord, spilled_records
+from branchline._journal.records import (
+    IDENTITY_AT,
+    SCOPE_AT,
+    LogRecord,
+    Scope,
+    SpanRecord,
+    log_tuple,
+    spilled_records,
+)
 from branchline.redaction import REDACTED, Redactor
 from branchline.values import freeze
 
@@ -501,6 +509,80 @@ def test_a_log_record():
         "severityNumber": 0,
         "attributes": [{"key": "log.record.uid", "value": {"stringValue": f"{2:032x}"}}],
     }
+
+
+def listed(given):
+    """
+    A log record as it goes through the queue: see `log_record`.
+    """
+    fields = list(log_tuple(given))
+    fields[IDENTITY_AT], fields[SCOPE_AT] = given.identity, given.scope
+    return [*fields, -1]
+
+
+origins = st.tuples(st.sampled_from(("a.py", "100%.py", *SECRETS)), labels, st.integers(1, 3), st.just("INFO"))
+log_records = st.builds(
+    record,
+    st.integers(0, 2**63),
+    name=st.sampled_from(("", "", "", "event")),
+    severity=st.sampled_from((9, 13)),
+    severity_text=st.sampled_from(("INFO", "%", "")),
+    body=texts | values,
+    trace_hex=st.none() | st.just("ab" * 16),
+    span_number=st.none() | st.integers(1, 3),
+    flags=st.integers(0, 1),
+    identity=st.none() | identities,
+    data=attributes,
+    observed=st.none() | st.integers(1, 9),
+    origin=st.none() | origins,
+    scope=st.none() | st.sampled_from((Scope("a", None), Scope("b", None))),
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(log_records, min_size=1, max_size=6), st.integers(1, 3), redactors)
+def test_a_log_record_that_is_written_with_others_says_the_same(some, times, redactor):
+    """
+    By plan, together with others of its shape or of any, a log record is written as field by field, to the byte.
+    """
+    some = some * times
+
+    assert encoder(redactor).log_lines([listed(each) for each in some]) == encoder(redactor).log_lines(some)
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        ("a", "b"),
+        (1, 2.5),
+        (None, "a"),
+        (True, False),
+        (1.5, math.inf),
+        (2**63 - 1, 2**63),
+        ((1,), [2]),
+        (b"", "é\ud800"),
+    ],
+    ids=repr,
+)
+def test_values_of_several_types_under_one_key(column):
+    """
+    Log records of one place in the code share a plan only as far as their values are of one type.
+    """
+    some = [record(n, body="same", data={"k": value, "password": value}) for n, value in enumerate(column * 2)]
+
+    assert encoder(Redactor()).log_lines(list(map(listed, some))) == encoder(Redactor()).log_lines(some)
+
+
+def test_plans_of_log_records_are_bounded():
+    """
+    Keys that are never the same twice fill no memory, and lose nothing.
+    """
+    used = encoder()
+    for start in range(0, 3 * log_plans.MOST_PLANS, SPANS_PER_LINE):
+        some = [record(n, body="same", data={f"k{n}": n}) for n in range(start, start + SPANS_PER_LINE)]
+        assert used.log_lines(list(map(listed, some))) == encoder().log_lines(some)
+
+    assert len(used._logs._plans._plans) <= log_plans.MOST_PLANS
 
 
 SECRETIVE = Redactor(extra_keys=("body", "code.file.path"), extra_patterns=("hunter[0-9]",))

@@ -68,7 +68,6 @@ class Encoder:
             identity=self._identity,
             attributes=self._attributes,
             attributes_within=self._attributes_within,
-            learn=self._learn_texts,
         )
         self.spilled: list[tuple[SpanLike, Mark]] = []
 
@@ -97,8 +96,7 @@ class Encoder:
     def log_lines(self, records: Sequence[Any]) -> bytes:
         """Return log *records*, which may come as lists, as whole lines."""
         scopes = [record[SCOPE_AT] if record.__class__ is list else record.scope for record in records]
-        texts = [text.encode() for text in self._logs.texts(records)]
-        return self._lines(scopes, texts, "resourceLogs", "scopeLogs", "logRecords")
+        return self._lines(scopes, self._logs.texts(records), "resourceLogs", "scopeLogs", "logRecords")
 
     def _lines(self, scopes: Sequence[Any], texts: Sequence[bytes], outer: str, middle: str, inner: str) -> bytes:
         head = f'{{"{outer}":[{{"resource":{self._resource},"{middle}":['.encode()
@@ -167,16 +165,6 @@ class Encoder:
             known.clear()
         for text in unknown:
             known[text] = quoted(text).encode()
-
-    def _learn_texts(self, texts: Iterable[str]) -> None:
-        """Do the same for texts that are no part of a plan."""
-        known = self._texts
-        unknown = {text for text in texts if text not in known and len(text) <= _REMEMBERED_LENGTH}
-        if not unknown or (self._redactor is not None and not self._redactor.are_clean(unknown)):
-            return
-        if len(known) + len(unknown) > _REMEMBERED:
-            known.clear()
-        known |= {text: quoted(text) for text in unknown}
 
     def _filled(self, plan: Plan, columns: list[Sequence[Any]]) -> Iterable[bytes]:
         """Return the spans that *plan* makes of *columns* of values; none if one of these needs a closer look.

@@ -1,19 +1,22 @@
-"""Log records as OTLP/JSON objects: those that are like many others by a form, the others field by field."""
+"""Log records as OTLP/JSON objects: those that are like many others by a plan, the others field by field."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from .. import names
 from ..redaction import Redactor
 from ..values import freeze
 from .jsontext import quoted
-from .records import BODY_AT, DATA_AT, LogLike, Origin, log_record, origin_attributes
+from .log_plans import Alike, LogPlans, Writer, alike
+from .records import LogLike, Origin, dumps, log_record, origin_attributes
 
 
 # What a message may take of a line.
 _BODY_BYTES: Final = 256 * 1024
+# Up to here, nothing of a record is cut.
+_WHOLE_BYTES: Final = 128 * 1024
 _REMEMBERED: Final = 4096
 _UID: Final = f'{{"key":"{names.LOG_UID}","value":{{"stringValue":'
 
@@ -30,85 +33,82 @@ class LogTexts:
         identity: Callable[[Any], str],
         attributes: Callable[[Mapping[str, Any]], str],
         attributes_within: Callable[[Mapping[str, Any], int], tuple[str, int]],
-        learn: Callable[[Iterable[str]], None],
     ) -> None:
         """Write what *redactor* leaves, by the encoder's ways to write the parts of a record."""
         self._redactor = redactor
         self._text, self._value, self._identity = text, value, identity
         self._attributes, self._attributes_within = attributes, attributes_within
-        self._learn = learn
         # A callback is asked about every single value.
-        is_asked = redactor is not None and redactor.callback is not None
-        self._is_remembering = not is_asked
-        self._is_body_text = redactor is None or not (is_asked or redactor.is_secret("body"))
+        self._is_asked = redactor is not None and redactor.callback is not None
+        self._is_body_text = redactor is None or not (self._is_asked or redactor.is_secret("body"))
+        is_secret = (lambda _: False) if redactor is None else redactor.is_secret
+        self._plans = LogPlans(
+            Writer(
+                text=text,
+                texts=self._values,
+                value=value,
+                identity=identity,
+                origin=self._origin,
+                is_secret=is_secret,
+            )
+        )
         self._origins: dict[Origin, str] = {}
-        self._forms: dict[tuple[Any, ...], tuple[str, str]] = {}
-        self._places: dict[tuple[Any, ...], str] = {}
-        # The messages of the records at hand, as they are written.
-        self._bodies: dict[str, str] = {}
+        self._places: dict[tuple[Any, ...], bytes] = {}
+        # Whether nothing is to be redacted in what the application said beside the messages at hand.
+        self._are_values_clean = False
 
-    def texts(self, records: Sequence[Any]) -> list[str]:
+    def texts(self, records: Sequence[Any]) -> list[bytes]:
         """Return *records*, each as an OTLP/JSON object; one may come as a list."""
-        self._bodies = self._clean_bodies(records) if self._is_body_text else {}
-        if self._is_remembering:
-            said: list[Any] = []
-            for record in records:
-                if record.__class__ is list and record[DATA_AT]:
-                    said += record[DATA_AT].values()
-            self._learn([value for value in said if value.__class__ is str])
+        # Empty for what wants a closer look.
+        found = [b""] * len(records)
+        if self._is_body_text:
+            self._write_common(list(alike(records)), found)
+        if all(found) and max(map(len, found), default=0) <= _WHOLE_BYTES:
+            return found
         return [
-            (record.__class__ is list and self._common(record)) or self._any(log_record(record)) for record in records
+            text if text and len(text) <= _WHOLE_BYTES else self._any(log_record(record)).encode()
+            for text, record in zip(found, records, strict=True)
         ]
 
-    def _clean_bodies(self, records: Sequence[Any]) -> dict[str, str]:
-        """Return the messages as they are written, if nothing is to be redacted in them: cheaper to tell of many."""
-        found = [record[BODY_AT] if record.__class__ is list else record.body for record in records]
-        bodies = {body for body in found if body.__class__ is str}
-        if not bodies or (self._redactor is not None and not self._redactor.are_clean(bodies)):
-            return {}
-        return {body: quoted(body) for body in bodies}
+    # ── by a plan ─────────────────────────────────────────────────────────────────────────────────
 
-    # ── by a form ─────────────────────────────────────────────────────────────────────────────────
-
-    def _common(self, fields: list[Any]) -> str | None:
-        """Return a record that has no more than most of them, or None for one that wants a closer look."""
-        _, uid, name, time, number, severity, said, *place, identity, data, _, observed, origin, _ = fields
-        body = self._bodies.get(said) if said.__class__ is str else None
-        if body is None or name:
-            return None
-        own = ""
-        if data:
-            own, dropped = self._attributes_within(data, len(body))
-            if dropped:
-                return None
-            own = f",{own}"
-        try:
-            shape = (origin, number, severity, "" if identity is None else self._identity(identity))
-            before, after = self._forms.get(shape) or self._made_form(shape)
-        except TypeError:  # its place in the code is not as the logging module has it
-            return None
-        written = self._places.get(here := tuple(place)) or self._made_place(here)
-        # The same in most of them, and a number is slow to write.
-        moment = str(time)
-        seen = str(observed) if observed else moment
-        return (
-            f'{{"timeUnixNano":"{moment}","observedTimeUnixNano":"{seen}","severityNumber":{before}{body}'
-            f'}},"attributes":[{_UID}"{uid}"}}}}{after}{own}]{written}}}'
+    def _write_common(self, groups: list[Alike], found: list[bytes]) -> None:
+        """Write the records in *groups* to their places in *found*."""
+        # Cheaper to tell of many texts than of each.
+        are_bodies_clean = self._are_clean({body for some in groups for body in some.bodies})
+        self._are_values_clean = self._are_clean(
+            {value for some in groups for column in some.said for value in column if value.__class__ is str}
         )
+        for some in groups:
+            bodies = self._written(some.bodies, is_clean=are_bodies_clean)
+            texts = self._plans.written(some, bodies, self._written_places(some.places))
+            if texts is not None:
+                for n, text in zip(some.members, texts, strict=True):
+                    found[n] = text
 
-    def _made_form(self, shape: tuple[Any, ...]) -> tuple[str, str]:
-        """Return what stands before the message of all records of *shape*, and what after their ids."""
-        origin, number, severity, identity = shape
-        parts = (identity, "" if origin is None else self._origin(origin))
-        said = f',"severityText":{self._text(severity)}' if severity else ""
-        form = f'{number}{said},"body":{{"stringValue":', "".join([f",{part}" for part in parts if part])
-        if self._is_remembering:
-            if len(self._forms) >= _REMEMBERED:
-                self._forms.clear()
-            self._forms[shape] = form
-        return form
+    def _are_clean(self, texts: set[str]) -> bool:
+        return not texts or self._redactor is None or self._redactor.are_clean(texts)
 
-    def _made_place(self, place: tuple[Any, ...]) -> str:
+    def _values(self, texts: Sequence[str]) -> list[bytes]:
+        return self._written(texts, is_clean=self._are_values_clean)
+
+    def _written(self, texts: Sequence[str], *, is_clean: bool) -> list[bytes]:
+        """Return each of *texts* as a JSON string, redacted unless they are clean."""
+        if is_clean:
+            try:
+                return list(map(dumps, texts))
+            except TypeError:  # half of a character
+                pass
+        return [self._text(text).encode() for text in texts]
+
+    def _written_places(self, places: Sequence[tuple[Any, ...]]) -> list[bytes]:
+        known = self._places
+        try:
+            return [known[place] for place in places]
+        except KeyError:
+            return [self._made_place(place) for place in places]
+
+    def _made_place(self, place: tuple[Any, ...]) -> bytes:
         """Return what is written of the span in which a record was made: many are made in one."""
         trace_hex, span_number, flags = place
         text = "" if trace_hex is None else f',"traceId":"{trace_hex}"'
@@ -116,8 +116,8 @@ class LogTexts:
         text += f',"flags":{flags}' if flags else ""
         if len(self._places) >= _REMEMBERED:
             self._places.clear()
-        self._places[place] = text
-        return text
+        found = self._places[place] = text.encode()
+        return found
 
     # ── field by field ────────────────────────────────────────────────────────────────────────────
 
@@ -146,7 +146,7 @@ class LogTexts:
         text += f',"attributes":[{",".join(filter(None, parts))}]'
         if dropped:
             text += f',"droppedAttributesCount":{dropped}'
-        return text + self._made_place((record.trace_hex, record.span_number, record.flags)) + "}"
+        return text + self._made_place((record.trace_hex, record.span_number, record.flags)).decode() + "}"
 
     def _origin(self, origin: Origin) -> str:
         """Return the attributes for where a record was made: most are made in few places."""
@@ -156,7 +156,7 @@ class LogTexts:
             return self._attributes(origin_attributes(origin))
         if known is None:
             known = self._attributes(origin_attributes(origin))
-            if self._is_remembering:
+            if not self._is_asked:
                 if len(self._origins) >= _REMEMBERED:
                     self._origins.clear()
                 self._origins[origin] = known
@@ -164,7 +164,7 @@ class LogTexts:
 
     def _body(self, body: Any) -> str:
         if body.__class__ is str and self._is_body_text:
-            return f'"stringValue":{self._bodies.get(body) or self._text(body)}'
+            return f'"stringValue":{self._text(body)}'
         text = self._value("body", body)
         # A line has no room for more: the beginning of it, as text.
         return text if len(text) <= _BODY_BYTES else f'"stringValue":{quoted(str(freeze(text)))}'

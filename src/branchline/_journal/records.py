@@ -145,7 +145,9 @@ class Scope:
         self.version = version
         self.schema_url = schema_url
         self.attributes = attributes
-        self.compact = (name, version, schema_url, dict(attributes or {}))
+        # Most are nothing but a name.
+        is_bare = not (version or schema_url or attributes)
+        self.compact = (name,) if is_bare else (name, version, schema_url, dict(attributes or {}))
 
 
 class SpanRecord:
@@ -322,7 +324,6 @@ BODY_AT: Final = 6
 IDENTITY_AT: Final = 10
 DATA_AT: Final = 11
 SCOPE_AT: Final = 12
-ORIGIN_AT: Final = 14
 
 
 def log_record(record: Any) -> Any:
@@ -344,7 +345,7 @@ def log_record(record: Any) -> Any:
         data=data,
         scope=scope,
         observed=observed,
-        origin=origin,
+        origin=origin and tuple(origin),
     )
     made.slots = slots
     return made
@@ -481,7 +482,12 @@ def _log_from(fields: list[Any]) -> LogRecord:
     )
 
 
-def _scope_from(name: str, version: str | None, schema_url: str | None, attributes: dict[str, Any]) -> Scope:
+def _scope_from(
+    name: str,
+    version: str | None = None,
+    schema_url: str | None = None,
+    attributes: dict[str, Any] | None = None,
+) -> Scope:
     if attributes:
         return Scope(name, version, schema_url, restored(attributes))
     return _plain_scope(name, version, schema_url)

@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 from .fields import CLOCK, IDENTITY, ShortSpan, flags_of
-from .records import IDENTITY_AT, ORIGIN_AT, SCOPE_AT, Identity, Lane, Scope, loads
+from .records import IDENTITY_AT, SCOPE_AT, Identity, Lane, Scope, loads
 
 
 class StoredSpan(ShortSpan):
@@ -59,18 +59,22 @@ def short_forms(texts: Iterable[bytes]) -> list[list[Any]]:
 def log_forms(texts: Iterable[bytes], slots: Iterable[int]) -> list[list[Any]]:
     """Return the log records that a ring has as these *texts* in *slots*, as the lists that the encoder takes."""
     found = short_forms(texts)
+    told, scope = None, None
     for fields, slot in zip(found, slots, strict=True):
-        identity, scope, origin = fields[IDENTITY_AT], fields[SCOPE_AT], fields[ORIGIN_AT]
-        fields[IDENTITY_AT] = identity and _identity(*identity)
-        fields[SCOPE_AT] = _scope(scope[0], scope[1], scope[2])
-        fields[ORIGIN_AT] = origin and tuple(origin)
+        if fields[SCOPE_AT] != told:
+            # Most are of the same one as the one before.
+            told = fields[SCOPE_AT]
+            scope = _scope(*told)
+        fields[SCOPE_AT] = scope
+        if fields[IDENTITY_AT]:
+            fields[IDENTITY_AT] = _identity(*fields[IDENTITY_AT])
         fields.append(slot)
     return found
 
 
 @lru_cache(maxsize=1024)
-def _scope(name: str, version: str | None, schema_url: str | None) -> Scope:
-    return Scope(name, version, schema_url)
+def _scope(name: str) -> Scope:
+    return Scope(name, None)
 
 
 @lru_cache(maxsize=1024)

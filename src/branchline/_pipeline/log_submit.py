@@ -38,8 +38,9 @@ def made_submit_fields(pipeline: Any, ring: Ring) -> Callable[[Fields, Any, Any,
             submit_fields_as_record(pipeline, fields, identity, scope, weight)
             return
         # As with spans: the slot says it all, and the rest can go. Thousands of lists that wait would cost the garbage
-        # collector, and so whoever logs, more time than it takes to read them back.
-        if pipeline.reads_ring and slots.__class__ is int and not weight and len(queue) <= pipeline.wake_at:
+        # collector, and so whoever logs, more time than it takes to read them back. No call between the last question
+        # and the answer: nobody lets go of the ring there.
+        if not weight and len(queue) <= pipeline.wake_at and slots.__class__ is int and pipeline.reads_ring:
             append(-slots)
             return
         fields[IDENTITY_AT] = identity

@@ -320,6 +320,7 @@ class Writer:
     def _encode(self, spans: list[Any], logs: list[Any], snapshots: Sequence[Snapshot] = ()) -> None:
         if snapshots:
             self._encode_metrics(snapshots)
+        self._encode_logs(logs)
         encoder = self._encoder
         span_lines: list[bytes] = []
         slots: list[int | tuple[int, ...]] = []
@@ -334,7 +335,6 @@ class Writer:
             self._guarded(functools.partial(self._metric_lines.add, some))
             if self._audience:
                 self._audience.take_spans(list(map(span_record, some)))
-        self._encode_logs(logs)
         if encoder.spilled:
             # Before the spans: a span that is in the journal is whole, and its place in the ring is free.
             spilled, encoder.spilled = spilled_records(encoder.spilled), []
@@ -347,29 +347,33 @@ class Writer:
         notes = 0
         # As with spans.
         for start in range(0, len(logs), SPANS_PER_LINE):
-            some = self._logs_of(logs[start : start + SPANS_PER_LINE])
+            some, places = self._logs_of(logs[start : start + SPANS_PER_LINE])
             if self._audience and is_heard:
                 some = [log_record(record) for record in some]
                 self._audience.take_logs(some)
             lines.append(self._encoded(self._encoder.log_lines, some, "logs"))
-            slots += [record[-1] if record.__class__ is list else record.slots for record in some]
+            slots += places if len(some) == len(places) else list(map(_slots_of, some))
             # Of those that come as lists, none is of ours.
             own = [record for record in some if record.__class__ is not list]
-            notes += sum(record.name in names.LIFECYCLE for record in own)
-            self._guarded(functools.partial(self._metric_lines.add_logs, own))
+            if own:
+                notes += sum(record.name in names.LIFECYCLE for record in own)
+                self._guarded(functools.partial(self._metric_lines.add_logs, own))
         self._keep(_Unwritten(self._logs, b"".join(lines), slots, "logs", len(slots), notes))
 
-    def _logs_of(self, queued: list[Any]) -> list[Any]:
-        """Return the log records that were *queued*: of most, only where in the ring they are."""
-        slots = [-place for place in queued if place.__class__ is int]
+    def _logs_of(self, queued: list[Any]) -> tuple[list[Any], list[int | tuple[int, ...]]]:
+        """Return the log records that were *queued*, of most only their place in the ring, and what they hold of it."""
+        in_ring = [-record for record in queued if record.__class__ is int]
         ring = self.pipeline.ring
-        stored = log_forms(ring.read(slots), slots) if slots and ring is not None else []
-        if len(stored) < len(queued):
-            following = iter(stored)
-            stored = [next(following) if record.__class__ is int else record for record in queued]
-        if not self._rescued:
-            return stored
-        return [record for record in map(log_record, stored) if record.uid not in self._rescued]
+        some = log_forms(ring.read(in_ring), in_ring) if in_ring and ring is not None else []
+        places: list[Any] = in_ring
+        if len(some) < len(queued):
+            stored = iter(some)
+            some = [next(stored) if record.__class__ is int else record for record in queued]
+            places = list(map(_slots_of, some))
+        if self._rescued:
+            some = [record for record in map(log_record, some) if record.uid not in self._rescued]
+            places = list(map(_slots_of, some))
+        return some, places
 
     def _keep(self, unwritten: _Unwritten) -> None:
         if unwritten.count:
@@ -533,6 +537,12 @@ def _is_log(record: Any) -> bool:
     """Whether what was queued is a log record: itself, a list, or its place in the ring, which is negative."""
     kind = record.__class__
     return kind is LogRecord or (kind is list and record[0] == LOG_RECORD) or (kind is int and record < 0)
+
+
+def _slots_of(record: Any) -> int | tuple[int, ...]:
+    """Return what a log *record* holds of the ring."""
+    slots: int | tuple[int, ...] = record[-1] if record.__class__ is list else record.slots
+    return slots
 
 
 def _are_all(kind: type, records: list[Any]) -> bool:

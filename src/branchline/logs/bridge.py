@@ -176,6 +176,9 @@ class Bridge(logging.Handler):
                         message = self._body(record)
                 if message.__class__ is str and len(message) > MAX_TEXT:
                     message = freeze(message, self._taker.odd)
+                # Before its dictionary is asked for: until then Python has none, and finds an attribute at once.
+                origin = (record.pathname, record.funcName, record.lineno, record.levelname)
+                moment = int(record.created * 1e9)
                 name, data = "", None
                 if record.exc_info or record.exc_text or record.stack_info:
                     name, data = self._beside(record)
@@ -185,8 +188,6 @@ class Bridge(logging.Handler):
                         name, data = self._beside(record)
                 elif len(record.__dict__) > _STANDARD_COUNT:
                     name, data = self._beside(record)
-                origin = (record.pathname, record.funcName, record.lineno, record.levelname)
-                moment = int(record.created * 1e9)
                 self._give(get_current(), scope, level, moment, number, word, message, name, data, origin)
             if self._sinks:
                 self._share(record)
@@ -194,8 +195,9 @@ class Bridge(logging.Handler):
             self._taker.failed(error)
         finally:
             self._depth -= 1
-        if not (is_said or self._sinks or _ROOT.handlers):
-            _say_as_without_us(record)
+        last = logging.lastResort
+        if last is not None and record.levelno >= last.level and not (is_said or self._sinks or _ROOT.handlers):
+            _say_as_without_us(record, last)
         return True
 
     def say(
@@ -336,11 +338,8 @@ class Bridge(logging.Handler):
         return {**told, **data}
 
 
-def _say_as_without_us(record: logging.LogRecord) -> None:
-    """Let the logging module's last resort say *record*, where without the bridge there would be no handler."""
-    last = logging.lastResort
-    if last is None or record.levelno < last.level:
-        return
+def _say_as_without_us(record: logging.LogRecord, last: logging.Handler) -> None:
+    """Let the logging module's *last* resort say *record*, where without the bridge there would be no handler."""
     logger: Any = _ROOT.manager.loggerDict.get(record.name)
     while isinstance(logger, logging.Logger) and logger is not _ROOT:
         if logger.handlers:

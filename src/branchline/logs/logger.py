@@ -189,8 +189,7 @@ class Logger(logging.Logger):
     # ── the record ────────────────────────────────────────────────────────────────────────────────
 
     def _say(self, level: int, msg: object, args: tuple[object, ...], said: dict[str, Any]) -> None:
-        # As `isEnabledFor`, without its call. Nor is the rest in parts: it runs for every record, and a call has its
-        # price.
+        # As `isEnabledFor`, without its call: this runs for every record.
         try:
             is_wanted = self._cache[level]  # type: ignore[attr-defined]  # the logging module keeps it
         except KeyError:
@@ -198,50 +197,56 @@ class Logger(logging.Logger):
         if (not is_wanted and self._desk.deepest > level) or self.disabled:
             return
         try:
-            context = get_current()
-            # Whoever has called the method that called this.
-            try:
-                frame: FrameType | None = sys._getframe(2)  # noqa: SLF001  # as the logging module does
-            except ValueError:  # the interpreter has, at its exit
-                frame = None
-            has_little = not said or are_lasting(said)
-            error, has_stack, above = None, False, 1
-            is_common = not self._is_special and (has_little or SPECIAL.isdisjoint(said))
-            if not is_common:
-                args, said, error, has_stack, above = self._special(args, said)
-                has_little = False
-            if frame is None or above != 1 or frame.f_code.co_filename in _OUR_FILES:
-                frame = _caller(frame, above)
-            fields: Mapping[str, Any] = said if has_little else frozen_each(said)
-            if self._bound or FIELDS_KEY in context:
-                around: Any = context.get(FIELDS_KEY) if self._desk.is_contextual else None
-                fields = {**(around or _NOTHING), **self._bound, **fields}
-                has_little = False
-            if (
-                is_common
-                and frame is not None
-                and is_wanted
-                and level < _WARNING
-                and not self._desk.has_sinks
-                and self._is_taken_alone(context, level, msg, args, fields, frame, has_little)
-            ):
-                return
-            span: Any = context.get(SPAN_KEY, INVALID_SPAN)
-            record: logging.LogRecord = made_record(self.name, level, msg, args, fields, frame, span, error, has_stack)
-            if self.filters:
-                # Filters of others may put another record in its place.
-                kept = self.filter(_whole(record))
-                if not kept:
-                    return
-                record = kept if isinstance(kept, logging.LogRecord) else record  # type: ignore[redundant-expr]
+            record = self._record(level, msg, args, said, is_wanted)
         except Exception:  # somebody's filter, or the factory of records
             self._desk.handleError(logging.makeLogRecord({"msg": msg, "args": args}))
+            return
+        if record is None:
             return
         # What raises here was asked to: a sink with `catch=False`, a handler that does not look after itself.
         if is_wanted:
             self._hand_out(record, level)
         else:
             self._desk.handle_below(record)
+
+    # Not in parts: this too runs for every record, and a call has its price. Nor is anything of it keyword-only: Python
+    # calls such a function in the fast way.
+    def _record(
+        self, level: int, msg: object, args: tuple[object, ...], said: dict[str, Any], is_wanted: bool
+    ) -> logging.LogRecord | None:
+        """Return the record of what is *said*; None where nobody is to get it, or the run alone has got it already."""
+        context = get_current()
+        try:
+            # Whoever has called the method that called `_say`.
+            frame: FrameType | None = sys._getframe(3)  # noqa: SLF001  # as the logging module does
+        except ValueError:  # the interpreter has, at its exit
+            frame = None
+        has_little = not said or are_lasting(said)
+        error, has_stack, above = None, False, 1
+        is_common = not self._is_special and (has_little or SPECIAL.isdisjoint(said))
+        if not is_common:
+            args, said, error, has_stack, above = self._special(args, said)
+            has_little = False
+        if frame is None or above != 1 or frame.f_code.co_filename in _OUR_FILES:
+            frame = _caller(frame, above)
+        fields: Mapping[str, Any] = said if has_little else frozen_each(said)
+        if self._bound or FIELDS_KEY in context:
+            around: Any = context.get(FIELDS_KEY) if self._desk.is_contextual else None
+            fields = {**(around or _NOTHING), **self._bound, **fields}
+            has_little = False
+        is_perhaps_alone = is_common and is_wanted and level < _WARNING and not self._desk.has_sinks
+        if is_perhaps_alone and self._is_taken_alone(context, level, msg, args, fields, frame, has_little):
+            return None
+        span: Any = context.get(SPAN_KEY, INVALID_SPAN)
+        record = made_record(self.name, level, msg, args, fields, frame, span, error, has_stack)
+        return self._filtered(record) if self.filters else record
+
+    def _filtered(self, record: Record) -> logging.LogRecord | None:
+        """Return *record* as its filters leave it: those of others may put another one in its place."""
+        kept = self.filter(record.complete())
+        if not kept:
+            return None
+        return kept if isinstance(kept, logging.LogRecord) else record  # type: ignore[redundant-expr]
 
     def _is_taken_alone(
         self,
@@ -250,11 +255,13 @@ class Logger(logging.Logger):
         text: object,
         args: tuple[object, ...],
         fields: Mapping[str, Any],
-        frame: FrameType,
+        frame: FrameType | None,
         has_little: bool,
     ) -> bool:
         """Give what is said to the run without making a record of it, where nobody else would get that."""
-        if type(text) is not str or self.filters or logging.getLogRecordFactory() is not logging.LogRecord:
+        if type(text) is not str or frame is None or self.filters:
+            return False
+        if logging.getLogRecordFactory() is not logging.LogRecord:
             return False
         bridge: Bridge | None = None
         logger: logging.Logger | None = self
