@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from .._journal.records import IDENTITY_AT, SCOPE_AT, LogRecord, dumps, log_record, ring_default
 from .._journal.ring import NOWHERE, Ring
 
 
 Fields = list[Any]
+
+# What the writer takes twice: with more than this waiting, whoever logs is faster than it.
+_FEW: Final = 1024
 
 
 def made_submit_fields(pipeline: Any, ring: Ring) -> Callable[[Fields, Any, Any, int], None]:
@@ -37,10 +40,10 @@ def made_submit_fields(pipeline: Any, ring: Ring) -> Callable[[Fields, Any, Any,
         except Exception:  # bytes, a value that JSON cannot take, or a ring that was closed meanwhile
             submit_fields_as_record(pipeline, fields, identity, scope, weight)
             return
-        # As with spans: the slot says it all, and the rest can go. Thousands of lists that wait would cost the garbage
-        # collector, and so whoever logs, more time than it takes to read them back. No call between the last question
+        # As with spans, the slot says it all. A few lists that wait are cheaper than to read them back; thousands would
+        # cost the garbage collector, and so whoever logs, more time than that takes. No call between the last question
         # and the answer: nobody lets go of the ring there.
-        if not weight and len(queue) <= pipeline.wake_at and slots.__class__ is int and pipeline.reads_ring:
+        if not weight and _FEW < len(queue) <= pipeline.wake_at and slots.__class__ is int and pipeline.reads_ring:
             append(-slots)
             return
         fields[IDENTITY_AT] = identity
