@@ -145,9 +145,7 @@ class Scope:
         self.version = version
         self.schema_url = schema_url
         self.attributes = attributes
-        # Most are nothing but a name.
-        is_bare = not (version or schema_url or attributes)
-        self.compact = (name,) if is_bare else (name, version, schema_url, dict(attributes or {}))
+        self.compact = (name, version, schema_url, dict(attributes or {}))
 
 
 class SpanRecord:
@@ -482,12 +480,7 @@ def _log_from(fields: list[Any]) -> LogRecord:
     )
 
 
-def _scope_from(
-    name: str,
-    version: str | None = None,
-    schema_url: str | None = None,
-    attributes: dict[str, Any] | None = None,
-) -> Scope:
+def _scope_from(name: str, version: str | None, schema_url: str | None, attributes: dict[str, Any]) -> Scope:
     if attributes:
         return Scope(name, version, schema_url, restored(attributes))
     return _plain_scope(name, version, schema_url)

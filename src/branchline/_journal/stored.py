@@ -62,9 +62,9 @@ def log_forms(texts: Iterable[bytes], slots: Iterable[int]) -> list[list[Any]]:
     told, scope = None, None
     for fields, slot in zip(found, slots, strict=True):
         if fields[SCOPE_AT] != told:
-            # Most are of the same one as the one before.
+            # Most are of the same one as the one before; of none is there more to say than its name.
             told = fields[SCOPE_AT]
-            scope = _scope(*told)
+            scope = _scope(told[0])
         fields[SCOPE_AT] = scope
         if fields[IDENTITY_AT]:
             fields[IDENTITY_AT] = _identity(*fields[IDENTITY_AT])
