@@ -418,6 +418,13 @@ def test_what_does_not_say_what_it_is_costs_its_neighbours_nothing():
             step.fail(silent)
         with bl.step(silent), bl.step("linked", links=[silent]), bl.step("one link", links=silent):
             pass
+        bl.event("event", severity=silent, message=silent, good=5)
+        bl.record_usage("m", input_tokens=silent, output_tokens=6)
+        with bl.branch({"odd": silent}, experiment=silent):
+            pass
+    assert [line.attributes["good"] for line in run.logs] == [5]
+    assert [usage.output_tokens for usage in run.run.usages] == [6]
+    assert [branch.status for branch in run.branches] == ["success"]
     work, named, linked, single = run.steps
     assert {key: work.attributes[key] for key in ("before", "after", "set")} == {"before": 1, "after": 2, "set": 3}
     assert (work.outcome, work.stamps[0].attributes["stamped"]) == ("failed", 4)

@@ -223,6 +223,7 @@ def test_run_ids_that_are_refused(run_id):
         ("service_name", 7),
         ("directory", ""),
         ("directory", "a\0b"),
+        ("directory", "\udcff"),
         ("directory", 7),
         ("console", "always"),
         ("console", 1),

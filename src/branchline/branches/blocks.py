@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Self
+from typing import Self, cast
 
 from opentelemetry import context as otel_context
 from opentelemetry.context import Context
@@ -158,11 +158,13 @@ class BranchBlock:
         here = otel_context.get_current()
         current = otel_context.get_value(EXPERIMENT_KEY)
         chosen = current if self._experiment is None else self._experiment
-        if not isinstance(chosen, ExperimentBlock):
+        # By its type: some objects raise when they are asked for their class.
+        if not issubclass(type(chosen), ExperimentBlock):
             return (current_identity().experiment_name if chosen is None else freeze_name(chosen)), here
-        chosen.branches.add(opened)
+        block = cast("ExperimentBlock", chosen)
+        block.branches.add(opened)
         # Opened in a thread that knows nothing of the experiment, it still belongs below its span.
-        return chosen.name, here if chosen is current or chosen.context is None else chosen.context
+        return block.name, here if block is current or block.context is None else block.context
 
     def __exit__(
         self,

@@ -31,6 +31,8 @@ def word_of(number: int) -> str:
 
 def named(severity: object) -> int | None:
     """Return the number of a *severity*: one of OpenTelemetry's names or of the logging module's, or its number."""
-    if isinstance(severity, int):
-        return number_of(severity)
-    return _NUMBERS.get(severity.strip().upper()) if isinstance(severity, str) else None
+    # By the type alone: some objects raise when they are asked for their class.
+    kind = type(severity)
+    if issubclass(kind, int):
+        return number_of(int(severity))  # type: ignore[call-overload]  # it is one
+    return _NUMBERS.get(str.strip(severity).upper()) if issubclass(kind, str) else None  # type: ignore[arg-type]  # it is
