@@ -593,3 +593,21 @@ def test_archiving_while_somebody_writes(tmp_path):
 def _lines_of(path):
     with unpacked(path) as file:
         return [line.decode() for line in file]
+
+
+def test_reading_while_somebody_writes(logs):
+    """
+    Files that are rotated and compressed while they are read are read all the same.
+    """
+    reader = log_lines(log_files(logs / "app.log"))
+    found = [next(reader)]
+    for file in rotated_files(logs / "app.log")[2:]:
+        pack(file.path, "gz")
+    (logs / "app.log").rename(logs / "app.log.20260131_130000")
+    pack(logs / "app.log.20260131_130000", "gz")
+    (logs / "app.log").write_bytes(lines(31, "INFO", "later", 1))
+    found += reader
+
+    assert [line.attributes["run_id"] for line in found] == [
+        run for run in ("a", "a", "b", "c", "now") for _ in range(3)
+    ] + ["later"]
