@@ -12,6 +12,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+import branchline as bl
 from branchline._files.archive import Archiving, archiving_of
-from branchline._files.compression import pack
+from branchline._files.compression import pack, unpacked
 from branchline._files.restore import restore
 from branchline._files.retention import retention_of
 from branchline._files.rotated import rotated_files
@@ -241,6 +243,7 @@ def test_kills_on_the_way_lose_nothing(tmp_path):
     logs.mkdir()
     program = """
 import sys
+import threading
 from pathlib import Path
 from branchline._files.archive import Archiving
 from branchline._files.rotated import rotated_files
@@ -407,7 +410,7 @@ def test_branchline_archive(logs, tmp_path):
 
     assert young.output == f"0 files moved to {tmp_path / 'archive'}\n"
     assert json.loads(ended.output)["archived"] == [f"app.log.2026010{n}_120000.gz" for n in (1, 2, 3, 4)]
-    assert sorted(path.name for path in logs.iterdir()) == ["app.log"]
+    assert sorted(path.name for path in logs.glob("[!.]*")) == ["app.log"]
     assert called("archive", tmp_path / "nothing", "--to", tmp_path / "archive").exit_code == 1
     assert called("archive", logs, "--to", "ftp://host").output.startswith("branchline: an archive at 'ftp://host'")
 
@@ -541,3 +544,70 @@ def test_text_lines_have_times_levels_and_tracebacks(tmp_path):
     ]
     assert (found[3].level_name, found[3].logger_name, dict(found[3].attributes)) == ("WARNING", "app", {"n": 5})
     assert str(found[3].exception) == "ValueError: 5"
+
+
+def test_one_rotated_file_can_be_archived_alone(logs, tmp_path):
+    """
+    Where a rotated file is said and not the log file, it alone is archived.
+    """
+    ended = called("archive", logs / "app.log.20260102_120000", "--to", tmp_path / "archive")
+
+    assert ended.output.splitlines()[0] == "app.log.20260102_120000.gz"
+    assert [file.stamp for file in rotated_files(logs / "app.log")] == [f"202601{n:02d}_120000" for n in (1, 3, 4)]
+
+
+def test_archiving_while_somebody_writes(tmp_path):
+    """
+    ``branchline archive`` beside a program whose log file is rotated and compressed all the time: neither disturbs the
+    other, and each line is in the archive or here, once.
+    """
+    log = bl.get_logger(
+        "busy",
+        {"log_dir": tmp_path, "stdout": False, "format": "{message}", "rotation": 20_000, "compression": "gz"}
+        | {"retention": None},
+    )
+    is_over = threading.Event()
+    count = 0
+
+    def write():
+        nonlocal count
+        while not is_over.is_set():
+            log.info("%07d %s", count, "x" * 80)
+            count += 1
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    ended = [called("archive", tmp_path / "busy.log", "--to", tmp_path / "archive") for _ in range(15)]
+    is_over.set()
+    thread.join()
+    assert log.close()
+    back = called("restore", tmp_path / "archive", "--to", tmp_path / "back")
+    files = [*(file.path for file in rotated_files(tmp_path / "busy.log")), tmp_path / "busy.log"]
+    found = [line for path in files for line in _lines_of(path)]
+    found += [line for path in (tmp_path / "back").iterdir() for line in _lines_of(path)]
+
+    assert [(one.exit_code, one.output) for one in [*ended, back] if one.exit_code] == []
+    assert sorted(line[:7] for line in found) == [f"{n:07d}" for n in range(count)]
+
+
+def _lines_of(path):
+    with unpacked(path) as file:
+        return [line.decode() for line in file]
+
+
+def test_reading_while_somebody_writes(logs):
+    """
+    Files that are rotated and compressed while they are read are read all the same.
+    """
+    reader = log_lines(log_files(logs / "app.log"))
+    found = [next(reader)]
+    for file in rotated_files(logs / "app.log")[2:]:
+        pack(file.path, "gz")
+    (logs / "app.log").rename(logs / "app.log.20260131_130000")
+    pack(logs / "app.log.20260131_130000", "gz")
+    (logs / "app.log").write_bytes(lines(31, "INFO", "later", 1))
+    found += reader
+
+    assert [line.attributes["run_id"] for line in found] == [
+        run for run in ("a", "a", "b", "c", "now") for _ in range(3)
+    ] + ["later"]

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -918,6 +919,60 @@ def test_reports_become_metrics(no_reports):
         "branchline.self.sink.waiting": [(a, 0), (out, 1)],
         "branchline.self.sink.compression_ratio": [(a, 0.1)],
     }
+
+
+@pytest.mark.parametrize("enqueue", [False, True])
+def test_whoever_comes_too_late_is_counted(handlers, tmp_path, no_reports, enqueue):
+    """
+    Sinks are added and removed while others log: each record that a sink was given is in its file or counted, and none
+    is written to a sink that is closed.
+    """
+    before = sys.getswitchinterval()
+    is_over = threading.Event()
+
+    def log():
+        while not is_over.is_set():
+            handlers.handle(record("x"))
+
+    threads = [threading.Thread(target=log) for _ in range(4)]
+    sys.setswitchinterval(1e-5)
+    try:
+        for thread in threads:
+            thread.start()
+        for n in range(40):
+            number = handlers.add({"sink": tmp_path / f"{n}.log", "format": "{message}", "enqueue": enqueue})
+            time.sleep(0.002)
+            handlers.remove(number)
+    finally:
+        sys.setswitchinterval(before)
+        is_over.set()
+        for thread in threads:
+            thread.join()
+    found = [
+        (report.created - report.written - sum(report.dropped.values()), len(said(Path(report.sink))) - report.written)
+        for report in reports()
+    ]
+
+    assert found == [(0, 0)] * 40
+
+
+def test_flushing_takes_no_longer_than_it_may(handlers):
+    """
+    A sink that hangs holds up whoever flushes for as long as was said, and nobody else.
+    """
+    is_open = threading.Event()
+    handlers.add({"sink": lambda line: is_open.wait(60), "enqueue": True})
+    for n in range(3):
+        handlers.handle(record(n))
+    flushed: list[bool] = []
+    thread = threading.Thread(target=lambda: flushed.append(handlers.flush(0.2)), daemon=True)
+    thread.start()
+    thread.join(20)
+    before = list(flushed)
+    is_open.set()
+
+    assert before == [False]
+    assert handlers.flush(20)
 
 
 def test_a_run_has_what_its_sinks_did(tmp_path):

@@ -6,7 +6,8 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -110,9 +111,7 @@ def tidy(path: Path, care: Care, tally: Tally, *, now: float | None = None) -> N
     moment = time.time() if now is None else now
     if not path.parent.is_dir():
         return
-    lock = FileLock(path.with_name(f".{path.name}.tidy.lock"))
-    lock.take()
-    try:
+    with alone_with(path):
         there = beside(path)
         for left in there.unfinished:
             remove(left)
@@ -129,6 +128,15 @@ def tidy(path: Path, care: Care, tally: Tally, *, now: float | None = None) -> N
             # Also where the archive is away: the disk here has its bounds.
             files = [file for file in files if care.archiving is None or os.path.lexists(file.path)]
             tally.removed += _enforce(path, files, care.retention, moment)
+
+
+@contextmanager
+def alone_with(path: Path) -> Iterator[None]:
+    """Be the only one, in all processes, who does something to what was rotated away from *path*."""
+    lock = FileLock(path.with_name(f".{path.name}.tidy.lock"))
+    lock.take()
+    try:
+        yield
     finally:
         lock.close()
 

@@ -9,8 +9,10 @@ import click
 from rich.text import Text
 
 from .._files.archive import Archiving, age_of
-from .._files.rotated import is_rotated_name
+from .._files.encryption import Key
+from .._files.rotated import base_name, ending_of, is_rotated_name, rotated_files
 from .._files.stores import store_of
+from .._files.tidying import alone_with
 from ..errors import BranchlineError
 from ..exporters.console.text import plural
 from ..read.log_files import log_files
@@ -37,7 +39,9 @@ def archive(logs: tuple[Path, ...], *, to: str, older_than: str, key_file: Path 
     key = key_from(key_file)
     now = time.time()
     try:
-        moved = [name for place in logs for name in archiving.move_all(_rotated(place), now=now, key=key)]
+        moved = [
+            name for place in logs for base in _bases(place) for name in _moved(base, place, archiving, key, now=now)
+        ]
     except BranchlineError as error:
         raise CommandError(str(error)) from None
     if is_json:
@@ -49,8 +53,18 @@ def archive(logs: tuple[Path, ...], *, to: str, older_than: str, key_file: Path 
     console.print(Text(f"{plural(len(moved), 'file')} moved to {archiving.store.name}", "dim"))
 
 
-def _rotated(place: Path) -> list[Path]:
+def _bases(place: Path) -> list[Path]:
+    """Return the log files of *place*, each of which has others that were rotated away from it."""
     if not place.exists() and not log_files(place):
         msg = f"there is no {place}"
         raise CommandError(msg)
-    return [path for path in log_files(place) if is_rotated_name(path.name)]
+    rotated = [path for path in log_files(place) if is_rotated_name(path.name)]
+    return list(dict.fromkeys(path.with_name(base_name(path.name)) for path in rotated))
+
+
+def _moved(base: Path, place: Path, archiving: Archiving, key: Key | None, *, now: float) -> list[str]:
+    only = place.name.removesuffix(ending_of(place.name)) if is_rotated_name(place.name) else None
+    # Whoever writes to it may be compressing the same files just now.
+    with alone_with(base):
+        files = [file.path for file in rotated_files(base) if only in (None, file.plain_name)]
+        return archiving.move_all(files, now=now, key=key)

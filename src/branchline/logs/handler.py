@@ -27,6 +27,7 @@ _DEEPEST: Final = 32
 # A forked child may end at any moment without saying so. What it says first is written at once; one that says more is
 # worth a thread.
 _WRITTEN_AT_ONCE: Final = 1000
+_LAST_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +65,7 @@ class Handler:
             at_once = 1 if isinstance(sink, CallableSink | HandlerSink) else MOST_AT_ONCE
             self.queue = Queue(self._deliver, account, size=plan.queue_size, overflow=plan.overflow, at_once=at_once)
         self._left_at_once = 0
+        self._is_closed = False
         self._begin_anew()
         _handlers.add(self)
 
@@ -147,6 +149,10 @@ class Handler:
 
     def _write(self, records: list[Record], *, is_catching: bool) -> None:
         with self._mutex:
+            if self._is_closed:
+                # It was taken away while somebody had it in hand.
+                self.account.drop("closed", len(records))
+                return
             if self._is_busy:
                 self._write_later(records)
                 return
@@ -210,20 +216,36 @@ class Handler:
         until = Until(timeout)
         self._tell_repeats()
         is_empty = self.queue is None or self.queue.flush(until.left())
-        with self._mutex:
-            return self.sink.flush(until.left()) and is_empty
+        if not self._is_mine(until.left()):
+            # Somebody is in the middle of writing, and stays there.
+            return False
+        try:
+            is_written = self.sink.flush()
+        finally:
+            self._mutex.release()
+        return self.sink.settle(until.left()) and is_written and is_empty
 
     def close(self, timeout: float | None = None) -> bool:
         """Write what waits, and give everything back; return whether nothing was dropped that should not have been."""
         until = Until(timeout)
         self._tell_repeats()
         is_empty = self.queue is None or self.queue.close(until.left())
+        # Whoever has begun to write goes on to its end, unless that takes too long; nobody begins any more.
+        left = until.left()
+        is_mine = self._is_mine(_LAST_SECONDS if left is None else min(left, _LAST_SECONDS))
+        self._is_closed = True
+        if is_mine:
+            self._mutex.release()
         is_closed = self.sink.close(until.left())
         _handlers.discard(self)
         if self.account.unintended:
             reasons = ", ".join(f"{reason} {count:,}" for reason, count in self.account.dropped.items())
             self.account.say("closed", f"{self.account.unintended:,} record(s) were dropped: {reasons}")
         return is_empty and is_closed and not self.account.unintended
+
+    def _is_mine(self, timeout: float | None) -> bool:
+        """Wait until nobody writes; return whether that is so, and then nobody does until the mutex is released."""
+        return self._mutex.acquire(timeout=-1 if timeout is None else timeout)
 
     def _tell_repeats(self) -> None:
         if self._plan.repeats is not None:

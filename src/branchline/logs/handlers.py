@@ -15,11 +15,11 @@ from typing import Final
 
 from .. import names
 from . import changes
-from .accounts import complain, said
+from .accounts import Account, complain, said
 from .handler import Handler, Until
 from .handler_config import handler_of
 from .records import Record
-from .reports import SinkReport, report_of
+from .reports import SinkReport, brought_up_to_date, report_of
 from .sinks.files import FileSink
 
 
@@ -44,7 +44,8 @@ class _Registry:
         """Begin with the first id again; for tests."""
         self.ids = itertools.count(1)
         self.owners: weakref.WeakSet[Handlers] = weakref.WeakSet()
-        self.ended: deque[SinkReport] = deque(maxlen=_MOST_ENDED)
+        # With what is counted after the end: whoever had a record in hand then comes too late with it.
+        self.ended: deque[tuple[SinkReport, Account]] = deque(maxlen=_MOST_ENDED)
 
 
 registry: Final = _Registry()
@@ -161,7 +162,7 @@ class Handlers:
 
 def _end(handler: Handler, timeout: float | None) -> bool:
     is_complete = handler.close(timeout)
-    registry.ended.append(report_of(handler, is_closed=True))
+    registry.ended.append((report_of(handler, is_closed=True), handler.account))
     return is_complete
 
 
@@ -176,7 +177,8 @@ def _tell(what: str, handler: Handler, config: Mapping[str, object]) -> None:
 def reports() -> tuple[SinkReport, ...]:
     """Return what became of the records of every sink of the process, those that are closed first."""
     found = [report_of(handler) for handlers in list(registry.owners) for handler in handlers]
-    return (*registry.ended, *sorted(found, key=lambda report: report.handler_id))
+    ended = [brought_up_to_date(report, account) for report, account in list(registry.ended)]
+    return (*ended, *sorted(found, key=lambda report: report.handler_id))
 
 
 def last_lines(path: Path, n: int) -> list[str]:

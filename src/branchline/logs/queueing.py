@@ -62,6 +62,7 @@ class Queue:
         self.thread_id = 0
         self._is_asleep = False
         self._is_closing = False
+        self._is_closed = False
 
     @property
     def depth(self) -> int:
@@ -117,6 +118,9 @@ class Queue:
     # ── the thread ────────────────────────────────────────────────────────────────────────────────
 
     def _rouse(self) -> None:
+        if self._is_closed:
+            self._drop_rest()
+            return
         if self._thread is not None:
             self._wake.set()
             return
@@ -212,12 +216,18 @@ class Queue:
             thread = self._thread
             if thread is not None and self.thread_id != threading.get_ident():
                 thread.join(timeout)
-            return True
+            # What somebody had in hand meanwhile rouses nobody any more, and is counted.
+            self._is_closed = self._is_asleep = True
+            return not self._drop_rest()
+        self._drop_rest()
+        return False
+
+    def _drop_rest(self) -> int:
         with self._mutex:
             left = sum(not isinstance(item, threading.Event) for item in self._waiting)
             self._waiting.clear()
         self._account.drop("closed", left)
-        return False
+        return left
 
 
 # ── children of multiprocessing, which end without ``atexit`` ─────────────────────────────────────

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from ..standing_redaction import standing_redactor
+from .accounts import Account
 from .handler import Handler
 from .sinks.files import FileSink
 from .sinks.network import NetworkSink
@@ -80,6 +81,11 @@ def report_of(handler: Handler, *, is_closed: bool = False) -> SinkReport:
         last_error=account.last_error and standing_redactor().text(_sound(account.last_error)),
         **of_file,
     )
+
+
+def brought_up_to_date(report: SinkReport, account: Account) -> SinkReport:
+    """Return *report* with what was counted since."""
+    return replace(report, created=account.created, written=account.written, dropped=dict(account.dropped))
 
 
 def _sound(text: str) -> str:

@@ -14,7 +14,7 @@ from typing import Any, Final
 from .. import names
 from .._files.compression import unpacked
 from .._files.encryption import Key
-from .._files.rotated import base_name, is_rotated_name, rotated_files
+from .._files.rotated import ENDS, base_name, ending_of, is_rotated_name, rotated_files
 from ..errors import ArchiveError
 from .values import ExceptionInfo, LogLine
 
@@ -61,8 +61,27 @@ def log_lines(
     for path in files:
         base = path.with_name(base_name(path.name)) if is_rotated_name(path.name) else path
         by_base.setdefault(base, []).append(path)
-    chains = [itertools.chain.from_iterable(_lines(path, key, unread) for path in paths) for paths in by_base.values()]
+    chains = [
+        itertools.chain.from_iterable(_lines(path, key, unread) for path in _as_they_are(base, paths))
+        for base, paths in by_base.items()
+    ]
     return heapq.merge(*chains, key=lambda line: line.time_unix_nano)
+
+
+def _as_they_are(base: Path, paths: Iterable[Path]) -> Iterator[Path]:
+    """Yield *paths*, of one log file, as they are called by the time that they are read: somebody may go on writing."""
+    seen: set[str] = set()
+    for path in paths:
+        if path == base:
+            # What was the file when they were listed may be rotated by now.
+            yield from (file.path for file in rotated_files(base) if file.plain_name not in seen)
+            yield path
+            continue
+        plain = path.name.removesuffix(ending_of(path.name))
+        seen.add(plain)
+        # Compressed, and perhaps encrypted, since.
+        ends = (path, *(path.with_name(plain + end) for end in ENDS))
+        yield next((place for place in ends if place.exists()), path)
 
 
 def _lines(path: Path, key: Key | None, unread: Callable[[Path, Exception], object]) -> Iterator[LogLine]:

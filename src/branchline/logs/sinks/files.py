@@ -65,15 +65,19 @@ class FileSink:
         if self._waiting_bytes > self._most_waiting:
             self._bound()
 
-    def flush(self, timeout: float | None) -> bool:
-        """Write what waits, and wait until what was rotated is compressed; return whether all of that is done."""
+    def flush(self) -> bool:
+        """Write what waits; return whether all of it is written."""
         if self._waiting:
             self._try()
-        return not self._waiting and self.file.tidying.wait(timeout)
+        return not self._waiting
+
+    def settle(self, timeout: float | None) -> bool:
+        """Wait until what was rotated is compressed; return whether it is."""
+        return self.file.tidying.wait(timeout)
 
     def close(self, timeout: float | None) -> bool:
         """Write what waits, and close the file."""
-        is_written = self.flush(timeout)
+        is_written = self.flush()
         if self._waiting:
             self._account.drop("disk", len(self._waiting))
             self._waiting.clear()

@@ -274,7 +274,11 @@ class NetworkSink:
 
     # ── the end ───────────────────────────────────────────────────────────────────────────────────
 
-    def flush(self, timeout: float | None) -> bool:
+    def flush(self) -> bool:
+        """Leave it to the thread that delivers."""
+        return True
+
+    def settle(self, timeout: float | None) -> bool:
         """Wait until everything is delivered, or it is clear that it cannot be; return which."""
         if self._thread is None:
             return not self._lines

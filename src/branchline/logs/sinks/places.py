@@ -17,8 +17,11 @@ class Sink(Protocol):
     def write(self, lines: Sequence[Line]) -> None:
         """Take *lines*; raises what went wrong with the last one that did."""
 
-    def flush(self, timeout: float | None) -> bool:
-        """Bring on its way what waits; return whether nothing is left."""
+    def flush(self) -> bool:
+        """Write what waits here; return whether nothing is left. Nobody writes meanwhile."""
+
+    def settle(self, timeout: float | None) -> bool:
+        """Wait for what goes on in threads of its own; return whether that is done. Others may write meanwhile."""
 
     def close(self, timeout: float | None) -> bool:
         """Do the same for the last time, and give everything back."""
@@ -49,8 +52,12 @@ class StreamSink:
             raise
         self._account.wrote(len(lines))
 
-    def flush(self, timeout: float | None) -> bool:
+    def flush(self) -> bool:
         """Nothing waits."""
+        return True
+
+    def settle(self, timeout: float | None) -> bool:
+        """Nothing goes on."""
         return True
 
     def close(self, timeout: float | None) -> bool:
@@ -98,8 +105,12 @@ class CallableSink:
         if failure is not None:
             raise failure
 
-    def flush(self, timeout: float | None) -> bool:
+    def flush(self) -> bool:
         """Nothing waits."""
+        return True
+
+    def settle(self, timeout: float | None) -> bool:
+        """Nothing goes on."""
         return True
 
     def close(self, timeout: float | None) -> bool:
@@ -134,7 +145,7 @@ class HandlerSink:
         if failure is not None:
             raise failure
 
-    def flush(self, timeout: float | None) -> bool:
+    def flush(self) -> bool:
         """Have it write what waits."""
         try:
             self._handler.flush()
@@ -142,9 +153,13 @@ class HandlerSink:
             return False
         return True
 
+    def settle(self, timeout: float | None) -> bool:
+        """Nothing goes on that we know of."""
+        return True
+
     def close(self, timeout: float | None) -> bool:
         """Have it write what waits."""
-        return self.flush(timeout)
+        return self.flush()
 
     def forget_threads(self) -> None:
         """The logging module does that itself."""
