@@ -39,6 +39,7 @@ RECORD_MODULES = (*SPANS, *LATER)
 LEAVES = (
     *(
         "quantities",
+        "later",
         "scripts",
         "watching",
         "links",
@@ -87,6 +88,7 @@ READING = (
 # A room is named by the first part of its modules' names, or by more parts where a part of it has a row of its own.
 ROWS: Mapping[str, Row] = {
     "quantities": row(),
+    "later": row(),
     "scripts": row(),
     "watching": row(),
     "links": row("errors"),
