@@ -63,7 +63,7 @@ LEAVES = (
         "errors",
         "metadata_documents",
     ),
-    *("periods", "limits", "totals", "destinations", "config", "active", "context", "log_api"),
+    *("periods", "limits", "totals", "destinations", "options", "config", "active", "context", "log_api"),
 )
 RECORD = (*LEAVES, *RECORD_MODULES)
 ABOVE_TELEMETRY = (*RECORD, "_files", "_journal", "_pipeline", "_mlflow", "backends", "engines", "exporters")
@@ -115,7 +115,8 @@ ROWS: Mapping[str, Row] = {
     "limits": row("errors", "money", "quantities"),
     "totals": row("limits", "money", "periods", "usage_values"),
     "destinations": row("errors", "redaction"),
-    "config": row("errors", "redaction", "destinations", "limits", "links", "quantities", "scripts", "price_list"),
+    "options": row("redaction", "destinations", "limits", "quantities", "price_list"),
+    "config": row("errors", "redaction", "destinations", "limits", "links", "scripts", "price_list", "options"),
     "context": row(
         "names",
         "errors",
