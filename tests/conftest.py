@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -32,3 +34,26 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def _no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave nothing that says how wide a terminal is: whoever runs tests side by side says so."""
     monkeypatch.delenv("COLUMNS", raising=False)
+
+
+@pytest.fixture(name="home")
+def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Return a folder for a run that measures, with no meter provider there, and leave no run and no instruments."""
+    # Only for who measures, and once the environment says nothing.
+    from opentelemetry import metrics as otel_metrics
+    from opentelemetry.util._once import Once
+
+    import branchline as bl
+    from branchline import telemetry
+    from branchline._pipeline.meters import Meters
+    from branchline.context import CURRENT
+
+    monkeypatch.chdir(tmp_path)
+    # Nobody can take an instrument back: the callbacks of one test would be asked in the next.
+    monkeypatch.setattr(telemetry._state.providers, "meters", Meters())
+    monkeypatch.setattr(otel_metrics._internal, "_METER_PROVIDER", None)
+    monkeypatch.setattr(otel_metrics._internal, "_METER_PROVIDER_SET_ONCE", Once())
+    monkeypatch.setattr(otel_metrics._internal, "_PROXY_METER_PROVIDER", otel_metrics._internal._ProxyMeterProvider())
+    monkeypatch.setattr(CURRENT, "metered", None)
+    yield tmp_path
+    bl.shutdown()

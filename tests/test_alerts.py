@@ -21,54 +21,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from opentelemetry import metrics as otel_metrics
-from opentelemetry.util._once import Once
 
 import branchline as bl
 import measured
-from branchline import ConfigError, telemetry
-from branchline._pipeline.meters import Meters
-from branchline.context import CURRENT
+from branchline import ConfigError
 from branchline.monitor import Alert, CallbackChannel, LogChannel, PerformanceMonitor, Threshold, WebhookChannel
 from branchline.monitor.watch import Watch
 from branchline.read import LogLine, open_runs
 from branchline.testing import capture
 from branchline.watching import Measured
+from waiting import wait_for
 
 
 SECRET = "shared between the two"
 
 
-@pytest.fixture(name="home")
-def _home(tmp_path, monkeypatch) -> Iterator[Path]:
-    """
-    A folder for a run, and no run and no instruments left behind.
-    """
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(telemetry._state.providers, "meters", Meters())
-    monkeypatch.setattr(otel_metrics._internal, "_METER_PROVIDER", None)
-    monkeypatch.setattr(otel_metrics._internal, "_METER_PROVIDER_SET_ONCE", Once())
-    monkeypatch.setattr(otel_metrics._internal, "_PROXY_METER_PROVIDER", otel_metrics._internal._ProxyMeterProvider())
-    monkeypatch.setattr(CURRENT, "metered", None)
-    yield tmp_path
-    bl.shutdown()
-
-
 def configure(home: Path, **options: Any) -> bl.Telemetry:
     return bl.configure("alerts", directory=home, console=False, **options)
-
-
-def wait_for(what: Callable[[], Any], seconds: float = 30.0) -> Any:
-    """
-    Return what *what* says as soon as that is something.
-    """
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        found = what()
-        if found:
-            return found
-        time.sleep(0.01)
-    raise AssertionError(what)
 
 
 def alerts_in(home: Path) -> list[LogLine]:

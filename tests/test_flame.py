@@ -117,7 +117,8 @@ def test_steps_side_by_side(tmp_path):
     Of steps that ran at the same time, none is taken off from the one around them twice.
     """
     second = 1_000_000_000
-    from branchline.read.values import Contents, Step
+    from branchline.read.run import Contents
+    from branchline.read.values import Step
 
     def step(name: str, start: int, end: int, *children: Step) -> Step:
         return Step(

@@ -16,33 +16,16 @@ import numpy as np
 import pytest
 from opentelemetry import metrics
 from opentelemetry.metrics import CallbackOptions, Observation
-from opentelemetry.util._once import Once
 
 import branchline as bl
 import measured
-from branchline import ConfigError, telemetry
-from branchline._pipeline.meters import Meters
+from branchline import ConfigError
 from branchline.boundaries import SECONDS
 from branchline.read import open_runs
 
 
 counter: Any = bl.counter
 histogram: Any = bl.histogram
-
-
-@pytest.fixture(name="home")
-def _home(tmp_path, monkeypatch):
-    """
-    A folder for a run, and no run left behind.
-    """
-    monkeypatch.chdir(tmp_path)
-    # Nobody can take an instrument back: the callbacks of one test would be asked in the next.
-    monkeypatch.setattr(telemetry._state.providers, "meters", Meters())
-    monkeypatch.setattr(metrics._internal, "_METER_PROVIDER", None)
-    monkeypatch.setattr(metrics._internal, "_METER_PROVIDER_SET_ONCE", Once())
-    monkeypatch.setattr(metrics._internal, "_PROXY_METER_PROVIDER", metrics._internal._ProxyMeterProvider())
-    yield tmp_path
-    bl.shutdown()
 
 
 def configure(home: Path, **options: Any) -> bl.Telemetry:

@@ -39,6 +39,7 @@ RECORD_MODULES = (*SPANS, *LATER)
 LEAVES = (
     *(
         "quantities",
+        "later",
         "scripts",
         "watching",
         "links",
@@ -62,7 +63,7 @@ LEAVES = (
         "errors",
         "metadata_documents",
     ),
-    *("periods", "limits", "totals", "destinations", "config", "active", "context", "log_api"),
+    *("periods", "limits", "totals", "destinations", "options", "config", "active", "context", "log_api"),
 )
 RECORD = (*LEAVES, *RECORD_MODULES)
 ABOVE_TELEMETRY = (*RECORD, "_files", "_journal", "_pipeline", "_mlflow", "backends", "engines", "exporters")
@@ -87,6 +88,7 @@ READING = (
 # A room is named by the first part of its modules' names, or by more parts where a part of it has a row of its own.
 ROWS: Mapping[str, Row] = {
     "quantities": row(),
+    "later": row(),
     "scripts": row(),
     "watching": row(),
     "links": row("errors"),
@@ -113,7 +115,8 @@ ROWS: Mapping[str, Row] = {
     "limits": row("errors", "money", "quantities"),
     "totals": row("limits", "money", "periods", "usage_values"),
     "destinations": row("errors", "redaction"),
-    "config": row("errors", "redaction", "destinations", "limits", "links", "quantities", "scripts", "price_list"),
+    "options": row("redaction", "destinations", "limits", "quantities", "price_list"),
+    "config": row("errors", "redaction", "destinations", "limits", "links", "scripts", "price_list", "options"),
     "context": row(
         "names",
         "errors",

@@ -11,7 +11,7 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,13 +20,10 @@ import pytest
 from opentelemetry import metrics as otel_metrics
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
-from opentelemetry.util._once import Once
 
 import branchline as bl
 import measured
-from branchline import ConfigError, monitor, telemetry
-from branchline._pipeline.meters import Meters
-from branchline.context import CURRENT
+from branchline import ConfigError, monitor
 from branchline.monitor import PerformanceMetric, PerformanceMonitor, Summary, summary_of
 from branchline.monitor.catalogue import CATALOGUE, COUNTER, GAUGE, UP_DOWN
 from branchline.monitor.lag import LoopProbe
@@ -34,41 +31,14 @@ from branchline.monitor.machine import process_memory
 from branchline.read import open_runs
 from branchline.spreads import Spread
 from branchline.testing import capture
+from waiting import wait_for
 
 
 NO_PSUTIL = "import sys; sys.modules['psutil'] = None"
 
 
-@pytest.fixture(name="home")
-def _home(tmp_path, monkeypatch) -> Iterator[Path]:
-    """
-    A folder for a run, and no run and no instruments left behind.
-    """
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(telemetry._state.providers, "meters", Meters())
-    monkeypatch.setattr(otel_metrics._internal, "_METER_PROVIDER", None)
-    monkeypatch.setattr(otel_metrics._internal, "_METER_PROVIDER_SET_ONCE", Once())
-    monkeypatch.setattr(otel_metrics._internal, "_PROXY_METER_PROVIDER", otel_metrics._internal._ProxyMeterProvider())
-    monkeypatch.setattr(CURRENT, "metered", None)
-    yield tmp_path
-    bl.shutdown()
-
-
 def configure(home: Path, **options: Any) -> bl.Telemetry:
     return bl.configure("monitor", directory=home, console=False, **options)
-
-
-def wait_for(what: Callable[[], Any], seconds: float = 30.0) -> Any:
-    """
-    Return *what* says as soon as that is something.
-    """
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        found = what()
-        if found:
-            return found
-        time.sleep(0.01)
-    raise AssertionError(what)
 
 
 def run_python(program: str, home: Path, *paths: Path) -> str:

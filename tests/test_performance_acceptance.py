@@ -14,8 +14,8 @@ import branchline as bl
 import measured
 from branchline.monitor import PerformanceMetric, PerformanceMonitor, Threshold, WebhookChannel, timed_operation
 from branchline.read import open_runs
-from test_alerts import _home as _home  # noqa: PLC0414  # a fixture
-from test_alerts import alerts_in, wait_for, webhook
+from test_alerts import alerts_in, webhook
+from waiting import wait_for
 
 
 def test_t058_system_metrics_at_regular_intervals(home):

@@ -476,6 +476,26 @@ def test_what_was_dropped_stays_counted(tmp_path):
     }
 
 
+def test_metrics_that_were_on_their_way_are_counted(tmp_path):
+    """
+    What a disk did not take of metrics, which are in no ring, is counted as not written.
+    """
+    process = Process(tmp_path)
+    last = {"metrics": {"recorded": 5, "journaled": 0, "sampled_out": 0, "dropped": {"disk_error": 2}}}
+    layout.replace_json(process.folder / "process.json", {"state": "ended", "counters": last})
+    process.put(span(1))
+    process.die()
+    recover_runs(tmp_path)
+
+    dropped = {"disk_error": 2, "not_written": 3}
+    assert state(process)["counters"]["metrics"] == {
+        "recorded": 5,
+        "journaled": 0,
+        "sampled_out": 0,
+        "dropped": dropped,
+    }
+
+
 @pytest.mark.parametrize("damage", ["page", "resource", "version", "cut", "blank"])
 def test_rings_that_cannot_be_read(tmp_path, damage):
     """

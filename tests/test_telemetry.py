@@ -11,7 +11,6 @@ import subprocess
 import sys
 import textwrap
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ from branchline.context import CURRENT
 from branchline.read import open_runs
 from branchline.read.tree import tree
 from surplus import Surplus
+from waiting import wait_for
 
 
 configure: Any = bl.configure
@@ -40,16 +40,6 @@ def apart(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     yield
     bl.shutdown()
-
-
-def wait_for(is_so):
-    """Whether it is so within half a minute."""
-    deadline = time.monotonic() + 30
-    while not is_so():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.01)
-    return True
 
 
 def mark(name="x"):
@@ -218,7 +208,7 @@ def test_no_more_while_it_runs():
 
     assert {threads for threads, _ in sizes} == {threads}
     # One more is open for a moment while a file takes the place of another: what is left open stays.
-    assert wait_for(lambda: len(surplus.files()) <= files)
+    wait_for(lambda: len(surplus.files()) <= files)
 
 
 def test_context_manager():

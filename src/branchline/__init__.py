@@ -5,7 +5,6 @@ Importing it configures nothing, opens nothing and loads no SDK: ``configure`` d
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
 from .branches import (
@@ -23,6 +22,7 @@ from .branches import (
 from .context import attach, carrier, carry
 from .errors import BranchlineError, ConfigError, JournalError, MissingExtraError
 from .events import event
+from .later import later as _later
 from .metrics import counter, gauge, histogram, record_metric
 from .names import VERSION
 from .stamps import Stamp, StampManager, stamp
@@ -90,32 +90,26 @@ __all__ = [
 ]
 
 # Whoever only decorates functions must not pay for the OpenTelemetry SDK, for patterns of secrets, for exact decimals.
-_LATER = {
-    "BudgetConfig": "limits",
-    "BudgetExceeded": "limits",
-    "OTLP": "destinations",
-    "FlushResult": "telemetry",
-    "MLflow": "destinations",
-    "Redactor": "redaction",
-    "Subscription": "events.subscribing",
-    "Telemetry": "telemetry",
-    "configure": "telemetry",
-    "get_logger": "logs.registry",
-    "flush": "telemetry",
-    "record_usage": "usage",
-    "shutdown": "telemetry",
-    "subscribe": "events.subscribing",
-    "track": "progress",
-}
-
-
-def __getattr__(name: str) -> object:
-    if name not in _LATER:
-        msg = f"module {__name__!r} has no attribute {name!r}"
-        raise AttributeError(msg)
-    found: object = getattr(import_module(f".{_LATER[name]}", __name__), name)
-    globals()[name] = found
-    return found
+__getattr__ = _later(
+    __name__,
+    {
+        "BudgetConfig": "limits",
+        "BudgetExceeded": "limits",
+        "OTLP": "destinations",
+        "FlushResult": "telemetry",
+        "MLflow": "destinations",
+        "Redactor": "redaction",
+        "Subscription": "events.subscribing",
+        "Telemetry": "telemetry",
+        "configure": "telemetry",
+        "get_logger": "logs.registry",
+        "flush": "telemetry",
+        "record_usage": "usage",
+        "shutdown": "telemetry",
+        "subscribe": "events.subscribing",
+        "track": "progress",
+    },
+)
 
 
 def __dir__() -> list[str]:

@@ -362,6 +362,8 @@ def _note_state(
         "metadata": {},
         "oddities": {},
     }
+    if "metrics" in (known.get("counters") or {}):
+        counted = {"metrics": 0, **counted}
     # One that ended, but could not write all it had, was not killed.
     death = (
         {}
@@ -399,6 +401,10 @@ def _counters(known: dict[str, Any], signal: str, journaled: int) -> dict[str, A
     last = (known.get("counters") or {}).get(signal) or {}
     dropped = dict(last.get("dropped") or {})
     sampled_out = int(last.get("sampled_out") or 0)
+    lost = int(last.get("recorded") or 0) - journaled - sampled_out - sum(dropped.values())
+    if signal == "metrics" and lost > 0:
+        # On their way to a disk that did not take them, and in no ring.
+        dropped["not_written"] = dropped.get("not_written", 0) + lost
     return {
         "recorded": journaled + sampled_out + sum(dropped.values()),
         "journaled": journaled,

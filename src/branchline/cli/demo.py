@@ -18,7 +18,7 @@ from rich.text import Text
 
 from .. import branches, metrics, spending, stamps, steps
 from ..read import Branch, Run, open_runs
-from .options import terminal
+from .options import terminal, written_directory_option
 from .paint import STYLES, seconds, table
 from .spent import money_cell
 
@@ -55,15 +55,7 @@ VARIANTS = (
 
 
 @click.command()
-@click.option(
-    "--directory",
-    "-d",
-    envvar="BRANCHLINE_DIR",
-    default=".branchline",
-    show_default="$BRANCHLINE_DIR or .branchline",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Where the journal goes.",
-)
+@written_directory_option
 @click.option("--fast", is_flag=True, help="Do not take the time that a person needs to watch.")
 def demo(directory: Path, *, fast: bool) -> None:
     """Run an experiment of three branches and compare them."""

@@ -46,6 +46,19 @@ def common_options(command: F) -> F:
     )(command)
 
 
+def written_directory_option(command: F) -> F:
+    """Add ``--directory``, of commands that record."""
+    return click.option(
+        "--directory",
+        "-d",
+        envvar="BRANCHLINE_DIR",
+        default=".branchline",
+        show_default="$BRANCHLINE_DIR or .branchline",
+        type=click.Path(path_type=Path, file_okay=False),
+        help="Where the journal goes.",
+    )(command)
+
+
 def mlflow_options(command: F) -> F:
     """Add ``--tracking-uri`` and ``--experiment``, which the command gets as an `MLflow`, or None."""
 

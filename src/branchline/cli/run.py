@@ -15,7 +15,7 @@ import click
 
 from ..read import Run, open_runs
 from ..scripts import default_service_name, script_of
-from .options import CommandError
+from .options import CommandError, written_directory_option
 
 
 _SITE: Final = Path(__file__).parent.parent / "entrypoints" / "site"
@@ -25,15 +25,7 @@ _PASSED_ON: Final = (signal.SIGTERM, signal.SIGHUP)
 
 
 @click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
-@click.option(
-    "--directory",
-    "-d",
-    envvar="BRANCHLINE_DIR",
-    default=".branchline",
-    show_default="$BRANCHLINE_DIR or .branchline",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Where the journal goes.",
-)
+@written_directory_option
 @click.option("--name", help="What the run is called; else what the command is.")
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 @click.pass_context

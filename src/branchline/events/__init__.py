@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
+from ..later import later as _later
 from .named import event
 
 
@@ -50,36 +50,30 @@ __all__ = [
 ]
 
 # Whoever only decorates functions must not pay for files and decimals.
-_LATER = {
-    "CATALOGUE": "catalogue",
-    "ErrorEvent": "error_event",
-    "EventType": "experiment_types",
-    "ExperimentLogger": "experiment_logger",
-    "InvalidTrade": "trade_event",
-    "LogEvent": "experiment_event",
-    "LogLevel": "experiment_types",
-    "PerformanceMetric": ".monitor.values",
-    "RTAction": "actions",
-    "Raised": "raised",
-    "RequestCreationAction": "actions",
-    "RequestFailureAction": "actions",
-    "RequestSuccessAction": "actions",
-    "RestoredError": "restored",
-    "Subscription": "subscribing",
-    "TradeContext": "trade_context",
-    "TradeEvent": "trade_event",
-    "log_event": "experiment_event",
-    "read_log_file": "log_files",
-    "record_error": "error_event",
-    "record_trade": "trade_event",
-    "subscribe": "subscribing",
-}
-
-
-def __getattr__(name: str) -> object:
-    if name not in _LATER:
-        msg = f"module {__name__!r} has no attribute {name!r}"
-        raise AttributeError(msg)
-    found: object = getattr(import_module(f".{_LATER[name]}", __name__), name)
-    globals()[name] = found
-    return found
+__getattr__ = _later(
+    __name__,
+    {
+        "CATALOGUE": "catalogue",
+        "ErrorEvent": "error_event",
+        "EventType": "experiment_types",
+        "ExperimentLogger": "experiment_logger",
+        "InvalidTrade": "trade_event",
+        "LogEvent": "experiment_event",
+        "LogLevel": "experiment_types",
+        "PerformanceMetric": ".monitor.values",
+        "RTAction": "actions",
+        "Raised": "raised",
+        "RequestCreationAction": "actions",
+        "RequestFailureAction": "actions",
+        "RequestSuccessAction": "actions",
+        "RestoredError": "restored",
+        "Subscription": "subscribing",
+        "TradeContext": "trade_context",
+        "TradeEvent": "trade_event",
+        "log_event": "experiment_event",
+        "read_log_file": "log_files",
+        "record_error": "error_event",
+        "record_trade": "trade_event",
+        "subscribe": "subscribing",
+    },
+)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from ..later import later as _later
 
 
 if TYPE_CHECKING:
@@ -55,40 +56,34 @@ __all__ = [
 ]
 
 # Whoever only decorates functions must not pay for sinks and formats.
-_LATER = {
-    "Integrity": "integrity",
-    "Leak": "leaks",
-    "LogContext": "structured",
-    "Logger": "logger",
-    "LoggerConfig": "setup_config",
-    "LoggingSetupResult": "setup_result",
-    "OutputFormat": "structured",
-    "StructuredLogger": "structured",
-    "bind_contextvars": "scoped_fields",
-    "clear_contextvars": "scoped_fields",
-    "configure_logging": "structured",
-    "create_logger": "registry",
-    "enable_logging": "enabled",
-    "find_leaks": "leaks",
-    "get_laketrace_logger": "registry",
-    "get_logger": "registry",
-    "get_rt_logger": "prepared",
-    "get_structured_logger": "structured",
-    "iterate_with_context": "scoped_fields",
-    "loguru_sink": "peers",
-    "prepare_logger": "prepared",
-    "setup_logging": "setup_result",
-    "structlog_processor": "peers",
-    "thread_level": "enabled",
-    "unbind_contextvars": "scoped_fields",
-    "verify_lines": "integrity",
-}
-
-
-def __getattr__(name: str) -> object:
-    if name not in _LATER:
-        msg = f"module {__name__!r} has no attribute {name!r}"
-        raise AttributeError(msg)
-    found: object = getattr(import_module(f".{_LATER[name]}", __name__), name)
-    globals()[name] = found
-    return found
+__getattr__ = _later(
+    __name__,
+    {
+        "Integrity": "integrity",
+        "Leak": "leaks",
+        "LogContext": "structured",
+        "Logger": "logger",
+        "LoggerConfig": "setup_config",
+        "LoggingSetupResult": "setup_result",
+        "OutputFormat": "structured",
+        "StructuredLogger": "structured",
+        "bind_contextvars": "scoped_fields",
+        "clear_contextvars": "scoped_fields",
+        "configure_logging": "structured",
+        "create_logger": "registry",
+        "enable_logging": "enabled",
+        "find_leaks": "leaks",
+        "get_laketrace_logger": "registry",
+        "get_logger": "registry",
+        "get_rt_logger": "prepared",
+        "get_structured_logger": "structured",
+        "iterate_with_context": "scoped_fields",
+        "loguru_sink": "peers",
+        "prepare_logger": "prepared",
+        "setup_logging": "setup_result",
+        "structlog_processor": "peers",
+        "thread_level": "enabled",
+        "unbind_contextvars": "scoped_fields",
+        "verify_lines": "integrity",
+    },
+)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
+from ..later import later as _later
 from .checksums import calculate_checksum
 from .runtime import Runtime, detect_runtime
 
@@ -30,26 +30,20 @@ __all__ = [
 ]
 
 # Every run looks at what it runs in; most have nothing to say of it themselves, and are not to pay for that.
-_LATER = {
-    "Costs": "values",
-    "DataSource": "sources",
-    "DataSources": "values",
-    "EnvironmentInfo": "values",
-    "GenerationConfig": "values",
-    "GenerationMetadata": "values",
-    "MetadataRecorder": "recorder",
-    "data_source": "sources",
-    "record_metadata": "recorder",
-}
-
-
-def __getattr__(name: str) -> object:
-    if name not in _LATER:
-        msg = f"module {__name__!r} has no attribute {name!r}"
-        raise AttributeError(msg)
-    found: object = getattr(import_module(f".{_LATER[name]}", __name__), name)
-    globals()[name] = found
-    return found
+__getattr__ = _later(
+    __name__,
+    {
+        "Costs": "values",
+        "DataSource": "sources",
+        "DataSources": "values",
+        "EnvironmentInfo": "values",
+        "GenerationConfig": "values",
+        "GenerationMetadata": "values",
+        "MetadataRecorder": "recorder",
+        "data_source": "sources",
+        "record_metadata": "recorder",
+    },
+)
 
 
 def __dir__() -> list[str]:

@@ -18,16 +18,15 @@ if TYPE_CHECKING:
     from asyncio import Task
 
 T = TypeVar("T")
+I = TypeVar("I")  # noqa: E741  # what is iterated
 
 _STDOUT: Final = Shown(stream="stdout")
 
 
-class Track(Generic[T]):
-    """Items one after another, each counted once the next is asked for; each time it is iterated is work of its own."""
-
+class _Tracked(Generic[I]):
     def __init__(
         self,
-        iterable: Iterable[T],
+        iterable: I,
         description: object,
         *,
         total: float | None = None,
@@ -43,12 +42,20 @@ class Track(Generic[T]):
     def __repr__(self) -> str:
         return f"<track {self._description!r} of {self._iterable!r}>"
 
+    def _work(self) -> Work:
+        total = length_of(self._iterable) if self._total is None else self._total
+        return Work(self._description, total, shown=self._shown, stall_after=self._stall_after)
+
+
+class Track(_Tracked[Iterable[T]], Generic[T]):
+    """Items one after another, each counted once the next is asked for; each time it is iterated is work of its own."""
+
     def __length_hint__(self) -> int:
         found = length_of(self._iterable)
         return NotImplemented if found is None else found
 
     def __iter__(self) -> Iterator[T]:
-        work = Work(self._description, self._known_total(), shown=self._shown, stall_after=self._stall_after)
+        work = self._work()
         done = 0
         try:
             _begin(work)
@@ -65,32 +72,12 @@ class Track(Generic[T]):
             raise
         _end(work)
 
-    def _known_total(self) -> float | None:
-        return length_of(self._iterable) if self._total is None else self._total
 
-
-class AsyncTrack(Generic[T]):
+class AsyncTrack(_Tracked[AsyncIterable[T]], Generic[T]):
     """The same for an async iterable, and for ``async for``."""
 
-    def __init__(
-        self,
-        iterable: AsyncIterable[T],
-        description: object,
-        *,
-        total: float | None = None,
-        stall_after: float | None = None,
-    ) -> None:
-        self._iterable = iterable
-        self._description = description
-        self._total = total
-        self._stall_after = stall_after
-
-    def __repr__(self) -> str:
-        return f"<track {self._description!r} of {self._iterable!r}>"
-
     async def __aiter__(self) -> AsyncIterator[T]:
-        total = length_of(self._iterable) if self._total is None else self._total
-        work = Work(self._description, total, stall_after=self._stall_after)
+        work = self._work()
         work.task = _current_task()
         done = 0
         try:

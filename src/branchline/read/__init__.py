@@ -10,22 +10,11 @@ from ..usage_values import TokenBreakdown, Usage
 from .durations import span_metrics, usage_metrics
 from .following import Follower, Happening, follow
 from .load import Runs, open_runs
+from .run import Run
 from .summaries import summaries
 from .totals import Spending
 from .tree import tree
-from .values import (
-    Branch,
-    ExceptionInfo,
-    Experiment,
-    Link,
-    LogLine,
-    Point,
-    ProcessInfo,
-    Run,
-    Stamp,
-    Step,
-    Task,
-)
+from .values import Branch, ExceptionInfo, Experiment, Link, LogLine, Point, ProcessInfo, Stamp, Step, Task
 
 
 __all__ = [

@@ -14,19 +14,10 @@ from .._journal.decode import DecodedEvent, DecodedLog, DecodedSpan, Line, Skipp
 from .._journal.nested import unflattened
 from .logs import exception_of, log_line
 from .points import branches_of, metrics_of, point_of
+from .run import Contents
 from .spending import Spent, spending_in, spent_in
 from .tasks import Latest
-from .values import (
-    Branch,
-    Contents,
-    ExceptionInfo,
-    Experiment,
-    Link,
-    Stamp,
-    Step,
-    started,
-    walk,
-)
+from .values import Branch, ExceptionInfo, Experiment, Link, Stamp, Step, started, walk
 
 
 Key = tuple[str, str]

@@ -13,7 +13,8 @@ from .._journal.ledger_history import open_ledger, spent_in
 from ..errors import BranchlineError
 from ..limits import BudgetConfig, BudgetStatus
 from ..totals import Spent, Totals, earliest
-from .values import Run, Step
+from .run import Run
+from .values import Step
 
 
 def budget_of(run: Run) -> BudgetConfig | None:

@@ -9,7 +9,8 @@ from typing import Final
 
 from .. import metadata_documents as documents
 from .pairing import paired
-from .values import Branch, Run
+from .run import Run
+from .values import Branch
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,8 @@ from .._journal.durations import Durations
 from .._journal.snapshots import Metric
 from .._journal.usage_metrics import UsageMetrics
 from ..usage_values import Usage
-from .values import Branch, Run, Step, walk
+from .run import Run
+from .values import Branch, Step, walk
 
 
 def span_metrics(run_or_steps: Run | Iterable[Step]) -> tuple[Metric, ...]:

@@ -9,8 +9,9 @@ from typing import Any, Final, Literal
 
 from ..money import CONTEXT, ZERO
 from ..usage_values import Usage
+from .run import Run
 from .tree import printable
-from .values import Run, Step
+from .values import Step
 
 
 Weight = Literal["usd", "tokens", "ms"]

@@ -17,9 +17,10 @@ from .assemble import BOOKKEEPING, STARTED, Key, loose_stamp, open_span, step_of
 from .load import files_of, foreign_process, open_runs
 from .logs import log_line
 from .points import point_of
+from .run import Run
 from .spending import usage_in
 from .tasks import task_of
-from .values import LogLine, Point, Run, Stamp, Step, Task
+from .values import LogLine, Point, Stamp, Step, Task
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,8 +17,9 @@ from .._journal.decode import TORN, Line, Skipped, Skips, read_file
 from ..redaction import Redactor
 from .assemble import Gathered, assemble
 from .processes import process_info
+from .run import Contents, Run
 from .run_document import whole_run
-from .values import Contents, ProcessInfo, Run
+from .values import ProcessInfo
 
 
 _NAMED: Final = 8

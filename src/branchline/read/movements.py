@@ -9,9 +9,10 @@ from statistics import median
 from typing import Final
 
 from .pairing import paired
+from .run import Run
 from .totals import Spending
 from .tree import ending_of
-from .values import SECOND, Point, Run, Step, errors_in
+from .values import SECOND, Point, Step, errors_in
 
 
 OUTCOME: Final = "outcome"

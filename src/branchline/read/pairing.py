@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from .values import Branch, Run
+from .run import Run
+from .values import Branch
 
 
 Pair = tuple[Branch, Branch]

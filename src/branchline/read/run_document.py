@@ -21,8 +21,9 @@ from .document import (
     task_document,
     usage_document,
 )
+from .run import Run
 from .summaries import summaries
-from .values import Run, walk
+from .values import walk
 
 
 # What people have said. The rest is ours, or numbers: an id must not be taken for a payment card.

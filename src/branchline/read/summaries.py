@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from .. import names
 from ..spreads import Summary, summary_of
-from .values import SECOND, Run, walk
+from .run import Run
+from .values import SECOND, walk
 
 
 def summaries(run: Run) -> tuple[Summary, ...]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from .._journal.anyvalue import Value
-from .values import Experiment, Run, Stamp, Step
+from .run import Run
+from .values import Experiment, Stamp, Step
 
 
 Item = Step | Stamp
