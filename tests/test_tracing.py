@@ -610,6 +610,23 @@ def test_sampled_steps(tmp_path: Path) -> None:
     assert counted(tmp_path) == {"recorded": 4, "journaled": 1, "sampled_out": 3, "dropped": {}}
 
 
+def test_steps_that_are_only_recorded(tmp_path: Path) -> None:
+    """
+    A plain step that the sampler wants recorded and not kept is counted as sampled out; processors see it.
+    """
+    watching = Recorder()
+    with bl.configure("sampled", directory=tmp_path, console=False, sampler=ByName({"seen": Decision.RECORD_ONLY})):
+        provider: Any = trace.get_tracer_provider()
+        provider.add_span_processor(watching)
+        with bl.step("seen"):
+            pass
+        bl.traced_step("seen")(print)()
+    provider._active_span_processor._span_processors = ()
+
+    assert [span.name for span in watching.ended] == ["seen", "seen"]
+    assert counted(tmp_path) == {"recorded": 2, "journaled": 0, "sampled_out": 2, "dropped": {}}
+
+
 def test_a_stamp_in_an_unsampled_step(tmp_path: Path) -> None:
     """
     Events of the run that are no spans are recorded although nothing is sampled.
@@ -619,6 +636,29 @@ def test_a_stamp_in_an_unsampled_step(tmp_path: Path) -> None:
             bl.stamp("noted")
 
     assert [stamp.name for stamp in run_in(tmp_path).stamps] == ["noted"]
+
+
+def test_what_a_limit_has_dropped_is_said_after_an_odd_event(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    An event that cannot be taken changes nothing about the one before it, nor about how much of that was dropped.
+    """
+    monkeypatch.setenv("OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT", "1")
+    monkeypatch.setenv("OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", "5")
+
+    class Odd(dict[str, Any]):
+        def items(self) -> Any:
+            raise RuntimeError("items")
+
+        def __iter__(self) -> Any:
+            raise RuntimeError("iter")
+
+    with bl.configure("limits", directory=tmp_path, console=False), bl.step("step") as step:
+        step.stamp("one", a="abcdefg", b=2, c=3)
+        recording: Any = step._recording
+        recording.mark("two", Odd(a=1))
+
+    [event] = journaled_spans(tmp_path)["step"]["events"]
+    assert (event["name"], event["droppedAttributesCount"]) == ("one", 2)
 
 
 @pytest.mark.parametrize(

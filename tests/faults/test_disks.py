@@ -353,3 +353,41 @@ with bl.step("long", a=1) as step:
     assert attribute(long, "branchline.outcome") == "interrupted"
     assert (attribute(long, "a"), attribute(long, "b")) == (1, 2)
     assert [event["name"] for event in long["events"]] == ["early", "late"]
+
+
+@pytest.mark.parametrize("durability", ["batch", "crash"])
+@pytest.mark.parametrize(
+    "telling",
+    [
+        "step.set(**{f'k{i}': [float(n + j) for j in range(13)] for i in range(60)})",
+        "for i in range(300): step.stamp('e', a=n + i, b=str(n * i))",
+        "step.set(**{f'k{i}': str(n + i) * 200 for i in range(60)})",
+    ],
+)
+def test_memory_is_bounded_whatever_spans_hold(tmp_path, durability, telling):
+    """
+    Where nothing can be written, what waits keeps the limit, be it many small lists, events or texts; the rest is
+    counted.
+    """
+    ended = run(
+        tmp_path,
+        f"""
+nowhere = os.path.join(HOME, "out", "journal")
+def size():
+    return int(open("/proc/self/statm").read().split()[1]) * 4096
+telemetry = bl.configure("full", directory=nowhere, console=False, memory_limit="4 MiB", durability={durability!r})
+with bl.step("first"):
+    pass
+time.sleep(0.5)
+before = size()
+for n in range(3000):
+    with bl.step("s") as step:
+        {telling}
+grown = size() - before
+result = telemetry.shutdown(1)
+print(grown < 150 * 2**20, result.journaled, result.dropped > 0)
+""",
+    )
+
+    assert ended.code == 0
+    assert ended.out == "True 0 True\n"

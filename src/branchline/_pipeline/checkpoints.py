@@ -47,11 +47,14 @@ class Checkpoints:
         if span.bill is not None:
             data |= described_by(span.bill, span)
         marks = list(span.marks or ())
-        if data == known and len(marks) == marks_known:
+        # With those that a limit has dropped since: it keeps the newest.
+        noted = span.dropped_events + len(marks)
+        if data == known and noted == marks_known:
             return
-        span.checkpoint = (data, len(marks))
+        span.checkpoint = (data, noted)
+        fresh = marks[max(len(marks) - (noted - marks_known), 0) :]
         changed = {key: value for key, value in data.items() if key not in known or known[key] != value}
-        for events in _portions(marks[marks_known:]):
+        for events in _portions(fresh):
             described = {names.SPAN_ATTRIBUTES: changed, names.SPAN_EVENTS: events}
             self.pipeline.event(names.STEP_CHECKPOINT, described, span=span)
             changed = {}

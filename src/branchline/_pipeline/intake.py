@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import _thread
+import contextlib
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
+from .._journal.encode import SPANS_PER_LINE
 from .._journal.records import IDENTITY_AT, SCOPE_AT, LogRecord, dumps, ring_default, span_tuple
 from .._journal.ring import Ring
 from .._journal.snapshots import Snapshot
@@ -24,9 +26,9 @@ _WAKE_EVERY: Final = 512
 _RECORD_BYTES: Final = 1024
 # A record of a megabyte behind a full queue takes a tenth of this.
 _AT_ONCE_SECONDS: Final = 1.0
-# Without a ring, a kill may cost 100 ms. What waits beyond the first is younger than the second: in the time that is
-# left, the writer writes three times what can have come meanwhile.
-_MOST_UNSAFE: Final = 1024
+# Without a ring, a kill may cost 100 ms: more than the first waits no longer than the second before it is the writer's
+# turn, which is as long again for every time that writing takes longer than recording.
+_MOST_UNSAFE: Final = SPANS_PER_LINE
 _UNSAFE_NS: Final = 20_000_000
 _POLL_SECONDS: Final = 0.001
 
@@ -82,7 +84,9 @@ class Intake:
 
     def submit_slowly(self, record: Any) -> None:
         """Take a finished span, which is in the ring already if it can be."""
-        if (len(self.queue) > self.wake_at or record.weight) and not self._attend(record, "spans"):
+        if self.is_failing:
+            self._weigh(record)
+        if (self.is_closed or len(self.queue) > self.wake_at or record.weight) and not self._attend(record, "spans"):
             return
         self.queue.append(record.fields if record.is_common and record.slots == -1 else record)
         if self.is_direct:
@@ -99,7 +103,7 @@ class Intake:
 
     def submit_placed_log(self, record: LogRecord) -> None:
         """Take a log record, which is in the ring already if it can be."""
-        if (len(self.queue) > self.wake_at or record.weight) and not self._attend(record, "logs"):
+        if (self.is_closed or len(self.queue) > self.wake_at or record.weight) and not self._attend(record, "logs"):
             return
         self.queue.append(record)
         if self.is_direct:
@@ -140,6 +144,8 @@ class Intake:
     def _admit(self, record: Any, signal: str) -> bool:
         """Take a record for which the ring has no room; return whether the queue is still to get it."""
         if self.is_failing:
+            if signal == "spans":
+                self._weigh(record)
             if self.queue_bytes + record.weight > self.options.memory_limit:
                 self.drop(signal, "disk_error")
                 return False
@@ -149,6 +155,12 @@ class Intake:
         else:
             self.wake()
         return True
+
+    def _weigh(self, record: Any) -> None:
+        """Have a span weigh what it holds: while nothing is written, many wait, and some hold more than is counted."""
+        with contextlib.suppress(Exception):  # a value that JSON cannot take: it weighs what is known
+            held = len(dumps((record.title, record.data, record.marks), ring_default))
+            record.weight = max(record.weight, held - _RECORD_BYTES)
 
     def _write_at_once(self, record: Any) -> None:
         """Take a record that is too large for any ring, and wait until it is in the journal."""
@@ -188,7 +200,8 @@ class Intake:
             self.drop(signal, "disk_error" if self.is_failing else "queue_full", count)
             return False
         if len(self.queue) > self.wake_at:
-            self.wake_at = len(self.queue) + _WAKE_EVERY
+            # While nothing can be written, each is looked at: what waits is to keep its limit.
+            self.wake_at = len(self.queue) + (0 if self.is_failing else _WAKE_EVERY)
             self.wake()
         if self.ring is None and self._is_behind():
             self._wait_for_writer()
@@ -207,7 +220,7 @@ class Intake:
         deadline = time.monotonic() + self.options.max_wait_seconds
         while self._is_behind() and time.monotonic() < deadline and not self.is_failing:
             time.sleep(_POLL_SECONDS)
-        if self.batches == batches or not self._is_behind():
+        if (self.batches == batches or not self._is_behind()) and not (self.is_closed or self.is_direct):
             self.wake_at = len(self.queue) + _WAKE_EVERY
 
     def _wait_for_room(self) -> bool:

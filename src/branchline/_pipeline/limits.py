@@ -40,6 +40,7 @@ class Limits:
         # In place, and the last one only: a span may have many.
         if fields[-1]:
             held, dropped = _held(fields[-1], self.event_attributes, self.event_and_link_length)
+            dropped += getattr(fields[-1], "dropped", 0)
             fields[-1] = Shortened(held, dropped) if dropped else held
         surplus = 0 if self.events is None else count - self.events
         if surplus > 0:

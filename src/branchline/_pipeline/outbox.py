@@ -84,7 +84,17 @@ class Outbox:
     def _encode(self, spans: list[Any], logs: list[Any], snapshots: Sequence[Snapshot] = ()) -> None:
         if snapshots:
             self._encode_metrics(snapshots)
-        self._encode_logs(logs)
+        # Each on its own: what is wrong with some must not cost the others.
+        for encode, queued, signal in ((self._encode_logs, logs, "logs"), (self._encode_spans, spans, "spans")):
+            try:
+                encode(queued)
+            except BaseException as error:  # counted, said once
+                if self.pipeline.ring is None:
+                    # With one, they are still in it, and written at the end.
+                    self.pipeline.drop(signal, "unencodable", len(queued))
+                self._guarded(functools.partial(self.pipeline.failed, "encoding", error))
+
+    def _encode_spans(self, spans: list[Any]) -> None:
         encoder = self._encoder
         span_lines: list[bytes] = []
         slots: list[int | tuple[int, ...]] = []

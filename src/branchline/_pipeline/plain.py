@@ -14,8 +14,8 @@ KNOWN: Final[set[str]] = set()
 _MOST_KNOWN: Final = 10_000
 KEY_LENGTH: Final = 512
 LONG: Final = 2048
-# What a value may hold before it is counted: every record is taken to hold some.
-_LIGHT: Final = 1024
+# What the values of a span may hold before they count: every record is taken to hold as much.
+LIGHT: Final = 1024
 _ELEMENT: Final = 64
 knows_all: Final = KNOWN.issuperset
 
@@ -63,8 +63,7 @@ def made_plain(attributes: Mapping[str, Any], odd: Callable[[str], None]) -> tup
                 value = freeze(value, odd) if len(value) > MAX_TEXT else value  # noqa: PLW2901
         elif kind is not int and kind is not bool and (kind is not float or value - value):
             value = freeze(value, odd)  # noqa: PLW2901
-            held = _weight(value)
-            weight += held if held > _LIGHT else 0
+            weight += _weight(value)
         try:
             is_known = key in KNOWN
         except Exception:  # a key of the user's whose __hash__ or __eq__ raises

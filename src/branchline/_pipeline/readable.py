@@ -59,7 +59,8 @@ class ReadableSide(ShortSpan, SdkSpan):
     dropped_attributes = 0
     dropped_events = 0
     dropped_links = 0
-    checkpoint: tuple[int, int] | None = None
+    # What the latest checkpoint has told: its attributes, and how many events.
+    checkpoint: tuple[dict[str, Any], int] | None = None
     bill: Bill | None = None
     _own_context: SpanContext | None = None
     _parent_context: SpanContext | None = None

@@ -21,7 +21,7 @@ from ..values import freeze, freeze_key, freeze_name
 from .active import SPAN_KEY, detach, get_current, give_back, reset_current
 from .finalisers import set_current
 from .lanes import moment
-from .plain import KNOWN, LONG, known_name, knows_all, made_plain
+from .plain import KNOWN, LIGHT, LONG, known_name, knows_all, made_plain
 from .readable import ReadableSide
 from .usages import settle
 
@@ -130,7 +130,8 @@ class Span(ReadableSide):
         plain, weight = made_plain(attributes, self.lane.pipeline.odd)
         if weight:
             self.weight += weight
-            self.is_common = False
+            if self.weight > LIGHT:
+                self.is_common = False
         if not SPENDING_KEYS.isdisjoint(plain):
             self.is_common = False
         return plain

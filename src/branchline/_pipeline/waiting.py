@@ -1,4 +1,4 @@
-"""What threads wait for: a place in the queue, and a turn at writing."""
+"""What threads wait for: a place in the queue, and a turn at writing; and for how long what is queued has waited."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from time import perf_counter_ns, time_ns
 from typing import Any, Final
 
 from .._journal.fields import ENDED
-from .._journal.records import LOG_RECORD, TIME_AT
+from .._journal.records import LOG_RECORD, TIME_AT, LogRecord
 
 
 _TURN_SECONDS: Final = 2.0
@@ -68,11 +68,14 @@ class Turn:
 
 
 def waited_ns(queue: deque[Any]) -> int:
-    """Return for how long the first in *queue* has waited: since it ended or happened, as it says itself."""
+    """Return for how long the first in *queue* has waited: since it ended or happened, where it says so."""
     try:
         first = queue[0]
     except IndexError:
         return 0
-    if first.__class__ is list:
-        return int(time_ns() - first[TIME_AT] if first[0] == LOG_RECORD else perf_counter_ns() - first[ENDED])
-    return time_ns() - int(getattr(first, "ended", 0) or getattr(first, "time", 0))
+    if first.__class__ is LogRecord:
+        return time_ns() - int(first.time)
+    fields = first if first.__class__ is list else getattr(first, "fields", None)
+    if fields is None:
+        return 0
+    return int(time_ns() - fields[TIME_AT] if fields[0] == LOG_RECORD else perf_counter_ns() - fields[ENDED])

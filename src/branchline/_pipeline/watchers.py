@@ -74,6 +74,8 @@ class Unkept:
         """Count a finished span as sampled out."""
         self._pipeline.sampled_out += 1
 
+    submit_common = submit
+
     def torn(self, span: Span) -> None:
         """Keep nothing of a span whose end was torn off either."""
 

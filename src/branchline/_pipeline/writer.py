@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from .. import names
 from .._journal import layout
+from .._journal.encode import SPANS_PER_LINE
 from .._journal.snapshots import Snapshot
 from .audience import Audience
 from .checkpoints import Checkpoints
@@ -169,7 +170,9 @@ class Writer:
             if not queue or (most is not None and most <= 0) or (self._stopping and not is_last):
                 break
             most = None if most is None else most - _BATCH
-            self._outbox.take([queue.popleft() for _ in range(min(len(queue), _BATCH))], self._markers)
+            # Without a ring, what waits for the rest of a batch is lost in a kill.
+            batch = SPANS_PER_LINE if pipeline.ring is None else _BATCH
+            self._outbox.take([queue.popleft() for _ in range(min(len(queue), batch))], self._markers)
         if was_idle:
             return
         pipeline.heavy = 0
