@@ -15,8 +15,9 @@ from branchline._journal.dead_letters import files, letters_in
 from branchline._journal.layout import Signal
 from branchline.errors import JournalError
 from branchline.exporters import deliveries
-from branchline.exporters.deliveries import Delivery, DeliveryOptions, Step, begin
+from branchline.exporters.deliveries import Delivery, begin
 from branchline.exporters.otlp.answers import Answer
+from branchline.exporters.underway import DeliveryOptions, Step
 from journals import journal, log, logs_line, span, spans_line
 from shelves import RETRY, Shelf, in_turn, items
 

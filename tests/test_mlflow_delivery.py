@@ -15,7 +15,6 @@ from branchline._journal.claims import claimed
 from branchline._journal.cursors import Totals
 from branchline._journal.dead_letters import files, letters_in
 from branchline._mlflow.limits import Data
-from branchline.exporters.deliveries import DeliveryOptions, Step
 from branchline.exporters.mlflow import delivery as module
 from branchline.exporters.mlflow.delivery import RunDelivery, Scope
 from branchline.exporters.mlflow.health import Health
@@ -23,6 +22,7 @@ from branchline.exporters.mlflow.reporter import Place, Reporter
 from branchline.exporters.mlflow.trace_parts import TracePart
 from branchline.exporters.mlflow.trace_reporter import TraceReporter
 from branchline.exporters.mlflow.traces import TraceRequests
+from branchline.exporters.underway import DeliveryOptions, Step
 from journals import BEGIN, Journal, attributes, journal, log, opened, point, raised, span
 from mlflow_memory import Memory, Run, failure
 

@@ -14,7 +14,6 @@ from branchline._journal.claims import claimed
 from branchline._journal.dead_letters import files, letters_in
 from branchline._journal.decode import DecodedSpan, decode_line
 from branchline._mlflow.failures import MLflowFailure
-from branchline.exporters.deliveries import DeliveryOptions
 from branchline.exporters.mlflow import delivery as delivery_module
 from branchline.exporters.mlflow import picture
 from branchline.exporters.mlflow.delivery import RunDelivery, Scope
@@ -23,6 +22,7 @@ from branchline.exporters.mlflow.reporter import Place, Reporter
 from branchline.exporters.mlflow.trace_parts import TracePart, trace_id_of
 from branchline.exporters.mlflow.trace_reporter import TraceReporter
 from branchline.exporters.mlflow.traces import TraceRequests, requests_in, requests_of
+from branchline.exporters.underway import DeliveryOptions
 from journals import TRACE, Journal, journal, opened, span
 from mlflow_memory import Memory, failure
 

@@ -16,9 +16,9 @@ from rich.text import Text
 from ..config import MLflow, find_pyproject, load_config
 from ..errors import BranchlineError
 from ..exporters.checkup import Finding, follower_folders, look_at_destination, look_at_follower, look_at_journal
-from ..exporters.deliveries import Destination
 from ..exporters.otlp.destination import OtlpDestination
 from ..exporters.places import destinations
+from ..exporters.underway import Destination
 from ..read.tree import printable
 from .options import CommandError, common_options, found_runs, mlflow_options, print_json, terminal
 from .paint import glyphs, styled

@@ -22,9 +22,9 @@ from ..errors import BranchlineError
 from ..exporters import shipping
 from ..exporters.accounts import NOUNS, Counts, in_words
 from ..exporters.console.text import plural
-from ..exporters.deliveries import Destination, Underway
 from ..exporters.places import destinations
 from ..exporters.shipping import Left, Shipped, Shipper, left_of, runs_left_for, runs_refused_by, size_left
+from ..exporters.underway import Destination, Underway
 from ..read.tree import printable
 from .options import CommandError, common_options, found_run, found_runs, mlflow_options, print_json, terminal
 from .paint import STYLES, glyphs, seconds, styled, table

@@ -14,9 +14,10 @@ from .._journal import cursors, layout
 from .._journal.cursors import Cursor, Key
 from .._journal.unread import ends
 from ..errors import JournalError
-from .deliveries import DeliveryOptions, Destination, Step, Tell, Underway, begin
+from .deliveries import begin
 from .leftovers import Leftovers
 from .patience import Patience
+from .underway import DeliveryOptions, Destination, Step, Tell, Underway
 
 
 # From the first line to its delivery: what comes meanwhile travels with it.

@@ -18,8 +18,8 @@ from .self_metrics import self_metrics
 
 if TYPE_CHECKING:
     # Only a run that is delivered pays for what that takes.
-    from .deliveries import Destination, Tell
     from .follower import Follower
+    from .underway import Destination, Tell
 
 Makers = Mapping[str, "Callable[[], Destination]"]
 """By the kind of follower: what makes its destination, in this process and again in a forked child."""

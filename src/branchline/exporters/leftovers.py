@@ -11,7 +11,8 @@ from .._journal import cursors, layout
 from .._journal.recovery import recover_run
 from .._journal.unread import unread_bytes
 from ..errors import JournalError
-from .deliveries import NOTHING, DeliveryOptions, Destination, Step, Tell, Underway, begin, is_unfinished
+from .deliveries import begin, is_unfinished
+from .underway import NOTHING, DeliveryOptions, Destination, Step, Tell, Underway
 
 
 # What an application delivers beside its own work; `branchline ship` does the rest.

@@ -10,9 +10,9 @@ from typing import Final
 from .._journal import cursors
 from ..config import OTLP, Config, MLflow
 from ..errors import ConfigError
-from .deliveries import Destination
 from .followers import makers_for
 from .otlp.destination import OtlpDestination
+from .underway import Destination
 
 
 Say = Callable[[str], None]

@@ -11,8 +11,9 @@ from pathlib import Path
 from .._journal import dead_letters
 from .._journal.cursors import Cursor, Key, Place
 from .._journal.dead_letters import DeadLetter, bury
-from .deliveries import BATCH_BYTES, NOTHING, Destination, Step, Underway, shares
+from .deliveries import shares
 from .otlp.answers import Answer
+from .underway import BATCH_BYTES, NOTHING, Destination, Step, Underway
 
 
 class SecondTry:

@@ -14,9 +14,10 @@ from .._journal.layout import Signal
 from .._journal.payloads import items_in
 from .._journal.unread import Reader, unread_bytes
 from ..errors import JournalError
-from .deliveries import DeliveryOptions, Destination, Tell, Underway, begin, is_unfinished
+from .deliveries import begin, is_unfinished
 from .patience import Patience
 from .second_try import SecondTry
+from .underway import DeliveryOptions, Destination, Tell, Underway
 
 
 _LOOK_SECONDS: Final = 0.2

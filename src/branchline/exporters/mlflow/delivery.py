@@ -27,7 +27,7 @@ from ..._journal.unread import Read, Reader
 from ..._mlflow.failures import MLflowFailure
 from ...errors import MissingExtraError
 from ...log_api import PLAIN_SUPPRESSION, SUPPRESSION
-from ..deliveries import NOTHING, DeliveryOptions, Step, Tell
+from ..underway import NOTHING, DeliveryOptions, Step, Tell
 from .health import UNREACHABLE
 from .picture import Picture
 from .points import source_of

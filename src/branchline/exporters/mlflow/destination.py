@@ -19,8 +19,8 @@ from ..._mlflow.client import Client
 from ..._mlflow.failures import MLflowFailure
 from ...destinations import MLflow, shown_url
 from ...errors import MissingExtraError, missing_extra
-from ..deliveries import DeliveryOptions, Tell
 from ..otlp.answers import Answer
+from ..underway import DeliveryOptions, Tell
 from .delivery import RunDelivery, Scope
 from .health import UNREACHABLE, Health
 from .reporter import Place, Reporter
