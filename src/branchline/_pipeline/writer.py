@@ -11,6 +11,7 @@ from typing import Any, Final
 from .. import names
 from .._journal import layout
 from .._journal.encode import SPANS_PER_LINE
+from .._journal.ring import SLOTS
 from .._journal.snapshots import Snapshot
 from .audience import Audience
 from .checkpoints import Checkpoints
@@ -22,6 +23,8 @@ from .waiting import Marker
 
 
 _BATCH: Final = 512
+# Half of a ring.
+_CROWD: Final = SLOTS // 2
 # The longest that a record may wait in memory: what a kill can cost with durability="batch".
 _POLL_SECONDS: Final = 0.1
 _IDLE_AFTER_SECONDS: Final = 1.0
@@ -170,8 +173,9 @@ class Writer:
             if not queue or (most is not None and most <= 0) or (self._stopping and not is_last):
                 break
             most = None if most is None else most - _BATCH
-            # Without a ring, what waits for the rest of a batch is lost in a kill.
-            batch = SPANS_PER_LINE if pipeline.ring is None else _BATCH
+            # Without a ring, what waits for the rest of a batch is lost in a kill; and who waits for room in one that is
+            # nearly full, is to see that the writer gets on.
+            batch = SPANS_PER_LINE if pipeline.ring is None or len(queue) > _CROWD else _BATCH
             self._outbox.take([queue.popleft() for _ in range(min(len(queue), batch))], self._markers)
         if was_idle:
             return
