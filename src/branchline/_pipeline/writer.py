@@ -172,10 +172,10 @@ class Writer:
             self._reach_markers()
             if not queue or (most is not None and most <= 0) or (self._stopping and not is_last):
                 break
-            most = None if most is None else most - _BATCH
-            # Without a ring, what waits for the rest of a batch is lost in a kill; and who waits for room in one that is
-            # nearly full, is to see that the writer gets on.
+            # Without a ring, what waits for the rest of a batch is lost in a kill; and who waits for room in one that
+            # is nearly full, is to see that the writer gets on.
             batch = SPANS_PER_LINE if pipeline.ring is None or len(queue) > _CROWD else _BATCH
+            most = None if most is None else most - batch
             self._outbox.take([queue.popleft() for _ in range(min(len(queue), batch))], self._markers)
         if was_idle:
             return
