@@ -74,9 +74,14 @@ def _one_of(*words: str) -> Callable[[object], str]:
 def _path(value: object) -> Path:
     if not isinstance(value, str | os.PathLike) or "\0" in (text := os.fsdecode(value)) or not text:
         raise ValueError
-    # The journal says in JSON where it is: a name that is no text of any language cannot be said there.
-    text.encode()
     return Path(text).expanduser()
+
+
+def _directory(value: object) -> Path:
+    path = _path(value)
+    # The journal says in JSON where it is: a name that is no text of any language cannot be said there.
+    str(path).encode()
+    return path
 
 
 def _run_id(value: object) -> str:
@@ -190,7 +195,7 @@ _ON_OR_OFF: Final = "True or False (as text: true, yes, on, 1, false, no, off, 0
 
 OPTIONS: Final[Mapping[str, Option]] = {
     "service_name": Option(read=_text, accepted="a text that is not empty", variable="OTEL_SERVICE_NAME"),
-    "directory": Option(read=_path, accepted="a path in UTF-8", variable="BRANCHLINE_DIR"),
+    "directory": Option(read=_directory, accepted="a path in UTF-8", variable="BRANCHLINE_DIR"),
     "run_id": Option(
         read=_run_id,
         accepted="1 to 128 of the characters A-Z a-z 0-9 . _ - with no dot in front, and no device name",

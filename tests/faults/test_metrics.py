@@ -214,7 +214,10 @@ def test_a_disk_that_takes_no_more(tmp_path):
         found.add(1, {"a": 1})
         bl.flush()
 
-        def refuse(descriptor, data):
+        def refuse(descriptor, data, take=os.write):
+            # What tells the counts has room: no line of a journal begins so.
+            if bytes(data[:2]) == b"{\\n":
+                return take(descriptor, data)
             raise OSError(28, "No space left on device")
 
         os.write = refuse
