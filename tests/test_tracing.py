@@ -550,6 +550,13 @@ class ByName(Sampler):
         return "ByName"
 
 
+class OnlyRecorded(ByName):
+    """Has every span recorded and none kept, and gives it nothing: else it is like most."""
+
+    def should_sample(self, *args: Any, **kwargs: Any) -> SamplingResult:
+        return SamplingResult(Decision.RECORD_ONLY)
+
+
 class Recorder(SpanProcessor):
     """Keeps what it is shown."""
 
@@ -615,7 +622,7 @@ def test_steps_that_are_only_recorded(tmp_path: Path) -> None:
     A plain step that the sampler wants recorded and not kept is counted as sampled out; processors see it.
     """
     watching = Recorder()
-    with bl.configure("sampled", directory=tmp_path, console=False, sampler=ByName({"seen": Decision.RECORD_ONLY})):
+    with bl.configure("sampled", directory=tmp_path, console=False, sampler=OnlyRecorded({})):
         provider: Any = trace.get_tracer_provider()
         provider.add_span_processor(watching)
         with bl.step("seen"):
