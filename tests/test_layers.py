@@ -32,7 +32,7 @@ def row(*rooms: str, packages: tuple[str, ...] = ()) -> Row:
     return Row(rooms=frozenset(rooms), packages=frozenset(packages))
 
 
-SPANS = ("foreign", "outcomes", "generators", "captures", "callables", "steps", "branches", "stamps")
+SPANS = ("foreign", "outcomes", "generators", "captures", "callables", "wrappers", "steps", "branches", "stamps")
 USAGE = ("foreign_usage", "step_usage", "responses", "spending", "token_log", "usage", "prices", "budget")
 LATER = (*USAGE, "metrics", "monitor", "progress", "metadata", "events", "logs")
 RECORD_MODULES = (*SPANS, *LATER)

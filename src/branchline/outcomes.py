@@ -5,7 +5,9 @@ from __future__ import annotations
 import sys
 
 from . import names
+from .context import Recording
 from .tracebacks import qualified_name
+from .values import freeze
 
 
 def outcome_of(error: BaseException | None) -> str:
@@ -34,6 +36,18 @@ def is_worth_recording(error: BaseException) -> bool:
 def error_type(error: BaseException) -> str:
     """Return the exception's class as OpenTelemetry names it: ``module.Class``, or just the name of a built-in."""
     return qualified_name(type(error))
+
+
+def left_with(recording: Recording, error: BaseException, *, record_exception: bool = True) -> None:
+    """End *recording* with the exception that left its block or function."""
+    outcome = outcome_of(error)
+    if not is_worth_recording(error):
+        recording.leave(outcome)
+    elif record_exception:
+        recording.leave(outcome, error=error)
+    else:
+        recording.put({names.ERROR_TYPE: error_type(error)})
+        recording.leave(outcome, message=str(freeze(error)))
 
 
 def _outcome_of_group(group: BaseExceptionGroup[BaseException]) -> str:

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import functools
-import inspect
-from collections.abc import Callable, Iterable, Mapping
-from types import MethodType, TracebackType
+from collections.abc import Callable, Iterable
+from types import TracebackType
 from typing import Any, ClassVar, Final, Self, TypeVar, overload
 
 from opentelemetry import trace
 from opentelemetry.trace import SpanContext
 
-from . import foreign, generators, names, stamps, step_usage
-from .callables import TracedObject, TracedPartial
-from .captures import Call, Capture, wanted
-from .context import CURRENT, Recorder, Recording
+from . import foreign, names, stamps, step_usage
+from .captures import Capture
+from .context import CURRENT, Recording
 from .metrics import record_on
-from .outcomes import error_type, is_worth_recording, outcome_of
+from .outcomes import error_type, left_with
 from .values import MAX_NAME, freeze, freeze_key, freeze_name
+from .wrappers import Options, traced
 
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -186,18 +185,6 @@ def current_step() -> Step | None:
     return found
 
 
-def left_with(recording: Recording, error: BaseException, *, record_exception: bool = True) -> None:
-    """End *recording* with the exception that left its block or function."""
-    outcome = outcome_of(error)
-    if not is_worth_recording(error):
-        recording.leave(outcome)
-    elif record_exception:
-        recording.leave(outcome, error=error)
-    else:
-        recording.put({names.ERROR_TYPE: error_type(error)})
-        recording.leave(outcome, message=_text(error))
-
-
 def _error_of(why: Any) -> BaseException | None:
     # By its type: an object may raise when it is asked what it is.
     return why if issubclass(type(why), BaseException) else None
@@ -281,7 +268,7 @@ def traced_step(
         record_exception: record a failing call's traceback, not only its type and message.
         attributes: set on every call.
     """
-    options = _Options(
+    options = Options(
         name=name if isinstance(name, str) else None,
         capture=capture,
         new_trace=new_trace,
@@ -289,157 +276,5 @@ def traced_step(
         attributes={freeze_key(key): freeze(value) for key, value in attributes.items()} or None,
     )
     return (
-        functools.partial(_traced, options=options) if name is None or isinstance(name, str) else _traced(name, options)
+        functools.partial(traced, options=options) if name is None or isinstance(name, str) else traced(name, options)
     )
-
-
-class _Options:
-    """What a decorator was told."""
-
-    __slots__ = ("attributes", "capture", "name", "new_trace", "record_exception")
-
-    def __init__(
-        self,
-        *,
-        name: str | None,
-        capture: Capture,
-        new_trace: bool,
-        record_exception: bool,
-        attributes: dict[str, object] | None,
-    ) -> None:
-        for option, value in (("new_trace", new_trace), ("record_exception", record_exception)):
-            if not isinstance(value, bool):
-                msg = f"{option} is True or False, not {value!r}"
-                raise TypeError(msg)
-        self.name = name
-        self.capture = wanted(capture)
-        self.new_trace = new_trace
-        self.record_exception = record_exception
-        self.attributes = attributes
-
-
-def _traced(function: Any, options: _Options) -> Any:
-    if isinstance(function, (classmethod, staticmethod)):
-        return type(function)(_traced(function.__func__, options))
-    if inspect.isclass(function) or not callable(function):
-        msg = f"traced_step takes a name, or a function, method or callable object to decorate; not {function!r}"
-        raise TypeError(msg)
-    again = functools.partial(_traced, options=options)
-    if isinstance(function, functools.partial):
-        return TracedPartial.of(function, again)
-    if isinstance(function, MethodType):
-        return MethodType(again(function.__func__), function.__self__)
-    wrapper = _wrapped(function, options)
-    if inspect.isfunction(function):
-        return functools.update_wrapper(wrapper, function)
-    return TracedObject(function, wrapper, again)
-
-
-def _wrapped(function: Any, options: _Options) -> Callable[..., Any]:
-    """Return *function* with a step around, of the kind that it is."""
-    title = freeze_name(options.name) if options.name else _default_name(function)
-    kinds = (function, type(function).__call__)
-    if any(map(inspect.isasyncgenfunction, kinds)):
-        opening = functools.partial(_entered, title, options, Call(function))
-        return generators.traced_async_generator(function, opening)
-    if any(map(inspect.isgeneratorfunction, kinds)):
-        opening = functools.partial(_entered, title, options, Call(function))
-        return generators.traced_generator(function, opening)
-    if any(map(inspect.iscoroutinefunction, kinds)):
-        return _traced_coroutine(function, title, options)
-    return _traced_call(function, title, options)
-
-
-def _default_name(function: Any) -> str:
-    name = getattr(function, "__qualname__", None)
-    return freeze_name(name if isinstance(name, str) else type(function).__qualname__).replace(".<locals>", "")
-
-
-def _traced_call(function: Callable[..., Any], title: str, options: _Options) -> Callable[..., Any]:
-    attributes = options.attributes
-    capture = options.capture
-    new_trace = options.new_trace
-    record_exception = options.record_exception
-    call = Call(function)
-
-    def wrapper(*args: Any, **kwargs: Any) -> Any:
-        recorder = CURRENT.recorder
-        if recorder is None:
-            recorder = foreign.recorder()
-            if recorder is None:
-                return function(*args, **kwargs)
-        if new_trace:
-            recording = recorder.enter(title, "step", attributes, new_trace=True)
-        else:
-            recording = recorder.open_step(title, attributes)
-        captured = recorder.capture if capture is None else capture
-        if captured:
-            call.arguments(recording, captured, args, kwargs)
-        try:
-            # Most calls have no keywords, and taking none apart is not for free.
-            result = function(*args, **kwargs) if kwargs else function(*args)
-        except BaseException as error:
-            left_with(recording, error, record_exception=record_exception)
-            raise
-        if captured:
-            call.result(recording, captured, result)
-        recording.leave("success")
-        return result
-
-    return wrapper
-
-
-def _traced_coroutine(function: Callable[..., Any], title: str, options: _Options) -> Callable[..., Any]:
-    attributes = options.attributes
-    capture = options.capture
-    new_trace = options.new_trace
-    record_exception = options.record_exception
-    call = Call(function)
-
-    async def wrapper(*args: Any, **kwargs: Any) -> Any:
-        recorder = CURRENT.recorder
-        if recorder is None:
-            recorder = foreign.recorder()
-            if recorder is None:
-                return await function(*args, **kwargs)
-        if new_trace:
-            recording = recorder.enter(title, "step", attributes, new_trace=True)
-        else:
-            recording = recorder.open_step(title, attributes)
-        captured = recorder.capture if capture is None else capture
-        if captured:
-            call.arguments(recording, captured, args, kwargs)
-        try:
-            result = await (function(*args, **kwargs) if kwargs else function(*args))
-        except BaseException as error:
-            left_with(recording, error, record_exception=record_exception)
-            raise
-        if captured:
-            call.result(recording, captured, result)
-        recording.leave("success")
-        return result
-
-    return wrapper
-
-
-def _entered(
-    title: str, options: _Options, call: Call, args: tuple[Any, ...], kwargs: Mapping[str, Any]
-) -> generators.Opened | None:
-    """Start the step of a generator, or return None where nothing records it."""
-    recorder: Recorder | None = CURRENT.recorder or foreign.recorder()
-    if recorder is None:
-        return None
-    recording = recorder.enter(title, names.KIND_STEP, options.attributes, new_trace=options.new_trace)
-    captured = recorder.capture if options.capture is None else options.capture
-    if captured:
-        call.arguments(recording, captured, args, kwargs)
-
-    def fail(error: BaseException) -> None:
-        left_with(recording, error, record_exception=options.record_exception)
-
-    def finish(result: object) -> None:
-        if captured:
-            call.result(recording, captured, result)
-        recording.leave(names.SUCCESS)
-
-    return generators.Opened(recording, finish, fail)
