@@ -14,6 +14,7 @@ import pytest
 from opentelemetry import trace
 
 import branchline as bl
+from branchline.monitor import timed_operation
 from branchline.testing import capture
 
 
@@ -339,6 +340,33 @@ def test_traceback_is_the_users(captured, kind):
         "fails",
     ]
     assert [line.rpartition(" in ")[2] for line in stack_lines(below) if line.startswith("File")] == ["inner", "fails"]
+
+
+@pytest.mark.parametrize("executor", [None, "thread"])
+def test_traceback_of_a_branch_that_is_run_is_the_users(captured, executor):
+    """Who runs the branches of an experiment has no frame in what they raise."""
+
+    def trained(config):
+        raise Boom("no")
+
+    bl.run_branches(trained, [{"rate": 1}], executor=executor)
+
+    stack = captured.branches[0].exception.stacktrace
+    assert [line.rpartition(" in ")[2] for line in stack.splitlines() if line.startswith("  File")] == ["trained"]
+
+
+def test_traceback_of_a_timed_operation_is_the_users(captured):
+    """What watches how long a function takes has no frame in what it raises."""
+
+    @timed_operation("timed")
+    def slow():
+        raise Boom("no")
+
+    with pytest.raises(Boom):
+        slow()
+
+    lines = stack_lines(captured.one("timed"))
+    assert [line.rpartition(" in ")[2] for line in lines if line.startswith("File")] == ["slow"]
 
 
 def test_chained_exceptions(captured):

@@ -23,11 +23,12 @@ def said(error: BaseException) -> str:
 
 
 _HERE: Final = os.path.dirname(__file__)  # noqa: PTH120  # pathlib is not loaded for those who only decorate
-# Where a step, a branch or a generator is entered and left. Whole paths: users may have modules of these names, too.
-_OUR_FILES: Final = frozenset(
-    f"{_HERE}{os.sep}{name}.py" for name in ("steps", "branches", "generators", "callables", "context")
+# What enters and leaves steps and branches, and calls what a user wrote. Whole paths: users may have modules of these
+# names, too.
+_OURS: Final = (
+    *(f"{_HERE}{os.sep}{module}.py" for module in ("steps", "wrappers", "generators", "callables", "context")),
+    *(f"{_HERE}{os.sep}{room}{os.sep}" for room in ("branches", "monitor")),
 )
-
 
 # Of one exception, the innermost. Where a function calls itself for ever, each of a thousand steps records its own.
 _MOST_FRAMES: Final = 128
@@ -65,7 +66,7 @@ def _leave_out_ours(described: traceback.TracebackException) -> None:
     pending = [described]
     while pending:
         found = pending.pop()
-        theirs = [frame for frame in found.stack if frame.filename not in _OUR_FILES]
+        theirs = [frame for frame in found.stack if not frame.filename.startswith(_OURS)]
         if len(theirs) < len(found.stack):
             found.stack = traceback.StackSummary.from_list(theirs)
         pending += [linked for linked in (found.__cause__, found.__context__, *(found.exceptions or ())) if linked]
