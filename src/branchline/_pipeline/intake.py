@@ -5,7 +5,6 @@ from __future__ import annotations
 import _thread
 import contextlib
 import threading
-import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
@@ -19,7 +18,7 @@ from .neighbours import WriterLike
 from .notices import Notices
 from .pipeline_options import PipelineOptions
 from .rare_records import thoroughly_frozen
-from .waiting import Marker, waited_ns
+from .waiting import Marker, Wait, waited_ns
 
 
 _WAKE_EVERY: Final = 512
@@ -217,35 +216,34 @@ class Intake:
             return
         batches = self.batches
         self.wake_at = -1
-        deadline = time.monotonic() + self.options.max_wait_seconds
-        while self._is_behind() and time.monotonic() < deadline and not self.is_failing:
-            time.sleep(_POLL_SECONDS)
+        wait = Wait(self.options.max_wait_seconds)
+        while self._is_behind() and not self.is_failing and wait.nap(_POLL_SECONDS):
+            pass
         if (self.batches == batches or not self._is_behind()) and not (self.is_closed or self.is_direct):
             self.wake_at = len(self.queue) + _WAKE_EVERY
 
     def _wait_for_room(self) -> bool:
-        deadline = time.monotonic() + self.options.max_wait_seconds
+        wait = Wait(self.options.max_wait_seconds)
         while self.queue_bytes > self.options.memory_limit:
-            if self.is_failing or time.monotonic() > deadline or self.is_writer():
+            if self.is_failing or self.is_writer():
                 return False
             self.wake()
-            time.sleep(0.0005)
+            if not wait.nap(0.0005):
+                return False
         return True
 
     def _wait_for_slot(self, ring: Ring) -> int:
         """Return a slot of the full *ring* that came free in time, or -1."""
-        began = time.monotonic()
-        batches = self.batches
+        wait, batches = Wait(self.options.max_wait_seconds), self.batches
         while (slot := ring.take()) < 0:
             if self.is_failing or self.is_direct or self.is_writer():
                 return -1
-            if time.monotonic() > began + self.options.max_wait_seconds:
+            self.wake()
+            if not wait.nap(0.0002):
                 if self.batches == batches:
                     return -1
                 # It is written, and only others were faster: a while longer is better than to be unprotected.
-                began, batches = time.monotonic(), self.batches
-            self.wake()
-            time.sleep(0.0002)
+                wait, batches = Wait(self.options.max_wait_seconds), self.batches
         return slot
 
     @property

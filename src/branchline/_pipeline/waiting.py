@@ -1,4 +1,4 @@
-"""What threads wait for: a place in the queue, and a turn at writing; and for how long what is queued has waited."""
+"""What threads wait for, and how long: a place in the queue, room in it, a turn at writing; how old what waits is."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from time import perf_counter_ns, time_ns
+from time import monotonic, perf_counter_ns, sleep, time_ns
 from typing import Any, Final
 
 from .._journal.fields import ENDED
@@ -15,6 +15,33 @@ from .._journal.records import LOG_RECORD, TIME_AT, LogRecord
 
 
 _TURN_SECONDS: Final = 2.0
+# Threads that want to run have their turn within this, unless the machine is busy elsewhere.
+_LONGEST_NAP: Final = 0.005
+
+
+class Wait:
+    """What is left of the time that a recording call waits for the writer.
+
+    What it has spent asleep counts no more than a little of the time each time: where the whole process was not run, by
+    a busy machine or a container that had used up its share, the writer could not get on either.
+    """
+
+    __slots__ = ("_left", "_looked")
+
+    def __init__(self, seconds: float) -> None:
+        """Wait for *seconds*, in all."""
+        self._left = seconds
+        self._looked = monotonic()
+
+    def nap(self, seconds: float) -> bool:
+        """Sleep for *seconds*; return whether there is time left."""
+        if self._left <= 0:
+            return False
+        sleep(seconds)
+        now = monotonic()
+        self._left -= min(now - self._looked, max(seconds, _LONGEST_NAP))
+        self._looked = now
+        return True
 
 
 class Marker:
