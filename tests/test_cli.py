@@ -308,7 +308,7 @@ def test_show_a_killed_run(tmp_path: Path) -> None:
 
 branch  status          duration  steps  errors  stamps
 ───────────────────────────────────────────────────────
-a       ⚡ interrupted                1       1       2"""
+a       ⚡ interrupted                1       0       2"""
     )
 
 
@@ -503,6 +503,22 @@ def test_runs_json(tmp_path: Path) -> None:
             "branches": {"success": 1, "failed": 1, "skipped": 1},
         }
     ]
+
+
+def test_what_was_stopped_is_no_error(tmp_path: Path) -> None:
+    """
+    Errors are what went wrong, as in the summary at the end: a step that was interrupted or cancelled did not.
+    """
+    journal(tmp_path).spans(
+        span(1, "all"),
+        span(2, "stopped", parent=1, outcome="interrupted", code=2),
+        span(3, "left", parent=1, outcome="cancelled", code=2),
+        span(4, "broken", parent=1, outcome="failed", code=2),
+    )
+
+    [told] = json.loads(called("runs", "--json", "-d", tmp_path).output)
+
+    assert (told["steps"], told["errors"]) == (4, 1)
 
 
 def test_a_large_run_is_not_parsed(tmp_path: Path) -> None:

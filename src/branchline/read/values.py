@@ -319,9 +319,12 @@ def walk(steps: Iterable[Step]) -> Iterator[Step]:
 
 
 def errors_in(steps: Iterable[Step]) -> int:
-    """Return how often something went wrong in *steps* and below; what travels up from a child is no other error."""
-    failed = [step for step in walk(steps) if step.is_failed]
-    return sum(1 for step in failed if not any(child.is_failed for child in step.children))
+    """Return how often something went wrong in *steps* and below; what travels up from a child is no other error.
+
+    Who is cancelled or interrupted has not gone wrong.
+    """
+    failed = [step for step in walk(steps) if step.outcome == "failed"]
+    return sum(1 for step in failed if not any(child.outcome == "failed" for child in step.children))
 
 
 def steps_of(spans: Iterable[Step]) -> tuple[Step, ...]:
