@@ -217,7 +217,7 @@ class Intake:
         batches = self.batches
         self.wake_at = -1
         wait = Wait(self.options.max_wait_seconds)
-        while self._is_behind() and not self.is_failing and wait.nap(_POLL_SECONDS):
+        while self._is_behind() and wait.nap(_POLL_SECONDS) and not self.is_failing:
             pass
         if (self.batches == batches or not self._is_behind()) and not (self.is_closed or self.is_direct):
             self.wake_at = len(self.queue) + _WAKE_EVERY
