@@ -29,6 +29,8 @@ def loaded(program, cwd):
 
 
 HEAVY = (
+    "branchline.branches.plan",
+    "branchline.branches.running",
     "opentelemetry.sdk",
     "opentelemetry.exporter",
     "asyncio",

@@ -7,18 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .branches import (
-    Branch,
-    BranchContainer,
-    Experiment,
-    arun_branches,
-    branch,
-    current_branch,
-    experiment,
-    iter_branches,
-    run_branches,
-    traced_experiment,
-)
+from .branches import Branch, BranchContainer, Experiment, branch, current_branch, experiment
 from .context import attach, carrier, carry
 from .errors import BranchlineError, ConfigError, JournalError, MissingExtraError
 from .events import event
@@ -32,6 +21,7 @@ from .steps import Step, current_step, step, traced_step
 __version__ = VERSION
 
 if TYPE_CHECKING:
+    from .branches.running import arun_branches, iter_branches, run_branches, traced_experiment
     from .destinations import OTLP, MLflow
     from .events.subscribing import Subscription, subscribe
     from .limits import BudgetConfig, BudgetExceeded
@@ -89,7 +79,8 @@ __all__ = [
     "track",
 ]
 
-# Whoever only decorates functions must not pay for the OpenTelemetry SDK, for patterns of secrets, for exact decimals.
+# Whoever only decorates functions must not pay for the OpenTelemetry SDK, for patterns of secrets, for exact decimals,
+# for having branches run.
 __getattr__ = _later(
     __name__,
     {
@@ -101,13 +92,17 @@ __getattr__ = _later(
         "Redactor": "redaction",
         "Subscription": "events.subscribing",
         "Telemetry": "telemetry",
+        "arun_branches": "branches.running",
         "configure": "telemetry",
         "get_logger": "logs.registry",
         "flush": "telemetry",
+        "iter_branches": "branches.running",
         "record_usage": "usage",
+        "run_branches": "branches.running",
         "shutdown": "telemetry",
         "subscribe": "events.subscribing",
         "track": "progress",
+        "traced_experiment": "branches.running",
     },
 )
 
