@@ -63,7 +63,8 @@ LEAVES = (
         "errors",
         "metadata_documents",
     ),
-    *("periods", "limits", "totals", "destinations", "options", "config", "active", "context", "log_api"),
+    *("periods", "limits", "totals", "destinations", "options", "config", "active"),
+    *("recording", "current", "context", "log_api"),
 )
 RECORD = (*LEAVES, *RECORD_MODULES)
 ABOVE_TELEMETRY = (*RECORD, "_files", "_journal", "_pipeline", "_mlflow", "backends", "engines", "exporters")
@@ -117,18 +118,12 @@ ROWS: Mapping[str, Row] = {
     "destinations": row("errors", "redaction"),
     "options": row("redaction", "destinations", "limits", "quantities", "price_list"),
     "config": row("errors", "redaction", "destinations", "limits", "links", "scripts", "price_list", "options"),
-    "context": row(
-        "names",
-        "errors",
-        "limits",
-        "totals",
-        "price_list",
-        "usage_values",
-        "progress_values",
-        "watching",
-        "updates",
+    "recording": row("usage_values", packages=(API,)),
+    "current": row(
+        *("recording", "limits", "totals", "price_list", "progress_values", "updates", "watching"),
         packages=(API,),
     ),
+    "context": row("recording", "current", packages=(API,)),
     "active": row(packages=(API,)),
     "log_api": row(packages=(API,)),
     # Record modules import each other downward: there is no list of what is below what, there are no cycles.
@@ -181,6 +176,8 @@ ROWS: Mapping[str, Row] = {
             "tracebacks",
             "config",
             "active",
+            "recording",
+            "current",
             "context",
             "log_api",
             "watching",
@@ -190,7 +187,7 @@ ROWS: Mapping[str, Row] = {
     ),
     "_mlflow": row("names", "errors", packages=("mlflow", "opentelemetry.proto")),
     "backends": row(*RECORD, "_mlflow", packages=(API,)),
-    "engines": row(*RECORD_MODULES, "context", "config", "errors", packages=("ray", "pyspark")),
+    "engines": row(*RECORD_MODULES, "recording", "current", "context", "config", "errors", packages=("ray", "pyspark")),
     "exporters": row("names", "errors", "config", "redaction", "values", "_journal", "_mlflow"),
     "exporters.console": row(
         *("names", "errors", "config", "limits", "links", "redaction", "values", "money", "tally", "progress_values"),

@@ -7,8 +7,9 @@ import pytest
 
 from branchline import names
 from branchline._journal.encode import Encoder
+from branchline._journal.log_records import LogRecord
 from branchline._journal.payloads import halves, items_in, sound, without_notes
-from branchline._journal.records import LogRecord, SpanRecord
+from branchline._journal.span_records import SpanRecord
 from journals import checkpoint, event, log, logs_line, opened, span, spans_line
 
 

@@ -14,10 +14,13 @@ import pytest
 
 from branchline import names
 from branchline._journal import layout
+from branchline._journal.belonging import Scope
+from branchline._journal.compact import dumps, ring_default
 from branchline._journal.encode import Encoder
-from branchline._journal.records import Bond, LogRecord, Scope, SpanRecord, dumps, log_tuple, ring_default, span_tuple
+from branchline._journal.log_records import LogRecord, log_tuple
 from branchline._journal.recovery import home_of, make_room, mounts, recover_run, recover_runs
 from branchline._journal.ring import MAGIC, DeadRing, Progress, Ring, create_ring, rings
+from branchline._journal.span_records import Bond, SpanRecord, span_tuple
 from branchline.redaction import Redactor
 
 

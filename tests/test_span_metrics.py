@@ -9,8 +9,9 @@ import pytest
 
 import branchline as bl
 import measured
+from branchline._journal.belonging import Scope
 from branchline._journal.durations import Durations
-from branchline._journal.records import Scope, SpanRecord
+from branchline._journal.span_records import SpanRecord
 from branchline._pipeline.span_metrics import SpanMetrics
 from branchline.boundaries import STEP_SECONDS
 from branchline.context import Identity

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Literal
 
 from . import names
-from .context import Recording
 from .cuts import beginning, beginning_of_bytes
+from .recording import Recording
 from .values import Value, freeze
 
 

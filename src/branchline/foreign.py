@@ -14,8 +14,10 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Link, ProxyTracerProvider, SpanContext, Status, StatusCode
 
 from . import names
-from .context import IDENTITY_KEY, Identity, Recording, UsagePlace, detach
+from .context import detach
+from .current import IDENTITY_KEY
 from .outcomes import error_type, is_worth_recording
+from .recording import Identity, Recording, UsagePlace
 from .tracebacks import said, stack_of
 from .values import Value, freeze, freeze_key, freeze_name
 

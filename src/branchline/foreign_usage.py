@@ -7,7 +7,7 @@ from typing import Any
 
 from opentelemetry import trace
 
-from .context import Identity, Recording, UsagePlace
+from .recording import Identity, Recording, UsagePlace
 from .tally import Tally
 from .usage_records import Labels, own_attributes
 from .usage_values import Usage

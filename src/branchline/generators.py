@@ -7,8 +7,8 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapp
 from typing import Any
 
 from . import names
-from .context import Recording
 from .outcomes import outcome_of
+from .recording import Recording
 
 
 class Opened:

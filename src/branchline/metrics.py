@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Final
 
 from . import foreign, names
 from .boundaries import boundaries_of
-from .context import CURRENT, Recording
+from .current import CURRENT
 from .errors import ConfigError
+from .recording import Recording
 
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from . import names
-from .context import Recording
+from .recording import Recording
 from .tracebacks import qualified_name
 from .values import freeze
 

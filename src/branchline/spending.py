@@ -10,9 +10,10 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from . import foreign, names, prices, responses
-from .context import CURRENT, Identity, Recording, UsagePlace
+from .current import CURRENT
 from .money import A_COST, money
 from .price_list import PriceBook
+from .recording import Identity, Recording, UsagePlace
 from .usage_values import TokenBreakdown, Usage
 from .values import freeze_name
 

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from . import foreign, names
-from .context import CURRENT, Recorder, Recording
+from .current import CURRENT
+from .recording import Recorder, Recording
 from .values import Value, freeze, freeze_key, freeze_name
 
 

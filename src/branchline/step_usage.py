@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
     from decimal import Decimal
 
-    from .context import Recording
+    from .recording import Recording
     from .usage_values import TokenBreakdown, Usage
 
 

@@ -12,9 +12,10 @@ from opentelemetry.trace import SpanContext
 
 from . import foreign, names, stamps, step_usage
 from .captures import Capture
-from .context import CURRENT, Recording
+from .current import CURRENT
 from .metrics import record_on
 from .outcomes import error_type, left_with
+from .recording import Recording
 from .values import MAX_NAME, freeze, freeze_key, freeze_name
 from .wrappers import Options, traced
 

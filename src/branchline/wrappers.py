@@ -11,8 +11,9 @@ from typing import Any
 from . import foreign, generators
 from .callables import TracedObject, TracedPartial
 from .captures import Call, Capture, wanted
-from .context import CURRENT, Recording
+from .current import CURRENT
 from .outcomes import left_with
+from .recording import Recording
 from .values import freeze_name
 
 

@@ -10,9 +10,10 @@ from typing import Any, Final, TypeVar
 from .. import names
 from ..redaction import REDACTED, Redactor
 from .jsontext import INT64_MAX, INT64_MIN, any_value, quoted
+from .log_records import SCOPE_AT
 from .log_texts import LogTexts
 from .plans import Plan, Plans, Writer
-from .records import SCOPE_AT, Bond, Mark, SpanLike
+from .span_records import Bond, Mark, SpanLike
 from .stored import span_record
 
 

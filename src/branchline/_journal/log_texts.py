@@ -8,9 +8,10 @@ from typing import Any, Final
 from .. import names
 from ..redaction import Redactor
 from ..values import freeze
+from .compact import dumps
 from .jsontext import quoted
 from .log_plans import Alike, LogPlans, Writer, alike
-from .records import LogLike, Origin, dumps, log_record, origin_attributes
+from .log_records import LogLike, Origin, log_record, origin_attributes
 
 
 # What a message may take of a line.

@@ -14,10 +14,13 @@ import orjson
 from .. import names
 from ..redaction import Redactor
 from . import layout
+from .belonging import Scope
 from .encode import Encoder
-from .records import LogRecord, Scope, SpanRecord, from_tuple, spilled_records
+from .log_records import LogRecord
+from .records import from_tuple, spilled_records
 from .ring import RECOVERING, SLOTS_AT, SUFFIX, DeadRing, noted_rings, remove_unfinished, ring_folder, rings
 from .segments import Appender, finish_seals
+from .span_records import SpanRecord
 from .written import OPENING, Opened, Written, written_in
 
 

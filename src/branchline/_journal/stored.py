@@ -6,8 +6,11 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
+from .belonging import Identity, Scope
+from .compact import loads
 from .fields import CLOCK, IDENTITY, ShortSpan, flags_of
-from .records import IDENTITY_AT, SCOPE_AT, Identity, Lane, Scope, loads
+from .log_records import IDENTITY_AT, SCOPE_AT
+from .span_records import Lane
 
 
 class StoredSpan(ShortSpan):

@@ -10,10 +10,10 @@ from typing import Any, Final
 
 from .. import names
 from .._journal import layout
-from .._journal.records import LogRecord
+from .._journal.log_records import LogRecord
 from .._journal.seen import Seen, Summary, error_text
 from .._journal.usage_totals import UsageTotals
-from ..context import CURRENT
+from ..current import CURRENT
 from ..redaction import Redactor
 from ..updates import Subscriber
 from .broadcast import Broadcast

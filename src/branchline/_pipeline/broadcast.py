@@ -7,9 +7,9 @@ from itertools import count
 from typing import Any, Final
 
 from .. import names
-from .._journal.records import LogRecord
+from .._journal.log_records import LogRecord
 from .._journal.seen import error_text
-from ..context import CURRENT
+from ..current import CURRENT
 from ..updates import ENDED, RECORDED, STARTED, Update
 from .notices import said
 from .pipeline import Pipeline

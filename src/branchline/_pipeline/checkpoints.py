@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from .. import names
-from .._journal.records import dumps, ring_default
+from .._journal.compact import dumps, ring_default
 from .pipeline import Pipeline
 from .usages import described_by
 

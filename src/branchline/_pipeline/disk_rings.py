@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .._journal.records import BODY_AT, LOG_RECORD, dumps, loads, restored, ring_default
+from .._journal.compact import dumps, loads, restored, ring_default
+from .._journal.log_records import BODY_AT, LOG_RECORD
 from ..redaction import Redactor
 
 

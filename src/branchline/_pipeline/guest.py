@@ -14,8 +14,9 @@ from opentelemetry.trace import Span as ApiSpan
 from opentelemetry.trace import SpanContext, StatusCode
 
 from .. import names
-from .._journal.records import SpanRecord
-from ..context import IDENTITY_KEY, PIPELINE_KEY, Identity, Recording
+from .._journal.span_records import SpanRecord
+from ..current import IDENTITY_KEY, PIPELINE_KEY
+from ..recording import Identity, Recording
 from ..values import freeze, freeze_key, freeze_name
 from .active import get_current
 from .bills import Bill

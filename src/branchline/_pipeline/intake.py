@@ -9,10 +9,12 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
+from .._journal.compact import dumps, ring_default
 from .._journal.encode import SPANS_PER_LINE
-from .._journal.records import IDENTITY_AT, SCOPE_AT, LogRecord, dumps, ring_default, span_tuple
+from .._journal.log_records import IDENTITY_AT, SCOPE_AT, LogRecord
 from .._journal.ring import Ring
 from .._journal.snapshots import Snapshot
+from .._journal.span_records import span_tuple
 from .log_submit import submit_fields_as_record
 from .neighbours import WriterLike
 from .notices import Notices

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .._journal.records import Scope
+from .._journal.belonging import Scope
 from ..log_api import said_in
 from ..values import freeze
 from .log_taker import LogTaker

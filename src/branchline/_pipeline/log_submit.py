@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from .._journal.records import IDENTITY_AT, SCOPE_AT, LogRecord, dumps, log_record, ring_default
+from .._journal.compact import dumps, ring_default
+from .._journal.log_records import IDENTITY_AT, SCOPE_AT, LogRecord, log_record
 from .._journal.ring import NOWHERE, Ring
 
 

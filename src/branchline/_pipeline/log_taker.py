@@ -11,9 +11,10 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Span as ApiSpan
 
 from .. import names
+from .._journal.belonging import Scope
 from .._journal.fields import IDENTITY, NUMBER, TRACE
-from .._journal.records import LOG_RECORD, LogRecord, Origin, Scope, origin_attributes
-from ..context import IDENTITY_KEY, PIPELINE_KEY
+from .._journal.log_records import LOG_RECORD, LogRecord, Origin, origin_attributes
+from ..current import IDENTITY_KEY, PIPELINE_KEY
 from ..log_api import PLAIN_SUPPRESSION, SUPPRESSION, Said, is_of_exporters, is_suppressed
 from ..tracebacks import qualified_name, said, stack_of
 from ..values import freeze, freeze_name

@@ -12,7 +12,8 @@ from opentelemetry.context import Context
 from opentelemetry.sdk.resources import Resource
 
 from .. import names
-from .._journal.records import LogRecord, Scope
+from .._journal.belonging import Scope
+from .._journal.log_records import LogRecord
 from ..log_api import Said, emit, said_in
 from ..values import freeze, freeze_name
 from .log_taker import LogTaker, attributes_of

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import names
 from .._journal.encode_metrics import MetricsEncoder
-from .._journal.records import LogRecord
+from .._journal.log_records import LogRecord
 from .._journal.snapshots import MOST_SERIES, REPEAT_SECONDS, Metric, Snapshot, many_series
 from .._journal.stored import span_record
 from .._journal.usage_metrics import UsageMetrics

@@ -6,9 +6,9 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from .. import names
-from .._journal.records import LogRecord
+from .._journal.log_records import LogRecord
 from .._journal.snapshots import GAUGE, SUM, Distribution, ExponentialDistribution, Metric, Series, Snapshot
-from ..context import Identity
+from ..recording import Identity
 from ..watching import Measured, Watching
 
 

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from .. import names
+from .._journal.compact import loads
 from .._journal.encode import SPANS_PER_LINE, Encoder
-from .._journal.records import LOG_RECORD, LogRecord, from_tuple, loads, log_record, spilled_records
+from .._journal.log_records import LOG_RECORD, LogRecord, log_record
+from .._journal.records import from_tuple, spilled_records
 from .._journal.ring import Progress
 from .._journal.segments import Appender
 from .._journal.snapshots import Snapshot

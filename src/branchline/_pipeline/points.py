@@ -9,7 +9,7 @@ from typing import Any, Final
 from opentelemetry.trace import SpanContext
 
 from .. import names
-from .._journal.records import LogRecord
+from .._journal.log_records import LogRecord
 from ..values import freeze, freeze_number
 from . import ids
 from .pipeline import Pipeline

@@ -18,7 +18,8 @@ from typing import Any, TypeVar
 from opentelemetry import context as otel_context
 from opentelemetry.context import Context
 
-from ..context import CURRENT, SETTINGS_KEY, Carried, attached, carrier, extracted
+from ..context import Carried, attached, carrier, extracted
+from ..current import CURRENT, SETTINGS_KEY
 from .notices import say
 
 

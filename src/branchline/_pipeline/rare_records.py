@@ -10,7 +10,9 @@ from typing import Any, Final, Self
 from opentelemetry.trace import SpanContext
 
 from .. import names
-from .._journal.records import LogRecord, dumps, log_tuple, ring_default, span_tuple
+from .._journal.compact import dumps, ring_default
+from .._journal.log_records import LogRecord, log_tuple
+from .._journal.span_records import span_tuple
 from ..values import freeze, freeze_key
 from . import ids
 

@@ -18,7 +18,7 @@ from opentelemetry.util import types
 
 from .. import names
 from .._journal.fields import IDENTITY, ShortSpan
-from ..context import Identity
+from ..recording import Identity
 from ..values import freeze, freeze_name
 from .bills import Bill
 from .lanes import Lane

@@ -12,8 +12,9 @@ from opentelemetry.trace import Span as ApiSpan
 
 from .. import names
 from .._journal.fields import CLOCK, ENDED, IDENTITY, NUMBER, ROLE, TRACE
-from .._journal.records import SPAN_RECORD
-from ..context import IDENTITY_KEY, PIPELINE_KEY, Identity, Recording
+from .._journal.span_records import SPAN_RECORD
+from ..current import IDENTITY_KEY, PIPELINE_KEY
+from ..recording import Identity, Recording
 from . import finalisers, ids
 from .active import SPAN_KEY, detach, get_current, set_current
 from .finalisers import COLLECTOR

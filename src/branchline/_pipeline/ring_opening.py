@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from .. import names
 from .._journal import layout
-from .._journal.records import dumps, ring_default
+from .._journal.compact import dumps, ring_default
 from .._journal.recovery import home_of, make_room, mounts
 from .._journal.ring import Ring, create_ring, ring_folder, rings
 from ..errors import BranchlineError, JournalError

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from .._journal.records import dumps
+from .._journal.compact import dumps
 from .._journal.ring import NOWHERE, Ring
 
 

@@ -20,8 +20,9 @@ from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, TraceFl
 
 from .. import names
 from .._journal.fields import short_identity
-from .._journal.records import SPAN_RECORD
-from ..context import IDENTITY_KEY, PIPELINE_KEY, Identity
+from .._journal.span_records import SPAN_RECORD
+from ..current import IDENTITY_KEY, PIPELINE_KEY
+from ..recording import Identity
 from ..values import freeze_name
 from . import ids
 from .active import SPAN_KEY, get_current

@@ -9,8 +9,8 @@ from typing import Any
 from opentelemetry.trace import SpanContext
 
 from .. import names
-from .._journal.records import LogRecord
-from ..context import CURRENT
+from .._journal.log_records import LogRecord
+from ..current import CURRENT
 from ..money import CONTEXT
 from ..usage_records import (
     SPENDING_KEYS,

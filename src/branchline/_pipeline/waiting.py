@@ -11,7 +11,7 @@ from time import monotonic, perf_counter_ns, sleep, time_ns
 from typing import Any, Final
 
 from .._journal.fields import ENDED
-from .._journal.records import LOG_RECORD, TIME_AT, LogRecord
+from .._journal.log_records import LOG_RECORD, TIME_AT, LogRecord
 
 
 _TURN_SECONDS: Final = 2.0

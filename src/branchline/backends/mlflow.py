@@ -17,7 +17,7 @@ from .._mlflow.failures import MLflowFailure
 from .._mlflow.limits import LONGEST_EXPERIMENT_NAME
 from ..branches.config import config_id, flattened, mapping_of
 from ..branches.model import Branch, Status
-from ..context import CURRENT
+from ..current import CURRENT
 from ..errors import ConfigError
 from ..logs.accounts import Account, said
 from ..redaction import Redactor, redactor_from

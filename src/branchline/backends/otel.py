@@ -16,7 +16,9 @@ from .. import foreign, names
 from ..branches import branch
 from ..branches.config import flattened
 from ..branches.model import Branch, ExceptionInfo
-from ..context import CURRENT, Recording, attached
+from ..context import attached
+from ..current import CURRENT
+from ..recording import Recording
 from .protocol import known_status
 
 

@@ -10,8 +10,9 @@ from opentelemetry import context as otel_context
 from opentelemetry.context import Context
 
 from .. import foreign, names
-from ..context import CURRENT, Identity, Recording, current_identity
+from ..current import CURRENT, current_identity
 from ..outcomes import is_worth_recording, outcome_of
+from ..recording import Identity, Recording
 from ..values import freeze_name
 from .config import branch_name, config_id, flattened, mapping_of, output_view
 from .model import Branch, BranchContainer

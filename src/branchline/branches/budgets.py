@@ -6,7 +6,7 @@ import weakref
 from collections.abc import Callable
 
 from ..budget import BudgetConfig, CostTracker
-from ..context import CURRENT, Purse
+from ..current import CURRENT, Purse
 
 
 # Whoever adds up what a run spends does so for as long as it lasts: one for each budget, however often it is asked for.

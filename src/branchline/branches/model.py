@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Self, TypedDict, cast, overload
 
 from .. import names
-from ..context import Recording
 from ..metrics import record_metric, record_on
 from ..outcomes import outcome_of
+from ..recording import Recording
 from ..values import freeze, freeze_name
 from .config import logging_params, mapping_of
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..context import CURRENT
+from ..current import CURRENT
 from ..limits import BudgetConfig, BudgetExceeded, BudgetStatus
 from .forecast import Forecast
 from .history import SkippedLine

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from opentelemetry.trace import SpanContext
 
 from .. import names
-from ..context import Identity, Recorder, Recording, UsagePlace
 from ..limits import BudgetExceeded, BudgetStatus
+from ..recording import Identity, Recorder, Recording, UsagePlace
 
 
 class Refusing:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, Final
 
-from ..context import CURRENT, Purse
+from ..current import CURRENT, Purse
 from ..limits import BudgetConfig, BudgetStatus
 from ..money import A_COST, money, plain
 from ..spending import record_on

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ..context import CURRENT, EventTaker
+from ..current import CURRENT
 from ..logs import foreign
 from ..logs.severity import named, word_of
+from ..recording import EventTaker
 from ..values import freeze_name
 
 

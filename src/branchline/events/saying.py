@@ -14,7 +14,8 @@ from typing import Final
 from opentelemetry import context as otel_context
 from opentelemetry import trace
 
-from ..context import CURRENT, attached
+from ..context import attached
+from ..current import CURRENT
 from ..log_api import SUPPRESSION
 from ..logs.accounts import complain
 from ..logs.accounts import said as told

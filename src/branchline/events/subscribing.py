@@ -16,7 +16,8 @@ from typing import Any, Final, Self
 
 from opentelemetry import context as otel_context
 
-from ..context import CURRENT, PIPELINE_KEY, attached
+from ..context import attached
+from ..current import CURRENT, PIPELINE_KEY
 from ..errors import ConfigError
 from ..log_api import SUPPRESSION
 from ..logs.accounts import complain, said

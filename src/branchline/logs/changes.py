@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from .. import names
-from ..context import CURRENT
+from ..current import CURRENT
 from .accounts import complain, said
 
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import orjson
 
-from ..context import CURRENT
+from ..current import CURRENT
 from ..tracebacks import qualified_name, said, stack_of
 from ..values import Value
 from .escapes import without_ansi

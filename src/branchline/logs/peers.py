@@ -8,7 +8,7 @@ from collections.abc import Mapping, MutableMapping
 from types import FrameType
 from typing import Any, Final
 
-from ..context import CURRENT
+from ..current import CURRENT
 from .levels import level_number
 from .records import Record
 from .scoped_fields import frozen

@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from .. import metadata_documents as documents
-from ..context import CURRENT, MetadataTaker, current_identity
+from ..current import CURRENT, MetadataTaker, current_identity
 from ..standing_redaction import standing_redactor
 from ..values import freeze, freeze_number
 from .gathering import Gathering, origin

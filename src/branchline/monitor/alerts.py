@@ -14,10 +14,12 @@ from opentelemetry import trace
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
 
 from .. import names
-from ..context import CURRENT, EventTaker, attached
+from ..context import attached
+from ..current import CURRENT
 from ..logs import foreign
 from ..logs.severity import named, word_of
 from ..metrics import counter
+from ..recording import EventTaker
 from ..standing_redaction import standing_redactor
 from ..values import freeze
 from ..watching import Measured

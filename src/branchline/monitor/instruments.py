@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final
 
 from .. import names
-from ..context import CURRENT
+from ..current import CURRENT
 from .catalogue import CATALOGUE, COUNTER, UP_DOWN
 
 

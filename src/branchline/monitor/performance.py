@@ -14,7 +14,8 @@ from opentelemetry import context as otel_context
 from opentelemetry.context import Context
 
 from .. import names
-from ..context import CURRENT, PIPELINE_KEY, RUN_KEY, SETTINGS_KEY, attached
+from ..context import attached
+from ..current import CURRENT, PIPELINE_KEY, RUN_KEY, SETTINGS_KEY
 from ..errors import ConfigError
 from ..logs.accounts import complain
 from ..quantities import A_DURATION, seconds

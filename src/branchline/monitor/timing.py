@@ -7,10 +7,11 @@ from types import TracebackType
 from typing import Self
 
 from .. import names
-from ..context import CURRENT, EventTaker
+from ..current import CURRENT
 from ..logs import foreign
 from ..logs.severity import named, word_of
 from ..outcomes import error_type, outcome_of
+from ..recording import EventTaker
 from ..steps import Step, step
 from ..tracebacks import said
 from ..values import freeze_name

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from .. import foreign
-from ..context import CURRENT
+from ..current import CURRENT
 from ..errors import ConfigError
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Final
 
-from ..context import CURRENT
+from ..current import CURRENT
 from ..progress_values import Progress
 from ..standing_redaction import standing_redactor
 from . import stalls

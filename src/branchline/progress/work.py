@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TextIO
 from opentelemetry import context as otel_context
 
 from .. import foreign, names
-from ..context import CURRENT, Recorder, Recording, attached, current_run
+from ..context import attached
+from ..current import CURRENT, current_run
 from ..progress_values import Progress, progress_attributes
+from ..recording import Recorder, Recording
 from ..tracebacks import said
 from ..values import freeze_name
 from .pace import Pace

@@ -13,7 +13,7 @@ from .._pipeline.active import detach
 from .._pipeline.endings import watch_forks
 from .._pipeline.propagation import PROPAGATION
 from .._pipeline.recorder import NativeRecorder
-from ..context import Recorder
+from ..recording import Recorder
 from .captures import CAPTURED_LEVEL, Capturing
 from .providers import foreign_tracers
 from .state import STATE

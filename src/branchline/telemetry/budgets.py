@@ -17,8 +17,9 @@ from .._journal.snapshots import GAUGE, Metric, Series
 from .._pipeline.notices import say
 from .._pipeline.pipeline import Pipeline
 from ..config import Config
-from ..context import PIPELINE_KEY, Recorder, current_identity
+from ..current import PIPELINE_KEY, current_identity
 from ..limits import OF_MONEY, BudgetStatus
+from ..recording import Recorder
 from ..usage_values import Usage
 
 

@@ -15,8 +15,9 @@ from .._pipeline.pipeline import Pipeline
 from .._pipeline.writer import Writer
 from ..branches import shadows
 from ..config import Config
-from ..context import PIPELINE_KEY, RUN_KEY, SETTINGS_KEY, EventTaker, Recorder
+from ..current import PIPELINE_KEY, RUN_KEY, SETTINGS_KEY
 from ..prices import Prices
+from ..recording import EventTaker, Recorder
 from .measures import RunMeasures
 from .progress import beat, leave
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ..context import CURRENT
+from ..current import CURRENT
 
 
 if TYPE_CHECKING:

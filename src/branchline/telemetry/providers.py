@@ -18,9 +18,9 @@ from .._pipeline.loggers import LoggerProvider
 from .._pipeline.meters import Meters
 from .._pipeline.tracing import Provider, forget_provider
 from ..config import Config
-from ..context import EventTaker
 from ..logs.bridge import Bridge
 from ..logs.foreign import ForeignEvents
+from ..recording import EventTaker
 
 
 class Providers:

@@ -29,11 +29,12 @@ from .._pipeline.writer import Writer
 from ..branches import shadows
 from ..branches.blocks import current_branch
 from ..config import OTLP, Config
-from ..context import EventTaker, Purse, Recorder
+from ..current import Purse
 from ..exporters.followers import Followers, Makers, followers_of
 from ..metadata.gathering import Origin, origin
 from ..metadata.resource import resource_of
 from ..prices import Prices
+from ..recording import EventTaker, Recorder
 from ..redaction import Redactor
 from .budgets import Budgeting
 from .describing import Describing

@@ -7,7 +7,7 @@ import threading
 from .._pipeline.loggers import LoggerProvider
 from .._pipeline.meters import Meters
 from .._pipeline.tracing import Provider
-from ..context import CURRENT
+from ..current import CURRENT
 from .captures import Capturing
 from .providers import Providers
 from .results import FlushResult
