@@ -16,10 +16,13 @@ from branchline import names
 from branchline._journal import layout
 from branchline._journal.belonging import Scope
 from branchline._journal.compact import dumps, ring_default
+from branchline._journal.dead_rings import DeadRing
 from branchline._journal.encode import Encoder
 from branchline._journal.log_records import LogRecord, log_tuple
 from branchline._journal.recovery import home_of, make_room, mounts, recover_run, recover_runs
-from branchline._journal.ring import MAGIC, DeadRing, Progress, Ring, create_ring, rings
+from branchline._journal.ring import Ring, create_ring
+from branchline._journal.ring_layout import MAGIC, Progress
+from branchline._journal.ring_places import rings
 from branchline._journal.span_records import Bond, SpanRecord, span_tuple
 from branchline.redaction import Redactor
 

@@ -10,20 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from branchline._journal import ring as rings_module
-from branchline._journal.ring import (
-    LARGEST,
-    MAGIC,
-    SIZE,
-    SLOTS,
-    DeadRing,
-    Progress,
-    Ring,
-    create_ring,
-    remove_unfinished,
-    ring_folder,
-    rings,
-)
+from branchline._journal import ring_layout
+from branchline._journal.dead_rings import DeadRing
+from branchline._journal.ring import LARGEST, Ring, create_ring
+from branchline._journal.ring_layout import MAGIC, SIZE, SLOTS, Progress
+from branchline._journal.ring_places import remove_unfinished, ring_folder, rings
 from branchline.errors import JournalError
 
 
@@ -175,7 +166,7 @@ def test_progress(tmp_path):
     assert dead.progress == progress
     dead.close(remove=False)
     data = bytearray(ring.path.read_bytes())
-    data[rings_module.PAGE_AT + 2] ^= 1
+    data[ring_layout.PAGE_AT + 2] ^= 1
     ring.path.write_bytes(data)
 
     dead = DeadRing.open(ring.path)

@@ -16,7 +16,7 @@ import orjson
 from .. import names
 from . import layout
 from .layout import Segment
-from .ring import Progress
+from .ring_layout import Progress
 
 
 OPENING: Final = frozenset({names.EXPERIMENT_STARTED, names.BRANCH_STARTED, names.STEP_STARTED})

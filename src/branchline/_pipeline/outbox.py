@@ -13,7 +13,7 @@ from .._journal.compact import loads
 from .._journal.encode import SPANS_PER_LINE, Encoder
 from .._journal.log_records import LOG_RECORD, LogRecord, log_record
 from .._journal.records import from_tuple, spilled_records
-from .._journal.ring import Progress
+from .._journal.ring_layout import Progress
 from .._journal.segments import Appender
 from .._journal.snapshots import Snapshot
 from .._journal.stored import log_forms, short_forms, span_record

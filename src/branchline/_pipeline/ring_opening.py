@@ -11,7 +11,8 @@ from .. import names
 from .._journal import layout
 from .._journal.compact import dumps, ring_default
 from .._journal.recovery import home_of, make_room, mounts
-from .._journal.ring import Ring, create_ring, ring_folder, rings
+from .._journal.ring import Ring, create_ring
+from .._journal.ring_places import ring_folder, rings
 from ..errors import BranchlineError, JournalError
 from .disk_rings import described, redacted_resource
 
