@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from branchline import names
 from branchline._journal import log_plans, plans
 from branchline._journal.belonging import Scope
-from branchline._journal.encode import ATTRIBUTE_BYTES, LINE_BYTES, SPANS_PER_LINE, Encoder
+from branchline._journal.encode import ATTRIBUTE_BYTES, Encoder
 from branchline._journal.fields import clock_of, short_identity, short_marks
+from branchline._journal.lines import LINE_BYTES, SPANS_PER_LINE
 from branchline._journal.log_records import IDENTITY_AT, SCOPE_AT, LogRecord, log_tuple
 from branchline._journal.records import spilled_records
 from branchline._journal.span_records import SpanRecord

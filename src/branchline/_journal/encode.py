@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import chain, pairwise
 from math import isfinite
 from typing import Any, Final, TypeVar
 
 from .. import names
 from ..redaction import REDACTED, Redactor
 from .jsontext import INT64_MAX, INT64_MIN, any_value, quoted
+from .lines import LINE_BYTES, SPANS_PER_LINE, Lines
 from .log_records import SCOPE_AT
 from .log_texts import LogTexts
 from .plans import Plan, Plans, Writer
@@ -19,9 +19,6 @@ from .stored import span_record
 
 T = TypeVar("T")
 
-SPANS_PER_LINE: Final = 64
-# The OpenTelemetry Collector's file receiver breaks lines over 1 MiB; this leaves room for what UTF-8 adds.
-LINE_BYTES: Final = 256 * 1024
 # Attributes cannot be spilled elsewhere as events can: they may fill a line up to here, and are cut beyond.
 ATTRIBUTE_BYTES: Final = 640 * 1024
 # Of a span of no more than this, nothing is cut or spilled.
@@ -44,9 +41,12 @@ class Encoder:
         self._secret_keys: set[str] = set()
         self._identities: dict[int, tuple[Any, str]] = {}
         self._places: dict[tuple[str | None, ...], bytes] = {}
-        self._scopes: dict[int, tuple[Any, str]] = {}
-        self._resource = '{"attributes":[' + self._attributes(resource) + "]}"
-        self._own_scope = self._scope_json(names.SCOPE, version)
+        self._lines = Lines(
+            '{"attributes":[' + self._attributes(resource) + "]}",
+            version=version,
+            text=self._text,
+            attributes=self._attributes,
+        )
         self._ends: dict[tuple[str, str | None], str] = {
             (role, outcome): self._attributes({names.KIND: role, names.OUTCOME: outcome})
             for role in (names.KIND_EXPERIMENT, names.KIND_BRANCH, names.KIND_STEP)
@@ -92,56 +92,12 @@ class Encoder:
         starts = range(0, len(spans), SPANS_PER_LINE)
         texts = [text for start in starts for text in self._spans(spans[start : start + SPANS_PER_LINE])]
         scopes = [None if span.__class__ is list else span.scope for span in spans]
-        return self._lines(scopes, texts, "resourceSpans", "scopeSpans", "spans")
+        return self._lines.of(scopes, texts, "resourceSpans", "scopeSpans", "spans")
 
     def log_lines(self, records: Sequence[Any]) -> bytes:
         """Return log *records*, which may come as lists, as whole lines."""
         scopes = [record[SCOPE_AT] if record.__class__ is list else record.scope for record in records]
-        return self._lines(scopes, self._logs.texts(records), "resourceLogs", "scopeLogs", "logRecords")
-
-    def _lines(self, scopes: Sequence[Any], texts: Sequence[bytes], outer: str, middle: str, inner: str) -> bytes:
-        head = f'{{"{outer}":[{{"resource":{self._resource},"{middle}":['.encode()
-        parts: list[bytes] = []
-        for first in range(0, len(texts), SPANS_PER_LINE):
-            beyond = min(first + SPANS_PER_LINE, len(texts))
-            for start, end in _within(texts, first, beyond, LINE_BYTES - len(head)):
-                groups = self._scoped(scopes[start:end], texts[start:end], inner)
-                parts += head, *groups, b"]}]}\n"
-        return b"".join(parts)
-
-    def _scoped(self, scopes: Sequence[Any], texts: Sequence[bytes], inner: str) -> list[bytes]:
-        if len(set(map(id, scopes))) == 1:
-            return self._scope_group(scopes[0], texts, inner)
-        groups: dict[int, tuple[Any, list[bytes]]] = {}
-        for scope, text in zip(scopes, texts, strict=True):
-            groups.setdefault(id(scope), (scope, []))[1].append(text)
-        parts = [(b",", *self._scope_group(scope, group, inner)) for scope, group in groups.values()]
-        return list(chain.from_iterable(parts))[1:]
-
-    def _scope_group(self, scope: Any, texts: Sequence[bytes], inner: str) -> list[bytes]:
-        schema = f',"schemaUrl":{self._text(scope.schema_url)}' if scope is not None and scope.schema_url else ""
-        opening = f'{{"scope":{self._scope(scope)},"{inner}":['
-        return [opening.encode(), b",".join(texts), f"]{schema}}}".encode()]
-
-    def _scope(self, scope: Any) -> str:
-        if scope is None:
-            return self._own_scope
-        remembered = self._scopes.get(id(scope))
-        if remembered is not None and remembered[0] is scope:
-            return remembered[1]
-        text = self._scope_json(scope.name, scope.version, scope.attributes)
-        if len(self._scopes) >= _REMEMBERED:
-            self._scopes.clear()
-        self._scopes[id(scope)] = (scope, text)
-        return text
-
-    def _scope_json(self, name: str, version: str | None, attributes: Mapping[str, Any] | None = None) -> str:
-        text = f'{{"name":{self._text(name)}'
-        if version:
-            text += f',"version":{self._text(version)}'
-        if attributes:
-            text += f',"attributes":[{self._attributes(attributes)}]'
-        return text + "}"
+        return self._lines.of(scopes, self._logs.texts(records), "resourceLogs", "scopeLogs", "logRecords")
 
     # ── spans by plan ─────────────────────────────────────────────────────────────────────────────
 
@@ -389,18 +345,3 @@ def _remembered(known: dict[str, T], text: str, written: T) -> T:
             known.clear()
         known[text] = written
     return written
-
-
-def _within(texts: Sequence[bytes], first: int, beyond: int, room: int) -> Iterable[tuple[int, int]]:
-    """Split *texts* from *first* on so that no part is larger than *room*; one text alone may be."""
-    if sum(map(len, texts[first:beyond])) <= room:
-        return [(first, beyond)]
-    cuts = [first]
-    left = room
-    for place in range(first, beyond):
-        size = len(texts[place])
-        if size > left and place > cuts[-1]:
-            cuts.append(place)
-            left = room
-        left -= size
-    return pairwise([*cuts, beyond])

@@ -6,8 +6,9 @@ import math
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
-from .encode import LINE_BYTES, Encoder
+from .encode import Encoder
 from .jsontext import INT64_MAX, INT64_MIN
+from .lines import LINE_BYTES
 from .snapshots import (
     EXPONENTIAL,
     GAUGE,
@@ -33,7 +34,9 @@ class MetricsEncoder(Encoder):
         """Return *snapshot* as whole lines; a metric of very many series may be in several of them."""
         texts = [(metric.scope, text) for metric in snapshot.metrics for text in self._metric(metric, snapshot)]
         scopes = [scope for scope, _ in texts]
-        return self._lines(scopes, [text.encode() for _, text in texts], "resourceMetrics", "scopeMetrics", "metrics")
+        return self._lines.of(
+            scopes, [text.encode() for _, text in texts], "resourceMetrics", "scopeMetrics", "metrics"
+        )
 
     def _metric(self, metric: Metric, snapshot: Snapshot) -> Iterator[str]:
         head = f'{{"name":{self._text(metric.name)}'

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from .._journal.compact import dumps, ring_default
-from .._journal.encode import SPANS_PER_LINE
+from .._journal.lines import SPANS_PER_LINE
 from .._journal.log_records import IDENTITY_AT, SCOPE_AT, LogRecord
 from .._journal.ring import Ring
 from .._journal.snapshots import Snapshot

@@ -10,7 +10,8 @@ from typing import Any, Final
 
 from .. import names
 from .._journal.compact import loads
-from .._journal.encode import SPANS_PER_LINE, Encoder
+from .._journal.encode import Encoder
+from .._journal.lines import SPANS_PER_LINE
 from .._journal.log_records import LOG_RECORD, LogRecord, log_record
 from .._journal.records import from_tuple, spilled_records
 from .._journal.ring_layout import Progress

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from .. import names
 from .._journal import layout
-from .._journal.encode import SPANS_PER_LINE
+from .._journal.lines import SPANS_PER_LINE
 from .._journal.ring_layout import SLOTS
 from .._journal.snapshots import Snapshot
 from .audience import Audience
