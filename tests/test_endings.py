@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import gc
+import os
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 
@@ -11,6 +14,7 @@ import pytest
 
 from branchline._pipeline import finalisers
 from branchline._pipeline.endings import Endings
+from branchline.read import open_runs, tree
 from branchline.testing import capture
 
 
@@ -64,6 +68,37 @@ def test_no_signals():
     thread.join()
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
     made[0].unhook()
+
+
+_IN_A_CONTAINER = """
+import os, signal
+import branchline as bl
+
+with bl.configure("init", directory=os.environ["HOME"], run_id="init", console=False), bl.step("outer"):
+    os.kill(os.getpid(), signal.SIGTERM)
+    with bl.step("inner"):
+        pass
+print(os.getpid())
+"""
+
+
+def test_the_first_process_of_a_container(tmp_path):
+    """
+    A signal that would not end the process, as SIGTERM does not end the first of a container, ends no run either.
+    """
+    command = ["unshare", "--map-root-user", "--pid", "--fork", "--kill-child", sys.executable, "-c", _IN_A_CONTAINER]
+    try:
+        ended = subprocess.run(
+            command, env={**os.environ, "HOME": str(tmp_path)}, capture_output=True, text=True, check=False, timeout=60
+        )
+    except OSError as error:
+        pytest.skip(f"no pid namespaces here: {error}")
+    if "unshare:" in ended.stderr:
+        pytest.skip(f"no pid namespaces here: {ended.stderr.strip()}")
+
+    run = open_runs(tmp_path)["init"]
+
+    assert (ended.stdout, tree(run)) == ("1\n", "step outer  success\n└── step inner  success")
 
 
 def test_the_collectors_hook_is_taken_away():

@@ -17,6 +17,7 @@ from opentelemetry import propagate
 
 import branchline as bl
 from branchline._pipeline.propagation import Inherited, Propagation
+from branchline.read import open_runs
 from branchline.testing import capture
 
 
@@ -277,3 +278,36 @@ def test_nothing_is_on_without_a_run():
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
 
     assert (ran.returncode, ran.stderr) == (0, "")
+
+
+_A_SCRIPT = """
+import sys
+
+from joblib import Parallel, delayed
+
+import branchline as bl
+
+
+@bl.traced_step
+def work(number):
+    with bl.step("inner", number=number):
+        return number
+
+
+with bl.configure("script", directory=sys.argv[1], run_id="script", console=False), bl.step("home"):
+    assert Parallel(n_jobs=2)(delayed(work)(number) for number in range(8)) == list(range(8))
+"""
+
+
+def test_functions_of_a_script_in_a_pool_of_joblib(tmp_path):
+    """
+    A function that is sent by value, as those of a script or notebook are, records where it comes to.
+    """
+    ran = subprocess.run(
+        [sys.executable, "-c", _A_SCRIPT, tmp_path], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert (ran.returncode, ran.stderr) == (0, "")
+    [home] = open_runs(tmp_path)["script"].roots
+    sent = {work.children[0].attributes["number"] for work in home.children}
+
+    assert ([work.name for work in home.children], sent) == (["work"] * 8, set(range(8)))

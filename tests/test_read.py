@@ -431,6 +431,8 @@ def test_open_foreign_span(tmp_path: Path) -> None:
         ({"state": "running", "pid": os.getpid(), "started_unix_nano": 1}, "killed"),
         ({"state": "running", "host": "elsewhere"}, "killed"),
         ({"state": "running", "host": "elsewhere", "heartbeat_unix_nano": 2**62}, "running"),
+        ({"state": "running", "pid": 2**22 + 1, "pid_space": "elsewhere", "heartbeat_unix_nano": 2**62}, "running"),
+        ({"state": "running", "pid": os.getpid(), "pid_space": "elsewhere"}, "killed"),
     ],
 )
 def test_state(tmp_path: Path, process: Mapping[str, object], state: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import gzip
 import os
 import re
@@ -50,6 +51,23 @@ def content(path: Path) -> list[str]:
 def closed(file: RollingFile) -> None:
     file.close()
     assert file.tidying.wait(30)
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS])
+def test_a_disk_without_locks_is_written_to(tmp_path, monkeypatch, number):
+    """
+    Where the file system knows no locks, neither to take nor to give back, a file is written and closed all the same.
+    """
+
+    def refuse(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    file = RollingFile(tmp_path / "x.log")
+    write(file, "a", "b")
+    closed(file)
+
+    assert content(tmp_path / "x.log") == ["a", "b"]
 
 
 # ── rotation ──────────────────────────────────────────────────────────────────────────────────────

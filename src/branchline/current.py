@@ -97,6 +97,10 @@ class _Current:
         # Whether the run shows progress (True), wants none to be shown (False), or leaves it to who works (None).
         self.shows_progress: bool | None = None
 
+    def __reduce__(self) -> str:
+        # A function that is pickled by value, as one of a notebook is, finds that of the process it comes to.
+        return "CURRENT"
+
 
 CURRENT = _Current()
 

@@ -49,8 +49,14 @@ class FileLock:
 
     def give_back(self) -> None:
         """Let the next one have it."""
-        if self._descriptor >= 0:
+        if self._descriptor < 0:
+            return
+        try:
             fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+        except OSError as error:
+            # Who has none to give back was let in without.
+            if error.errno not in _NO_LOCKS:
+                raise
 
     def close(self) -> None:
         """Give it back, and close the file. A child that was forked meanwhile would keep it, were it only closed."""

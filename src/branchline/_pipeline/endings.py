@@ -10,11 +10,14 @@ import threading
 import weakref
 from collections.abc import Callable
 from types import FrameType
-from typing import Any
+from typing import Any, Final
 
 from . import ids
 from .finalisers import protect, unprotect
 
+
+# The first process of a container: by default, no signal ends it.
+_INIT: Final = 1
 
 _forkable: weakref.WeakSet[Any] = weakref.WeakSet()
 _endings: weakref.WeakSet[Endings] = weakref.WeakSet()
@@ -72,7 +75,7 @@ class Endings:
     """Calls *end* with a reason when the process ends, and leaves everything else as it was."""
 
     def __init__(self, end: Callable[[str], None], *, signals: bool) -> None:
-        """Watch the exit of the interpreter, and SIGTERM where nobody else does."""
+        """Watch the exit of the interpreter, and SIGTERM where nobody else does and it would end the process."""
         self._end = end
         self._handles_sigterm = False
         atexit.register(self._at_exit)
@@ -80,7 +83,7 @@ class Endings:
             self._handle_sigterm()
 
     def _handle_sigterm(self) -> None:
-        if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL and os.getpid() != _INIT:
             signal.signal(signal.SIGTERM, self._on_sigterm)
             self._handles_sigterm = True
             _endings.add(self)

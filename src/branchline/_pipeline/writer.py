@@ -11,6 +11,7 @@ from typing import Any, Final
 from .. import names
 from .._journal import layout
 from .._journal.lines import SPANS_PER_LINE
+from .._journal.machines import pid_space
 from .._journal.ring_layout import SLOTS
 from .._journal.snapshots import Snapshot
 from .audience import Audience
@@ -235,6 +236,7 @@ class Writer:
             "pid": pipeline.pid,
             "parent_pid": os.getppid(),
             "host": pipeline.options.resource.get(names.HOST_NAME, ""),
+            "pid_space": pid_space(),
             "state": state,
             "started_unix_nano": pipeline.started_unix_nano,
             "ended_unix_nano": now if state == "ended" else None,

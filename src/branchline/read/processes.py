@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from .._journal import layout
+from .._journal.machines import pid_space
 from .values import SECOND, ProcessInfo
 
 
-# A process on another machine cannot be asked; one that has said nothing for so long is taken for dead.
+# A process of another machine or container cannot be asked; one that has said nothing for so long is taken for dead.
 SILENCE_SECONDS: Final = 60.0
 # Clocks are read apart: a process may seem to have begun a little before it was started.
 _CLOCK_SECONDS: Final = 5.0
@@ -51,7 +52,7 @@ def is_alive(known: Mapping[str, Any]) -> bool:
     if is_locked is not None:
         return is_locked
     started = _integer(known, "started_unix_nano") / SECOND
-    if known.get("host") != socket.gethostname():
+    if not _is_here(known):
         heard = max(started, _integer(known, "heartbeat_unix_nano") / SECOND)
         return time.time() - heard < SILENCE_SECONDS
     pid = _integer(known, "pid")
@@ -67,6 +68,12 @@ def is_alive(known: Mapping[str, Any]) -> bool:
     except (OSError, OverflowError):
         return False
     return True
+
+
+def _is_here(known: Mapping[str, Any]) -> bool:
+    """Whether the process ids of *known* are ours: containers and machines may well have the same name."""
+    theirs, ours = _text(known, "pid_space"), pid_space()
+    return known.get("host") == socket.gethostname() and (not theirs or not ours or theirs == ours)
 
 
 def _is_locked(ring: str) -> bool | None:
