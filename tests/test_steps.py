@@ -629,6 +629,7 @@ def test_broken_provider(monkeypatch, provider):
         (lambda: traced_step(record_exception=None), TypeError, "record_exception is True or False, not None"),
         (lambda: traced_step(5), TypeError, "a name, or a function, method or callable object to decorate; not 5"),
         (lambda: traced_step(name=5), TypeError, "a name, or a function, method or callable object"),
+        (lambda: traced_step(property(len)), TypeError, "put it below the decorator that makes the property"),
         (lambda: traced_step("x")("y"), TypeError, "a function, method or callable object to decorate; not 'y'"),
         (lambda: traced_step(Scaler), TypeError, "not <class '.*Scaler'>"),
         (lambda: traced_step(property(repr)), TypeError, "not <property object"),
@@ -738,6 +739,30 @@ def test_step_knows_itself(captured):
 
     assert told == ("x", f"{context.trace_id:032x}", f"{context.span_id:016x}", "<step 'x' open>")
     assert repr(step) == "<step 'x' ended>"
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy])
+def test_a_copied_step_is_the_same(captured, copied):
+    """
+    A copy of a step, or of what holds one, records where the step does: there is one of it.
+    """
+    with bl.step("a") as step:
+        copied([step])[0].set(n=1)
+        copied(step).stamp("seen")
+
+    [recorded] = captured.steps
+    assert (dict(recorded.attributes)["n"], [stamp.name for stamp in recorded.stamps]) == (1, ["seen"])
+
+
+def test_a_step_stays_in_its_process(captured):
+    """
+    A step cannot be sent to another process, and says what can.
+    """
+    with (
+        bl.step("a") as step,
+        pytest.raises(TypeError, match=r"<step 'a' open> belongs .* send branchline.carrier\(\)"),
+    ):
+        pickle.dumps(step)
 
 
 def test_left_in_another_thread(captured):

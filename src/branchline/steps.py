@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import Any, ClassVar, Final, Self, TypeVar, overload
+from typing import Any, ClassVar, Final, NoReturn, Self, TypeVar, overload
 
 from opentelemetry import trace
 from opentelemetry.trace import SpanContext
@@ -142,6 +142,17 @@ class Step:
     def span_id(self) -> str | None:
         """The id of its span, in hex; None where nothing records it."""
         return None if self._recording is None else f"{self._recording.span.get_span_context().span_id:016x}"
+
+    def __copy__(self) -> Self:
+        # It stands for what goes on: of that there is one.
+        return self
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self
+
+    def __reduce__(self) -> NoReturn:
+        msg = f"{self!r} belongs to the process that it runs in: send branchline.carrier(), and attach() it there"
+        raise TypeError(msg)
 
     def __repr__(self) -> str:
         recording = self._recording

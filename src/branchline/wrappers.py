@@ -60,6 +60,8 @@ def traced(function: Any, options: Options) -> Any:
         return type(function)(traced(function.__func__, options))
     if inspect.isclass(function) or not callable(function):
         msg = f"traced_step takes a name, or a function, method or callable object to decorate; not {function!r}"
+        if isinstance(function, (property, functools.cached_property)):
+            msg += ": put it below the decorator that makes the property"
         raise TypeError(msg)
     again = functools.partial(traced, options=options)
     if isinstance(function, functools.partial):
