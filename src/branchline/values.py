@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
-import operator
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -35,8 +33,8 @@ MAX_DEPTH = 12
 
 _CONTAINERS = (list, tuple, set, frozenset, deque, range, Mapping, SimpleNamespace)
 
-_INT64_MIN = -(2**63)
-_INT64_MAX = 2**63 - 1
+INT64_MIN = -(2**63)
+INT64_MAX = 2**63 - 1
 
 
 def freeze(value: object, oddity: Oddity = None) -> Value:
@@ -49,7 +47,7 @@ def freeze(value: object, oddity: Oddity = None) -> Value:
         if len(value) <= MAX_TEXT and (value.isascii() or _is_sound(value)):
             return value
     elif type(value) is int:
-        if _INT64_MIN <= value <= _INT64_MAX:
+        if INT64_MIN <= value <= INT64_MAX:
             return value
     elif type(value) is float:
         # NaN for NaN and for both infinities.
@@ -87,44 +85,6 @@ def _label(label: object, limit: int, oddity: Oddity) -> str:
         raise
     except BaseException:
         return "<unprintable>"
-
-
-def freeze_number(value: object, oddity: Oddity = None) -> int | float:
-    """Return *value* as a number of at most 64 bits; one that is not finite stays so, and what is none is NaN.
-
-    Never raises. *oddity* hears of ``big_int``, ``non_finite`` and ``not_a_number``.
-    """
-    try:
-        number = _number(value)
-        if isinstance(number, int) and not _INT64_MIN <= number <= _INT64_MAX:
-            number = _rounded(number)
-            kind = "big_int"
-        elif number - number == 0:
-            return number
-        else:
-            kind = "non_finite"
-    except (KeyboardInterrupt, SystemExit):
-        raise
-    except BaseException:
-        number, kind = math.nan, "not_a_number"
-    if oddity is not None:
-        oddity(kind)
-    return number
-
-
-def _number(value: object) -> int | float:
-    try:
-        # Numpy's integers too, which as floats would lose their last digits.
-        return operator.index(value)  # type: ignore[arg-type]  # raises as it may
-    except TypeError:
-        return float.__float__(float(value))  # type: ignore[arg-type]  # raises as it may
-
-
-def _rounded(number: int) -> float:
-    try:
-        return float(number)
-    except OverflowError:
-        return math.inf if number > 0 else -math.inf
 
 
 class _Freezer:
@@ -237,7 +197,7 @@ class _Freezer:
             # Numbers first, without a call: this may be an embedding.
             element
             if (type(element) is float and element - element == 0.0)
-            or (type(element) is int and _INT64_MIN <= element <= _INT64_MAX)
+            or (type(element) is int and INT64_MIN <= element <= INT64_MAX)
             else self.freeze(element, depth + 1)
             for element in taken
         ]
@@ -305,7 +265,7 @@ class _Freezer:
         return data
 
     def _int(self, value: int) -> int | str:
-        if _INT64_MIN <= value <= _INT64_MAX:
+        if INT64_MIN <= value <= INT64_MAX:
             return value
         self._report("big_int")
         # In decimal Python may refuse more than 640 digits, because they take quadratic time.

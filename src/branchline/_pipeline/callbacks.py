@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from opentelemetry.metrics import CallbackOptions, Observation
 
-from ..values import freeze_number
+from ..metric_values import freeze_number
 from .notices import Notices, said
 from .plain import is_plain, made_plain
 

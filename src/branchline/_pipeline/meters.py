@@ -22,7 +22,7 @@ from opentelemetry.metrics import (
 from opentelemetry.util.types import Attributes
 
 from ..boundaries import boundaries_of
-from ..values import freeze_number
+from ..metric_values import freeze_number
 from .callbacks import Callback
 from .measuring import Measuring
 from .plain import is_plain, made_plain

@@ -10,7 +10,8 @@ from opentelemetry.trace import SpanContext
 
 from .. import names
 from .._journal.log_records import LogRecord
-from ..values import freeze, freeze_number
+from ..metric_values import freeze_number
+from ..values import freeze
 from . import ids
 from .pipeline import Pipeline
 from .plain import KNOWN, is_plain, known_name, made_plain

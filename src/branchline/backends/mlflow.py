@@ -20,8 +20,9 @@ from ..branches.model import Branch, Status
 from ..current import CURRENT
 from ..errors import ConfigError
 from ..logs.accounts import Account, said
+from ..metric_values import freeze_number
 from ..redaction import Redactor, redactor_from
-from ..values import freeze, freeze_key, freeze_number
+from ..values import freeze, freeze_key
 from .mlflow_calls import Calls, RunWish
 from .protocol import LoggerError, known_status
 from .strands import FullError, Strands

@@ -19,8 +19,9 @@ from typing import Any, Final, Self
 
 from .. import metadata_documents as documents
 from ..current import CURRENT, MetadataTaker, current_identity
+from ..metric_values import freeze_number
 from ..standing_redaction import standing_redactor
-from ..values import freeze, freeze_number
+from ..values import freeze
 from .gathering import Gathering, origin
 from .sources import data_source
 from .values import Costs, DataSources, EnvironmentInfo, GenerationConfig, GenerationMetadata

@@ -1,4 +1,4 @@
-"""A run that is being recorded: what it is made of, and how it begins and ends."""
+"""A run that is being recorded: what it is made of, and how it begins."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ from .._pipeline.collector import Collector
 from .._pipeline.endings import Endings, watch_forks
 from .._pipeline.guest import JournalProcessor, take_ended
 from .._pipeline.metering import is_readable, metering, reading
-from .._pipeline.notices import say
 from .._pipeline.options import for_children, options_of
 from .._pipeline.pipeline import Pipeline
 from .._pipeline.propagation import PROPAGATION
@@ -41,7 +40,8 @@ from .describing import Describing
 from .environment import Exported, export, is_child, join_trace, take_back
 from .log_wiring import LogWiring
 from .measures import RunMeasures
-from .progress import beat, leave
+from .parting import Parting
+from .progress import beat
 from .providers import Providers, foreign_tracers
 from .results import FlushResult, counters_of, result_of
 from .sink_reports import sink_document, sink_metrics
@@ -139,7 +139,8 @@ class Telemetry:
         if self._logging is not None:
             self._logging.flush(max(deadline - time.monotonic(), 0))
         is_answered = self._followers.flush(max(deadline - time.monotonic(), 0))
-        return self._result(pipeline, counters, is_complete=is_collected and is_written and is_answered)
+        accounts = self._followers.accounts(pipeline.process, counters)
+        return result_of(counters, accounts, is_complete=is_collected and is_written and is_answered)
 
     def shutdown(self, timeout: float | None = None) -> FlushResult:
         """End the run: write what is left and undo what ``configure`` set up."""
@@ -151,79 +152,31 @@ class Telemetry:
         limit = self.config.exit_timeout if timeout is None else timeout
         result = FlushResult()
         if self.pipeline is not None:
-            result = self._close(self.pipeline, limit)
+            result = self._parting(self.pipeline).close(limit)
         self._unwire()
         return result
 
-    def _close(self, pipeline: Pipeline, limit: float) -> FlushResult:
-        deadline = time.monotonic() + limit
-        leave(self.run_id)
-        pipeline.close_open()
-        self._finish_collecting(limit)
-        self._finish_describing(limit)
-        if os.getpid() == pipeline.pid and pipeline.writer is not None:
-            pipeline.event(names.RUN_ENDED, {names.PROCESS: pipeline.process})
-        is_written = pipeline.flush(deadline - time.monotonic())
-        self._finish_watching(deadline)
-        self._close_books(deadline)
-        pipeline.close(max(deadline - time.monotonic(), 0.05), reason="shutdown")
-        self._part(deadline)
-        return self._result(pipeline, counters_of(pipeline), is_complete=is_written)
-
-    def _part(self, deadline: float) -> None:
-        """Give the followers what is left of the time, and say what then still waits."""
-        self._followers.close(max(deadline - time.monotonic(), 0))
-        for words in self._followers.parting_words():
-            say(words)
-
     def end(self, reason: str) -> None:
         """End because the process does: what others still record on their way out is written at once."""
-        pipeline = self.pipeline
-        if pipeline is None or self.is_down:
-            return
-        leave(self.run_id)
-        pipeline.close_open()
-        if pipeline.writer is not None:
-            pipeline.event(names.RUN_ENDED, {names.PROCESS: pipeline.process, "reason": reason})
-        deadline = time.monotonic() + self.config.exit_timeout
-        self._finish_collecting(self.config.exit_timeout)
-        self._finish_watching(deadline)
-        self._finish_describing(self.config.exit_timeout)
-        self._close_books(deadline)
-        pipeline.go_direct(deadline - time.monotonic(), reason=reason)
-        self._part(deadline)
+        if self.pipeline is not None and not self.is_down:
+            self._parting(self.pipeline).go_direct(self.config.exit_timeout, reason=reason)
 
-    def _finish_collecting(self, limit: float) -> None:
-        """Collect for the last time; what hangs in it must leave time for the rest."""
-        if self._collector is not None:
-            self._collector.finish(limit / 2)
+    def _parting(self, pipeline: Pipeline) -> Parting:
+        return Parting(
+            pipeline=pipeline,
+            run_id=self.run_id,
+            followers=self._followers,
+            collector=self._collector,
+            measures=self.measures,
+            describing=self.describing,
+            budgeting=self._budgeting,
+        )
 
     def begin_sampling(self, monitor: PerformanceMonitor | None) -> None:
         """Begin to sample with *monitor*, if there is one; once everybody knows that this run records."""
         self.monitor = monitor
         if monitor is not None and self.pipeline is not None:
             monitor.start()
-
-    def _finish_watching(self, deadline: float) -> None:
-        """Let those who watch this run say what they have seen of it last."""
-        pipeline = self.pipeline
-        if self.measures is None or pipeline is None or not pipeline.observers:
-            return
-        # What is told is what is written.
-        pipeline.flush(max(deadline - time.monotonic(), 0.05) / 4)
-        self.measures.finish(max(deadline - time.monotonic(), 0.05) / 2)
-
-    def _finish_describing(self, limit: float) -> None:
-        """Wait for what a run that was soon over was too quick for, and leave time for the rest."""
-        if self.describing is not None:
-            self.describing.finish(limit / 4)
-
-    def _close_books(self, deadline: float) -> None:
-        if self._budgeting is not None:
-            self._budgeting.finish(max(deadline - time.monotonic(), 0.05) / 2)
-
-    def _result(self, pipeline: Pipeline, counters: Mapping[str, Any], *, is_complete: bool) -> FlushResult:
-        return result_of(counters, self._followers.accounts(pipeline.process, counters), is_complete=is_complete)
 
     def __enter__(self) -> Self:
         return self
