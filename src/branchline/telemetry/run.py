@@ -39,6 +39,7 @@ from ..redaction import Redactor
 from .budgets import Budgeting
 from .describing import Describing
 from .environment import Exported, export, is_child, join_trace, take_back
+from .last_words import say_what_waits
 from .log_wiring import LogWiring
 from .measures import RunMeasures
 from .progress import beat, leave
@@ -168,6 +169,7 @@ class Telemetry:
         self._close_books(deadline)
         pipeline.close(max(deadline - time.monotonic(), 0.05), reason="shutdown")
         self._part(deadline)
+        say_what_waits(pipeline, limit)
         return self._result(pipeline, counters_of(pipeline), is_complete=is_written)
 
     def _part(self, deadline: float) -> None:
@@ -192,6 +194,7 @@ class Telemetry:
         self._close_books(deadline)
         pipeline.go_direct(deadline - time.monotonic(), reason=reason)
         self._part(deadline)
+        say_what_waits(pipeline, self.config.exit_timeout)
 
     def _finish_collecting(self, limit: float) -> None:
         """Collect for the last time; what hangs in it must leave time for the rest."""
