@@ -931,3 +931,30 @@ def test_a_directory_of_somebody_else(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (0, "1\n")
     assert "Permission denied" in done.stderr.splitlines()[0]
     assert "Traceback" not in done.stderr
+
+
+def test_show_in_a_narrow_terminal(tmp_path: Path) -> None:
+    """
+    Where there is little room, names are cut and not how long something took; figures that have none are left out.
+    """
+    title = "a step with a name that is as long as a sentence"
+    journal(tmp_path).spans(
+        branch(2, "temperature=0.7 model=a-large-one", "success", start=0, end=1),
+        span(3, title, parent=2, start=0, end=0.03),
+        branch(4, "temperature=0.9 model=a-small-one", "failed", start=1, end=2),
+    )
+
+    tree, table = picture(tmp_path, width=40).split("\n\n")[1:]
+
+    assert tree.splitlines() == [
+        "✓ branch temperature=0.7 m…     1.00 s",
+        "└─ ✓ a step with a name th…      30 ms",
+        "✗ branch temperature=0.9 m…     1.00 s",
+    ]
+    assert table.splitlines() == [
+        "branch               status     duration",
+        "─" * 40,
+        "temperature=0.7 mo…  ✓ success    1.00 s",
+        "temperature=0.9 mo…  ✗ failed     1.00 s",
+    ]
+    assert title in picture(tmp_path, width=40, is_whole=True)

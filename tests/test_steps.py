@@ -240,6 +240,50 @@ def test_callable_object_is_no_method(captured):
     assert [step.name for step in captured.steps] == ["Scaler", "add", "len"]
 
 
+def test_callable_object_that_is_a_method(captured):
+    """
+    What binds as a method does, as a cached function or a decorator of others, is bound by its own rule, traced or not.
+    """
+
+    class Bound:
+        def __init__(self, function):
+            self.function = function
+
+        def __call__(self, *args):
+            return self.function(*args)
+
+        def __get__(self, instance, owner=None):
+            return self if instance is None else functools.partial(self.function, f"the {type(instance).__name__}'s")
+
+    class Model:
+        @bl.traced_step
+        @functools.cache  # noqa: B019  # one that lives as long as this test
+        def twice(self, number):
+            return number * 2
+
+        @classmethod
+        @bl.traced_step
+        @functools.cache
+        def title(cls):
+            return cls.__name__
+
+        @bl.traced_step(name="own")
+        @Bound
+        def own(self, number):
+            return f"{self} {number}"
+
+    model = Model()
+
+    assert (model.twice(3), model.twice(3), Model.twice(model, 4), Model.title()) == (6, 6, 8, "Model")
+    assert (model.twice.cache_info().hits, model.own(5), Model.own("no one's", 6)) == (1, "the Model's 5", "no one's 6")
+    assert [step.name for step in captured.steps] == [
+        *["test_callable_object_that_is_a_method.Model.twice"] * 3,
+        "test_callable_object_that_is_a_method.Model.title",
+        "own",
+        "own",
+    ]
+
+
 def test_callable_object_with_async_call(captured):
     """
     An object whose ``__call__`` is async: the step lasts until it returns.

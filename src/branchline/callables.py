@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from types import MethodType
+from typing import Any, Self, cast
 
 
 Again = Callable[[Any], Any]
@@ -32,6 +33,10 @@ class TracedObject:
     """Any other callable object; whoever asks it for something else than a call gets the object's answer."""
 
     __slots__ = ("__wrapped__", "_again", "_call")
+
+    def __new__(cls, original: Any, *_: object) -> Self:
+        """Return one that binds as methods do, where *original* does."""
+        return cast("Self", object.__new__(_TracedMethod if hasattr(type(original), "__get__") else cls))
 
     def __init__(self, original: Any, call: Callable[..., Any], again: Again) -> None:
         """Call *call* instead of *original*; *again* makes such a stand-in anew, also in another process."""
@@ -65,6 +70,22 @@ class TracedObject:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _made_again, (self._again, self.__wrapped__)
+
+
+class _TracedMethod(TracedObject):
+    """One that is bound to the object it is an attribute of, as what ``functools.lru_cache`` returns is."""
+
+    __slots__ = ()
+
+    def __get__(self, instance: object, owner: type | None = None) -> Any:
+        original = self.__wrapped__
+        bound = type(original).__get__(original, instance, owner)
+        if bound is original:
+            return self
+        if isinstance(bound, MethodType) and bound.__func__ is original:
+            # What tracing it again would come to, without making it for each call.
+            return MethodType(self, bound.__self__)
+        return self._again(bound) if callable(bound) else bound
 
 
 def _made_again(again: Again, original: Any) -> Any:

@@ -236,7 +236,7 @@ print(signal.getsignal(signal.SIGTERM) is signal.SIG_DFL)
 @pytest.mark.parametrize("end", ["", "bl.shutdown()", "os.kill(os.getpid(), signal.SIGTERM); time.sleep(60)"])
 def test_the_exit_is_bounded(tmp_path, end):
     """
-    A disk that does not answer costs the exit no more than ``exit_timeout``; what it holds back is in the ring.
+    A disk that does not answer costs the exit no more than ``exit_timeout``; the rest is in the ring, and said to be.
     """
     source = f"""
 real = os.write
@@ -259,7 +259,7 @@ ledger[2] = 1
         ended = child.wait()
     read.open_runs(tmp_path / "journal")
 
-    assert ended.code in (0, -15)
+    assert (ended.code in (0, -15), ended.err.count("0.5 s (exit_timeout) were too short")) == (True, 1)
     assert disk(tmp_path).counts("s") == {n: 2 if n < 10 else 1 for n in range(100)}
     # The bound, and what a busy machine needs for the rest of an interpreter's end.
     assert time.monotonic() - began < 0.5 + 4

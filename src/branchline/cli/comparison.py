@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from rich.cells import cell_len
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, Group, JustifyMethod, RenderableType
 from rich.text import Text
 
 from ..exporters.console.text import figure, plural
@@ -19,8 +19,12 @@ from .spent import money_cell
 
 # More metrics, or settings, than this are no help in a table.
 _MOST_COLUMNS = 8
-# Status, duration, steps, errors and stamps, and the air around them.
-_FIGURES_WIDTH = 46
+# What there is of each branch, with the air around it. Where a terminal is narrow, the last is left out first.
+_FIGURES = {"status": 11, "duration": 10, "errors": 8, "steps": 7, "stamps": 8}
+_AIR = 2
+_SHOWN = ("status", "duration", "steps", "errors", "stamps")
+# What a name is cut down to before a figure is left out.
+_NARROWEST_NAME = 18
 _BRANCH_ROWS = 60
 _LONGEST_VALUE = 24
 
@@ -57,14 +61,18 @@ def comparison(
 ) -> RenderableType:
     """Return *branches* as a table; *is_whole* leaves no row and no column out."""
     metrics, settings = (*_spent(branches), *_metrics(branches)), _settings(branches)
-    room = console.width - _FIGURES_WIDTH - max(cell_len(printable(branch.name)) for branch in branches)
+    figures = list(_FIGURES) if is_whole else _figures_within(console.width - _NARROWEST_NAME)
+    taken = sum(_FIGURES.values()) + _AIR + max(cell_len(printable(branch.name)) for branch in branches)
+    room = console.width - taken
     measured = metrics if is_whole else metrics[: _fitting(room, metrics)]
     set_ = settings if is_whole else settings[: _fitting(room - sum(column.width for column in measured), settings)]
     drawn = table()
-    drawn.add_column("branch", overflow="ellipsis", no_wrap=True)
-    drawn.add_column("status", no_wrap=True)
-    for name in ("duration", "steps", "errors", "stamps"):
-        drawn.add_column(name, justify="right", no_wrap=True)
+    longest = None if is_whole else max(console.width - sum(map(_FIGURES.__getitem__, figures)), _NARROWEST_NAME)
+    drawn.add_column("branch", overflow="ellipsis", no_wrap=True, max_width=longest)
+    for name in _SHOWN:
+        if name in figures:
+            justify: JustifyMethod = "left" if name == "status" else "right"
+            drawn.add_column(name, justify=justify, no_wrap=True, min_width=_FIGURES[name] - _AIR)
     for column in (*measured, *set_):
         is_figure = column in measured
         drawn.add_column(
@@ -78,7 +86,9 @@ def comparison(
     rows = branches if is_whole else branches[:_BRANCH_ROWS]
     for branch in rows:
         drawn.add_row(
-            *_figures(console, branch), *(Text(column.cells.get(branch, "")) for column in (*measured, *set_))
+            Text(printable(branch.name), "bold"),
+            *(text for name, text in zip(_SHOWN, _figures(console, branch), strict=True) if name in figures),
+            *(Text(column.cells.get(branch, "")) for column in (*measured, *set_)),
         )
     more = _left_out(len(branches) - len(rows), len(metrics) - len(measured), len(settings) - len(set_))
     heading = [Text(title, "bold")] if title else []
@@ -94,10 +104,17 @@ def _fitting(room: int, columns: Sequence[Column]) -> int:
     return min(len(columns), _MOST_COLUMNS)
 
 
+def _figures_within(width: int) -> list[str]:
+    """Return the names of the figures for which there is room beside a name that is cut."""
+    names = list(_FIGURES)
+    while len(names) > 1 and sum(_FIGURES[name] for name in names) > width:
+        names.pop()
+    return names
+
+
 def _figures(console: Console, branch: Branch) -> Iterator[Text]:
     errors = errors_in([branch])
     stamps = len(branch.stamps) + sum(len(step.stamps) for step in branch.steps)
-    yield Text(printable(branch.name), "bold")
     yield step_sign(console, branch).append(f" {printable(branch.status)}", STYLES.get(branch.status, ""))
     yield Text(seconds(branch.duration))
     yield Text(f"{len(branch.steps):,}")

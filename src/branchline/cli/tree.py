@@ -43,6 +43,9 @@ _LINES = 500
 _METRICS = 4
 _TIME_WIDTH = 9
 _WIDEST_NAME = 56
+_NARROWEST_NAME = 16
+# Before the time; and behind it, for the dots that stand for what is cut there.
+_AIR = 2 + 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,13 +98,17 @@ def tree_text(
     if hidden > 0 and not is_whole:
         rows = [*rows[:_LINES], Row(left=Text(f"… {hidden:,} more lines; --all shows them", "dim"))]
     times = [cell_len(row.left.plain) for row in rows if row.time]
-    width = min(max(times), _WIDEST_NAME) if times else None
-    return Text("\n").join(_joined(row, width) for row in rows)
+    # How long something took is worth more than the end of its name.
+    room = max(console.width - _TIME_WIDTH - _AIR, _NARROWEST_NAME)
+    width = min(max(times), _WIDEST_NAME, room) if times else None
+    return Text("\n").join(_joined(row, width, None if is_whole else room) for row in rows)
 
 
-def _joined(row: Row, width: int | None) -> Text:
+def _joined(row: Row, width: int | None, room: int | None) -> Text:
     text = row.left
     if width is not None and (row.time or row.right is not None):
+        if room is not None:
+            text.truncate(room, overflow="ellipsis")
         text.pad_right(max(width - cell_len(text.plain), 0))
         text.append(f"  {row.time:>{_TIME_WIDTH}}", "dim")
     if row.right is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from dataclasses import dataclass
 
@@ -45,6 +46,7 @@ class Parting:
         self._close_books(deadline)
         pipeline.close(max(deadline - time.monotonic(), 0.05), reason="shutdown")
         self._part(deadline)
+        self._say_what_waits(limit)
         counters = counters_of(pipeline)
         accounts = self.followers.accounts(pipeline.process, counters)
         return result_of(counters, accounts, is_complete=is_written)
@@ -63,6 +65,7 @@ class Parting:
         self._close_books(deadline)
         pipeline.go_direct(deadline - time.monotonic(), reason=reason)
         self._part(deadline)
+        self._say_what_waits(limit)
 
     def _finish_collecting(self, limit: float) -> None:
         """Collect for the last time; what hangs in it must leave time for the rest."""
@@ -92,3 +95,11 @@ class Parting:
         self.followers.close(max(deadline - time.monotonic(), 0))
         for words in self.followers.parting_words():
             say(words)
+
+    def _say_what_waits(self, limit: float) -> None:
+        """Say that the writer is not done after *limit* seconds, and what becomes of the rest if nobody waits."""
+        writer, ring = self.pipeline.writer, self.pipeline.ring
+        if writer is None or not writer.thread.is_alive() or writer.thread is threading.current_thread():
+            return
+        rest = "is lost" if ring is None else f"is recovered from {ring.path}, but for what no ring has room for (1 MB)"
+        say(f"{limit:g} s (exit_timeout) were too short to write all; what is not written when the process ends {rest}")
