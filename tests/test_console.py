@@ -552,6 +552,17 @@ def test_rows_fit_the_width():
     assert ansi(row, 7, is_coloured=True) == "\x1b[1m日本語…\x1b[0m"
 
 
+def test_names_are_cut_before_durations():
+    """
+    In a narrow terminal the end of a name goes, and not how long it takes.
+    """
+    story = Story()
+    outer = story.start("a step that is called by a whole sentence")
+    story.end(story.start("日本語の名前日本語の名前", parent=outer), 12)
+
+    assert drawn(story, width=30) == ["⠋ a step that …        0.0 s", "└─ ✓ 日本語の …        12 ms"]
+
+
 # ── on a terminal ─────────────────────────────────────────────────────────────────────────────────
 
 

@@ -11,7 +11,7 @@ from ...progress_values import Progress
 from ...tally import Tally
 from .bars import bar_pieces, figures, sign, summed
 from .picture import Group, Node, Picture
-from .text import Glyphs, Piece, Row, cells, duration, elapsed, figure, plural, safe, spending
+from .text import Glyphs, Piece, Row, cells, cut, duration, elapsed, figure, plural, safe, spending
 
 
 # More open steps of one name in one place than this are one row.
@@ -22,6 +22,9 @@ _BARS_APART = 6
 _BAR_WIDTH = 20
 
 _TIME_WIDTH = 11
+# Before the time; and behind it, for the dots that stand for what is cut there.
+_AIR = 2 + 2
+_NARROWEST_NAME = 12
 
 # Of a branch's metrics, the ones that came last; the summary has more.
 _METRICS = 3
@@ -77,9 +80,11 @@ class Frame:
         return rows
 
     def _align(self, flat: Sequence[tuple[str, Entry]], width: int) -> list[Row]:
-        heads = [_head(guide, entry) for guide, entry in flat]
+        # How long something takes is worth more than the end of its name.
+        room = max(width - _TIME_WIDTH - _AIR, _NARROWEST_NAME)
+        heads = [tuple(cut(_head(guide, entry), room)) if entry.time else _head(guide, entry) for guide, entry in flat]
         widest = max((cells(head) for head in heads), default=0)
-        self._name_width = min(max(self._name_width, widest), max(width // 2, 28))
+        self._name_width = min(max(self._name_width, widest), max(width // 2, 28), room)
         return [_joined(head, entry, self._name_width) for head, (_, entry) in zip(heads, flat, strict=True)]
 
 

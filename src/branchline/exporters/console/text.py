@@ -162,13 +162,14 @@ def plain(row: Iterable[Piece]) -> str:
 
 def ansi(row: Iterable[Piece], width: int, *, is_coloured: bool) -> str:
     """Return *row* with its styles as escape sequences, cut to *width* columns."""
-    pieces = _cut(row, width)
+    pieces = cut(row, width)
     if not is_coloured:
         return plain(pieces)
     return "".join(f"\x1b[{_SGR[style]}m{text}\x1b[0m" if style else text for text, style in pieces)
 
 
-def _cut(row: Iterable[Piece], width: int) -> Iterator[Piece]:
+def cut(row: Iterable[Piece], width: int) -> Iterator[Piece]:
+    """Yield *row* as far as *width* columns go, wide characters counted as two."""
     room = width
     for text, style in row:
         length = cell_len(text)
