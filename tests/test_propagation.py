@@ -10,8 +10,10 @@ import pickle
 import subprocess
 import sys
 import threading
+from collections import Counter
 from typing import Any
 
+import pytest
 from opentelemetry import context as otel_context
 from opentelemetry import propagate
 
@@ -311,3 +313,56 @@ def test_functions_of_a_script_in_a_pool_of_joblib(tmp_path):
     sent = {work.children[0].attributes["number"] for work in home.children}
 
     assert ([work.name for work in home.children], sent) == (["work"] * 8, set(range(8)))
+
+
+_BRANCHES_IN_A_SCRIPT = """
+import sys
+
+from joblib import Parallel, delayed
+from joblib.externals.loky import get_reusable_executor
+
+import branchline as bl
+
+
+@bl.traced_step
+def work(number):
+    return number
+
+
+for run_id in ("first", "second"):
+    with bl.configure("script", directory=sys.argv[1], run_id=run_id, console=False), bl.experiment("search"):
+        for size in ("small", "large"):
+            with bl.branch({"size": size}, name=size):
+                Parallel(n_jobs=2)(delayed(work)(number) for number in range(40))
+                with bl.step("home"):
+                    Parallel(n_jobs=2, backend=sys.argv[2])([delayed(work)(number) for number in range(20)])
+get_reusable_executor().shutdown()
+"""
+
+
+@pytest.mark.parametrize("backend", ["loky", "threading"])
+def test_workers_of_joblib_are_used_again(tmp_path, backend):
+    """
+    Workers that live longer than a branch, or a run, record each task where it was given out.
+    """
+    ran = subprocess.run(
+        [sys.executable, "-c", _BRANCHES_IN_A_SCRIPT, tmp_path, backend],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert (ran.returncode, ran.stderr) == (0, "")
+
+    for run_id in ("first", "second"):
+        run = open_runs(tmp_path)[run_id]
+        counted = Counter(
+            (branch.name, step.name, inner.branch_name, inner.name)
+            for branch in run.branches
+            for step in branch.children
+            for inner in (step.children or [step])
+        )
+        assert counted == {
+            **{(size, "work", size, "work"): 40 for size in ("small", "large")},
+            **{(size, "home", size, "work"): 20 for size in ("small", "large")},
+        }

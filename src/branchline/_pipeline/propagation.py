@@ -100,6 +100,16 @@ class _CarriedTask:
             return self.function(*args, **kwargs)
 
 
+def _carried(function: Callable[..., Any], inherited: Inherited) -> _CarriedTask:
+    # Its fields go with the task: the process joins the run once, and a trace for every task.
+    return _CarriedTask(function, Inherited(inherited.settings, {}), inherited.fields)
+
+
+def _carried_job(job: Any, inherited: Inherited) -> Any:
+    """Return what joblib calls, a function with its arguments; what is none is joblib's to refuse."""
+    return (_carried(job[0], inherited), *job[1:]) if isinstance(job, tuple) and job else job
+
+
 class Propagation:
     """The patches; on while at least one run wants them."""
 
@@ -123,7 +133,9 @@ class Propagation:
         # These are heavy to import: what the application has not loaded is patched when it loads it.
         self._when_loaded("multiprocessing.process", self._patch_processes)
         self._when_loaded("multiprocessing.pool", self._patch_multiprocessing_pools)
-        self._when_loaded("concurrent.futures.process", self._patch_pools)
+        for pools in ("concurrent.futures.process", "loky.process_executor", "joblib.externals.loky.process_executor"):
+            self._when_loaded(pools, self._patch_pools)
+        self._when_loaded("joblib.parallel", self._patch_joblib)
         self._when_loaded("subprocess", self._patch_popen)
 
     def release(self, settings: Mapping[str, Any]) -> None:
@@ -223,10 +235,21 @@ class Propagation:
         if not self.is_on or CURRENT.run_id is None or isinstance(function, (Carried, _CarriedTask)):
             return function
         inherited = _quietly(self.inherited)
-        if inherited is None:
-            return function
-        # Its fields go with the task: the process joins the run once, and a trace for every task.
-        return _CarriedTask(function, Inherited(inherited.settings, {}), inherited.fields)
+        return function if inherited is None else _carried(function, inherited)
+
+    def _patch_joblib(self, module: Any) -> None:
+        self._patch(module.Parallel, "__call__", self._parallel_call)
+
+    def _parallel_call(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        def call(parallel: Any, iterable: Any, /) -> Any:
+            inherited = _quietly(self.inherited) if self.is_on and CURRENT.run_id is not None else None
+            if inherited is None:
+                return original(parallel, iterable)
+            # Most of it is taken later, in a thread that knows another context, for processes that are older.
+            jobs = (_carried_job(job, inherited) for job in iterable)
+            return original(parallel, list(jobs) if hasattr(iterable, "__len__") else jobs)
+
+        return call
 
     def _patch_multiprocessing_pools(self, module: Any) -> None:
         # All of its methods end in one of these.
