@@ -10,6 +10,7 @@ import traceback
 import weakref
 from typing import Any
 
+import click
 import pytest
 from opentelemetry import trace
 
@@ -50,6 +51,8 @@ OUTCOMES = [
     (SystemExit("bye"), "interrupted", "ERROR", "SystemExit"),
     (SystemExit(0), "success", "UNSET", None),
     (SystemExit(None), "success", "UNSET", None),
+    (click.exceptions.Exit(), "success", "UNSET", None),
+    (click.exceptions.Exit(1), "failed", "ERROR", "click.exceptions.Exit"),
     (GeneratorExit(), "closed", "UNSET", None),
     (Unprintable(), "failed", "ERROR", "test_outcomes.Unprintable"),
     (ExceptionGroup("both", [Boom(), KeyError()]), "failed", "ERROR", "ExceptionGroup"),

@@ -15,7 +15,7 @@ def outcome_of(error: BaseException | None) -> str:
     if error is None:
         return names.SUCCESS
     if isinstance(error, Exception):
-        return names.FAILED
+        return names.SUCCESS if _is_clean_exit(error) else names.FAILED
     if isinstance(error, GeneratorExit):
         return names.CLOSED
     if isinstance(error, SystemExit):
@@ -57,8 +57,16 @@ def _outcome_of_group(group: BaseExceptionGroup[BaseException]) -> str:
     return names.CANCELLED if outcomes == {names.CANCELLED} else names.FAILED
 
 
+# Whoever raises one of these has its module loaded; importing them for everybody would cost 30 ms.
+
+
+def _is_clean_exit(error: Exception) -> bool:
+    """Whether it is how a command of click or typer says that it is done: they make a ``SystemExit(0)`` of it."""
+    click = sys.modules.get("click.exceptions")
+    return click is not None and isinstance(error, getattr(click, "Exit", ())) and getattr(error, "exit_code", 1) == 0
+
+
 def _is_cancellation(error: BaseException) -> bool:
-    # Whoever raises one has its module loaded; importing them for everybody would cost 30 ms.
     asyncio_exceptions = sys.modules.get("asyncio.exceptions")
     if asyncio_exceptions is not None and isinstance(error, asyncio_exceptions.CancelledError):
         return True
