@@ -577,7 +577,7 @@ def test_archiving_while_somebody_writes(tmp_path):
 
     thread = threading.Thread(target=write)
     thread.start()
-    ended = []
+    ended: list[Any] = []
     # Two hundred lines are a file.
     while len(ended) < 15 or (count < 5_000 and thread.is_alive()):
         ended.append(called("archive", tmp_path / "busy.log", "--to", tmp_path / "archive"))
