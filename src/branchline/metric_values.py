@@ -24,7 +24,7 @@ def freeze_number(value: object, oddity: Oddity = None) -> int | float:
             kind = "non_finite"
     except (KeyboardInterrupt, SystemExit):
         raise
-    except BaseException:
+    except BaseException:  # whatever the methods of a number of the user's raise
         number, kind = math.nan, "not_a_number"
     if oddity is not None:
         oddity(kind)
